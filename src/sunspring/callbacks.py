@@ -1,0 +1,379 @@
+"""What hangs on training: progress for a terminal, a pipe or a notebook, samples, logs.
+
+Each is a `Callback` of training.py and writes to the place it is given; none changes what is
+learned.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from sunspring.errors import MissingExtraError
+from sunspring.generation import Writer, WritingSettings
+from sunspring.sampling import SamplingSettings
+from sunspring.training import Callback, EvaluationReport, StepReport, Trainer
+from sunspring.vocabulary import Vocabulary
+
+_SAMPLE_TEMPERATURES = (0.5, 1.0)
+_SAMPLE_LENGTH = 160
+_SAMPLES = 6  # in the course of a training
+_PLAIN_SECONDS = 10.0
+_LIVE_SECONDS = 0.2
+
+OnSample = Callable[[float, str], None]
+"""Called with a temperature and what was written at it."""
+
+
+class Units:
+    """Turns the trainer's figures per token into figures per character.
+
+    Args:
+        tokens_per_character: of the training text.
+    """
+
+    def __init__(self, tokens_per_character: float) -> None:
+        self._tokens_per_character = tokens_per_character
+
+    def bpc(self, nats_per_token: float) -> float:
+        """Bits per character."""
+        return nats_per_token * self._tokens_per_character / math.log(2)
+
+    def characters(self, tokens: float) -> float:
+        """Characters in so many tokens."""
+        return tokens / self._tokens_per_character
+
+
+class SampleWriter(Callback):
+    """Lets the model write a little every so often, at two temperatures.
+
+    Args:
+        vocabulary: of the model.
+        label: the label to write under, for a model that has labels.
+        listeners: are given each sample.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, label: str | None, listeners: list[OnSample]
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._label = label
+        self._listeners = listeners
+        self._next = 0.0
+        self._writer: Writer | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Take hold of the model."""
+        self._writer = Writer(trainer.model, self._vocabulary)
+        self._next = 0.5 / _SAMPLES
+
+    def on_evaluation(self, report: EvaluationReport) -> None:
+        """Write when it is time."""
+        if self._writer is None or report.report.spent < self._next:
+            return
+        self._next = report.report.spent + 1 / _SAMPLES
+        for temperature in _SAMPLE_TEMPERATURES:
+            settings = WritingSettings(
+                length=_SAMPLE_LENGTH,
+                sampling=SamplingSettings(temperature=temperature),
+                label=self._label,
+                seed=report.report.step,
+            )
+            text = self._writer.write("", settings)[0].text
+            for listener in self._listeners:
+                listener(temperature, text)
+
+
+class JsonLog(Callback):
+    """Appends one JSON object a line to a file.
+
+    Args:
+        path: of the log.
+        units: for the figures per character.
+    """
+
+    def __init__(self, path: Path, units: Units) -> None:
+        self._path = path
+        self._units = units
+        self._last = 0.0
+
+    def _write(self, event: str, **values: Any) -> None:
+        line = {"event": event, **{name: _rounded(value) for name, value in values.items()}}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Log where training begins, or goes on."""
+        self._write("start", step=trainer.step, precision=trainer.precision, time=time.time())
+
+    def on_step(self, report: StepReport) -> None:
+        """Log the training loss about once a second."""
+        if report.seconds - self._last >= 1:
+            self._last = report.seconds
+            self._write("step", **self._figures(report))
+
+    def on_evaluation(self, report: EvaluationReport) -> None:
+        """Log a quick evaluation."""
+        self._write(
+            "evaluation",
+            **self._figures(report.report),
+            validation_bpc=self._units.bpc(report.validation),
+            heldout_bpc=self._units.bpc(report.heldout),
+            best=report.best,
+        )
+
+    def on_sample(self, temperature: float, text: str) -> None:
+        """Log a sample."""
+        self._write("sample", temperature=temperature, text=text)
+
+    def on_end(self, report: StepReport) -> None:
+        """Log the end."""
+        self._write("end", **self._figures(report))
+
+    def _figures(self, report: StepReport) -> dict[str, Any]:
+        return {
+            "step": report.step,
+            "seconds": report.seconds,
+            "epochs": report.epochs,
+            "training_bpc": self._units.bpc(report.loss),
+            "characters_per_second": self._units.characters(report.tokens_per_second),
+        }
+
+
+class TensorBoardLog(Callback):
+    """Writes the same figures as TensorBoard events.
+
+    Args:
+        folder: of the event files.
+        units: for the figures per character.
+
+    Raises:
+        MissingExtraError: the `tensorboard` package is not installed.
+    """
+
+    def __init__(self, folder: Path, units: Units) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MissingExtraError("TensorBoard logging", "tensorboard") from None
+        self._events: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._units = units
+
+    def on_step(self, report: StepReport) -> None:
+        """Write the training figures."""
+        self._events.add_scalar("bpc/training", self._units.bpc(report.loss), report.step)
+        speed = self._units.characters(report.tokens_per_second)
+        self._events.add_scalar("characters_per_second", speed, report.step)
+
+    def on_evaluation(self, report: EvaluationReport) -> None:
+        """Write the evaluation's figures."""
+        step = report.report.step
+        self._events.add_scalar("bpc/validation", self._units.bpc(report.validation), step)
+        self._events.add_scalar("bpc/heldout", self._units.bpc(report.heldout), step)
+
+    def on_sample(self, temperature: float, text: str) -> None:
+        """Write a sample."""
+        self._events.add_text(f"sample at {temperature:g}", f"<pre>{html.escape(text)}</pre>")
+
+    def on_end(self, report: StepReport) -> None:
+        """Finish the event file."""
+        self._events.close()
+
+
+class _Progress(Callback):
+    """What the progress displays share: the latest figures in words."""
+
+    _every = _PLAIN_SECONDS
+
+    def __init__(self, units: Units) -> None:
+        self._units = units
+        self._heldout = math.nan
+        self._shown = -math.inf
+        self._report: StepReport | None = None
+
+    def on_step(self, report: StepReport) -> None:
+        """Show the figures now and then."""
+        self._report = report
+        if report.seconds - self._shown >= self._every:
+            self._shown = report.seconds
+            self._show()
+
+    def on_evaluation(self, report: EvaluationReport) -> None:
+        """Remember the held-out figure."""
+        self._heldout = self._units.bpc(report.heldout)
+        self._report = report.report
+
+    def on_sample(self, temperature: float, text: str) -> None:
+        """Show a sample."""
+
+    def _show(self) -> None:
+        """Show the latest figures."""
+
+    def _figures(self) -> str:
+        if self._report is None:
+            return "getting ready"
+        report = self._report
+        speed = self._units.characters(report.tokens_per_second)
+        left = report.seconds * (1 / report.spent - 1) if report.spent > 0 else math.nan
+        figures = [
+            f"{report.spent:4.0%}",
+            f"{_clock(left)} left",
+            f"{speed:,.0f} characters/s",
+            f"epoch {report.epochs:.1f}",
+            f"training {self._units.bpc(report.loss):.3f} bpc",
+        ]
+        if not math.isnan(self._heldout):
+            figures.append(f"held-out {self._heldout:.3f} bpc")
+        return "  ".join(figures)
+
+
+class PlainProgress(_Progress):
+    """Plain lines every ten seconds, for what is not a terminal.
+
+    Args:
+        stream: where they go.
+        units: for the figures per character.
+    """
+
+    def __init__(self, stream: TextIO, units: Units) -> None:
+        super().__init__(units)
+        self._stream = stream
+
+    def _show(self) -> None:
+        print(self._figures(), file=self._stream, flush=True)
+
+    def on_sample(self, temperature: float, text: str) -> None:
+        """Print a sample, indented."""
+        print(_sample_block(temperature, text), file=self._stream, flush=True)
+
+    def on_end(self, report: StepReport) -> None:
+        """Print the last figures."""
+        self._report = report
+        self._show()
+
+
+class TerminalProgress(_Progress):
+    """One live line with a bar at the bottom of the terminal, samples scrolling above it.
+
+    Args:
+        stream: the terminal.
+        units: for the figures per character.
+    """
+
+    _every = _LIVE_SECONDS
+
+    def __init__(self, stream: TextIO, units: Units) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        super().__init__(units)
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}"),
+            console=Console(file=stream),
+            refresh_per_second=5,
+        )
+        self._task = self._bar.add_task("getting ready", total=1.0)
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Show the bar."""
+        self._bar.start()
+
+    def _show(self) -> None:
+        if self._report is not None:
+            self._bar.update(self._task, completed=self._report.spent, description=self._figures())
+
+    def on_sample(self, temperature: float, text: str) -> None:
+        """Print a sample above the bar."""
+        from rich.text import Text
+
+        self._bar.console.print(Text(_sample_block(temperature, text), style="dim"))
+
+    def on_end(self, report: StepReport) -> None:
+        """Leave the last figures standing."""
+        self._report = report
+        self._show()
+        self._bar.stop()
+
+
+class NotebookProgress(_Progress):
+    """One live output in a notebook cell: a bar, the figures and the latest samples.
+
+    Args:
+        units: for the figures per character.
+    """
+
+    _every = 1.0
+
+    def __init__(self, units: Units) -> None:
+        from IPython.display import HTML, display
+
+        super().__init__(units)
+        self._html = HTML
+        self._handle = display(HTML("getting ready"), display_id=True)
+        self._samples: dict[float, str] = {}
+
+    def _show(self) -> None:
+        spent = self._report.spent if self._report is not None else 0.0
+        samples = "".join(
+            f"<pre>{html.escape(_sample_block(temperature, text))}</pre>"
+            for temperature, text in self._samples.items()
+        )
+        bar = f'<progress value="{spent:.4f}" max="1"></progress>'
+        self._handle.update(self._html(f"{bar} {html.escape(self._figures())}{samples}"))
+
+    def on_sample(self, temperature: float, text: str) -> None:
+        """Show the latest sample of each temperature."""
+        self._samples[temperature] = text
+        self._show()
+
+    def on_end(self, report: StepReport) -> None:
+        """Leave the last figures standing."""
+        self._report = report
+        self._show()
+
+
+def choose_progress(
+    stream: TextIO, units: Units
+) -> PlainProgress | TerminalProgress | NotebookProgress:
+    """Pick the display that fits where the program runs."""
+    if _in_notebook():
+        return NotebookProgress(units)
+    return TerminalProgress(stream, units) if stream.isatty() else PlainProgress(stream, units)
+
+
+def _in_notebook() -> bool:
+    """Tell whether a Jupyter kernel runs this, without importing IPython where nobody else did."""
+    import sys
+
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _sample_block(temperature: float, text: str) -> str:
+    body = "\n".join(f"    {line}" for line in text.strip("\n").splitlines())
+    return f"  at temperature {temperature:g}:\n{body}"
+
+
+def _clock(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _rounded(value: Any) -> Any:
+    """Shorten floats for the log; JSON has no NaN."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 5)
+    return value

@@ -1,0 +1,276 @@
+"""Model folders and run folders on disk: atomic, verified, resumable, no pickle anywhere.
+
+A model folder holds config.json, tokenizer.json, model.safetensors and card.json. A run folder is
+a model folder with the settings of its training (run.json), its log (log.jsonl) and its
+checkpoints: folders of safetensors and JSON with a manifest of checksums, each written under
+another name, synced to disk, and only then renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from sunspring.errors import ModelError
+from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.vocabulary import Vocabulary, load_vocabulary
+
+_KEPT_CHECKPOINTS = 2
+_MANIFEST = "manifest.json"
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that training needs to go on as if it had never stopped.
+
+    Args:
+        state: JSON values: step, seconds, position in the corpus, what was best.
+        weights: the model's.
+        best: the weights that did best on the validation part so far.
+        optimizers: the optimisers' tensors.
+        carried: the lanes' states and the states of the random generators.
+    """
+
+    state: Mapping[str, Any]
+    weights: Weights
+    best: Weights
+    optimizers: Weights
+    carried: Weights
+
+
+def model_weights(model: RecurrentModel) -> Weights:
+    """Copy a model's weights to the CPU; tied weights once."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in model.state_dict().items()
+        if not (model.config.tied and name == "head.weight")
+    }
+
+
+def load_weights(model: RecurrentModel, weights: Weights) -> None:
+    """Load what `model_weights` gave.
+
+    Raises:
+        ModelError: names or shapes do not fit the model.
+    """
+    if model.config.tied:
+        weights = {**weights, "head.weight": weights.get("embedding.weight", torch.empty(0))}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"the weights do not fit the model's config.json ({reason}): save the model again"
+        ) from None
+
+
+def save_model(
+    folder: Path,
+    config: ModelConfig,
+    vocabulary: Vocabulary,
+    weights: Weights,
+    card: Mapping[str, Any],
+) -> None:
+    """Write a model folder; each file is replaced whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as building:
+        vocabulary.save(Path(building) / "tokenizer.json")
+        (Path(building) / "tokenizer.json").replace(folder / "tokenizer.json")
+    write_atomically(folder / "config.json", config.to_json().encode())
+    write_json(folder / "card.json", card)
+    write_atomically(folder / "model.safetensors", save(weights))
+
+
+def load_model(folder: Path) -> tuple[RecurrentModel, Vocabulary, dict[str, Any]]:
+    """Read a model folder, or the model of a run; on the CPU, in evaluation mode.
+
+    Raises:
+        ModelError: the folder is missing, incomplete or damaged.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"there is no model folder {folder}: name what sunspring train wrote")
+    config = ModelConfig.read(folder / "config.json")
+    vocabulary = load_vocabulary(folder / "tokenizer.json")
+    if vocabulary.size != config.vocabulary_size:
+        raise ModelError(
+            f"{folder}: tokenizer.json has {vocabulary.size} tokens and config.json "
+            f"{config.vocabulary_size}: they are of different models"
+        )
+    path = folder / "model.safetensors"
+    if not path.exists():
+        raise ModelError(
+            f"{folder} has no model.safetensors yet: its training saved nothing so far, "
+            "go on with --resume"
+        )
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is damaged ({error}): train or copy the model again") from None
+    model = RecurrentModel(config)
+    load_weights(model, weights)
+    card_path = folder / "card.json"
+    card = read_json(card_path) if card_path.exists() else {}
+    return model.eval(), vocabulary, card
+
+
+class RunFolder:
+    """A folder that training writes and can resume.
+
+    Args:
+        path: where it is, or shall be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._checkpoints = path / "checkpoints"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a training has begun here."""
+        return (self.path / "run.json").exists()
+
+    def begin(self, config: ModelConfig, vocabulary: Vocabulary, record: Mapping[str, Any]) -> None:
+        """Write what does not change during training.
+
+        Raises:
+            ModelError: the folder already holds a run or a model, which would be lost.
+        """
+        if self.exists or (self.path / "model.safetensors").exists():
+            raise ModelError(
+                f"{self.path} already holds a run: go on with --resume, or name another --out"
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise ModelError(f"{self.path} is a file: name a folder with --out")
+        self.path.mkdir(parents=True, exist_ok=True)
+        vocabulary.save(self.path / "tokenizer.json")
+        write_atomically(self.path / "config.json", config.to_json().encode())
+        write_json(self.path / "run.json", record)
+
+    def record(self) -> dict[str, Any]:
+        """Read run.json.
+
+        Raises:
+            ModelError: there is none, or it is damaged.
+        """
+        if not self.exists:
+            raise ModelError(f"{self.path} is not a run: it has no run.json to resume from")
+        return read_json(self.path / "run.json")
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint and publish its best weights as the run's model; keep the last two."""
+        self._checkpoints.mkdir(exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=self._checkpoints))
+        try:
+            files = {
+                "state.json": json.dumps(checkpoint.state).encode(),
+                "weights.safetensors": save(checkpoint.weights),
+                "best.safetensors": save(checkpoint.best),
+                "optimizers.safetensors": save(checkpoint.optimizers),
+                "carried.safetensors": save(checkpoint.carried),
+            }
+            manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+            for name, data in {**files, _MANIFEST: json.dumps(manifest).encode()}.items():
+                _write_synced(building / name, data)
+            _sync_folder(building)
+            target = self._checkpoints / f"step-{checkpoint.state['step']:09d}"
+            if target.exists():  # the same step again: resumed and interrupted at once
+                shutil.rmtree(target)
+            building.rename(target)
+            _sync_folder(self._checkpoints)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        write_atomically(self.path / "model.safetensors", files["best.safetensors"])
+        for old in self._folders()[:-_KEPT_CHECKPOINTS]:
+            shutil.rmtree(old)
+
+    def latest_checkpoint(self, on_warning: Callable[[str], None]) -> Checkpoint:
+        """Read the newest checkpoint that is whole; a damaged one is passed over with a warning.
+
+        Raises:
+            ModelError: no checkpoint is whole.
+        """
+        for folder in reversed(self._folders()):
+            try:
+                return _read_checkpoint(folder)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                on_warning(f"{folder} is damaged ({error}): going back to the one before")
+        raise ModelError(f"{self.path} has no whole checkpoint: train again with another --out")
+
+    def _folders(self) -> list[Path]:
+        return sorted(self._checkpoints.glob("step-*"))
+
+
+def _read_checkpoint(folder: Path) -> Checkpoint:
+    manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    for name, digest in manifest.items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise ValueError(f"{name} does not match its checksum")
+    tensors = {
+        name: load_file(folder / f"{name}.safetensors")
+        for name in ("weights", "best", "optimizers", "carried")
+    }
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    return Checkpoint(state=state, **tensors)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ModelError: it is not one.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged ({error})") from None
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} is damaged (not a JSON object)")
+    return values
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object for people to read, atomically."""
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file whole: after a crash it has either the old content or the new."""
+    building = path.with_name(f".{path.name}.building-{os.getpid()}")
+    try:
+        _write_synced(building, data)
+        building.replace(path)
+    finally:
+        building.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename durable; only POSIX lets a folder be synced."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

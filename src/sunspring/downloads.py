@@ -1,0 +1,216 @@
+"""Texts from the web: fetched once into a cache, checked at every use, Gutenberg's licence cut off.
+
+It also says where this package's cache is. It stands right before sources.py in the street, which
+alone uses `fetch`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sunspring.errors import SourceError
+
+_GUTENBERG = "https://www.gutenberg.org/cache/epub"
+_CHUNK = 1 << 16
+
+_BLANK_LINES = re.compile(r"(?:[ \t]*\r?\n)+")
+_LINE_END = re.compile(r"[ \t]*(?:\r?\n)?")
+# The title in the marker may run over several lines, but not over a blank one.
+_START = re.compile(
+    r"^[ \t]*\*\*\*[ \t]*START OF TH(?:E|IS) PROJECT GUTENBERG E(?:BOOK|TEXT)"
+    r"(?:(?:(?!\n[ \t]*\r?\n).){0,500}?\*\*\*)?[^\n]*\n?",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+_OLD_START = re.compile(r"^[ \t]*\**END.?THE SMALL PRINT![^\n]*\n?", re.IGNORECASE | re.MULTILINE)
+_LAST_WORDS = r"^[ \t]*(?:This is the )?End of (?:the |this )?Project Gutenberg"
+# The marker, with the paragraph of last words that older books have before it.
+_END = re.compile(
+    rf"(?:{_LAST_WORDS}[^\n]*\n(?:[^\n]*\S[^\n]*\n){{0,4}}?\s*)?"
+    r"^[ \t]*\*\*\*[ \t]*END OF TH(?:E|IS) PROJECT GUTENBERG E(?:BOOK|TEXT)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_OLD_END = re.compile(_LAST_WORDS, re.IGNORECASE | re.MULTILINE)
+
+
+def cache_folder() -> Path:
+    """Say where this package keeps what can be made or fetched again.
+
+    The environment variable `SUNSPRING_CACHE` names it; otherwise it is the system's usual place.
+    """
+    chosen = os.environ.get("SUNSPRING_CACHE")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("sunspring")
+
+
+def gutenberg_url(book: str) -> str:
+    """Give the address of a Project Gutenberg book's plain text.
+
+    The environment variable `SUNSPRING_GUTENBERG` names a mirror of
+    `https://www.gutenberg.org/cache/epub`.
+
+    Raises:
+        SourceError: `book` is not a number.
+    """
+    if not re.fullmatch(r"[0-9]+", book):
+        raise SourceError(f"gutenberg:{book} names no book: give its number, as in gutenberg:100")
+    base = os.environ.get("SUNSPRING_GUTENBERG") or _GUTENBERG
+    return f"{base.rstrip('/')}/{book}/pg{book}.txt"
+
+
+def strip_licence(text: str) -> tuple[str, tuple[str, ...]]:
+    """Cut off what Project Gutenberg puts before and after a book, and the blank lines there.
+
+    Returns:
+        The book, and which of its markers, `START` and `END`, are missing; nothing is cut off
+        where one is missing.
+    """
+    missing = []
+    begin, end = 0, len(text)
+    if start_marker := _START.search(text) or _OLD_START.search(text):
+        begin = start_marker.end()
+    else:
+        missing.append("START")
+    # The last one: a collection may hold whole books with markers of their own.
+    end_markers = list(_END.finditer(text, begin)) or list(_OLD_END.finditer(text, begin))
+    if end_markers:
+        end = end_markers[-1].start()
+    else:
+        missing.append("END")
+    if start_marker and (blank := _BLANK_LINES.match(text, begin, end)):
+        begin = blank.end()
+    if end_markers:
+        last_line_end = _LINE_END.match(text, begin + len(text[begin:end].rstrip()), end)
+        end = last_line_end.end() if last_line_end else end
+    return text[begin:end], tuple(missing)
+
+
+def fetch(
+    url: str,
+    folder: Path | None = None,
+    on_progress: Callable[[int, int | None], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> Path:
+    """Fetch a file, or take the copy from last time if its checksum still holds.
+
+    A JSON file beside the copy records where and when it came from, its size and its SHA-256.
+
+    Args:
+        url: an http(s) address.
+        folder: where copies are kept; by default `downloads` in the cache folder.
+        on_progress: called with the bytes fetched so far and their total, if the server says it.
+        on_notice: called with a line when a copy is damaged.
+
+    Raises:
+        SourceError: the file cannot be fetched or kept.
+    """
+    folder = folder or cache_folder() / "downloads"
+    path = folder / _file_name(url)
+    record = path.with_name(path.name + ".json")
+    try:
+        if path.exists():
+            if _is_whole(path, record):
+                return path
+            if on_notice:
+                on_notice(f"the cached copy of {url} is damaged: it is fetched again")
+            path.unlink()
+        _download(url, path, on_progress)
+        facts = {
+            "url": url,
+            "sha256": _sha256(path),
+            "bytes": path.stat().st_size,
+            "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        record.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SourceError(
+            f"{url} cannot be kept in {folder} ({reason}): "
+            "name another folder in the environment variable SUNSPRING_CACHE"
+        ) from None
+    return path
+
+
+class _ProgressBar:
+    """The part of tqdm's interface that pooch calls."""
+
+    def __init__(self, report: Callable[[int, int | None], None]) -> None:
+        self.total = 0
+        self._done = 0
+        self._report = report
+
+    def update(self, size: int) -> None:
+        if size == 0:  # how pooch fills a bar of unknown length
+            return
+        self._done += size
+        # pooch counts whole chunks, and what the server compressed at its full size
+        self._report(min(self._done, self.total or self._done), self.total or None)
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        pass
+
+
+def _download(url: str, path: Path, on_progress: Callable[[int, int | None], None] | None) -> None:
+    """Fetch a file under another name, and give it its own when all of it is there."""
+    import pooch
+    from requests import RequestException
+
+    pooch.get_logger().setLevel("WARNING")  # it announces each step on stderr
+    downloader = pooch.HTTPDownloader(
+        progressbar=_ProgressBar(on_progress) if on_progress else False, chunk_size=_CHUNK
+    )
+    try:
+        pooch.retrieve(
+            url, known_hash=None, fname=path.name, path=path.parent, downloader=downloader
+        )
+    except (RequestException, ValueError) as error:
+        raise SourceError(
+            f"{url} cannot be fetched ({_reason(error)}): check the address and the connection"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    from requests import ConnectionError as NoConnectionError
+    from requests import HTTPError, Timeout
+    from requests.exceptions import ChunkedEncodingError, SSLError
+
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"the server says {error.response.status_code} {error.response.reason}"
+    if isinstance(error, Timeout):
+        return "no answer in time"
+    if isinstance(error, ChunkedEncodingError):
+        return "the connection broke off"
+    if isinstance(error, SSLError):
+        return "the server's certificate is not trusted"
+    if isinstance(error, NoConnectionError):
+        return "no connection to the server"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _is_whole(path: Path, record: Path) -> bool:
+    try:
+        return bool(json.loads(record.read_text(encoding="utf-8"))["sha256"] == _sha256(path))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _file_name(url: str) -> str:
+    """Make a file name of an address: unique, and telling where the address itself does."""
+    telling = re.sub(r"[^A-Za-z0-9._-]", "_", url.partition("?")[0].rpartition("/")[2])[-60:]
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{telling or 'text'}"

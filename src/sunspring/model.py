@@ -1,0 +1,319 @@
+"""The recurrent network: embedding → recurrent layers → head, its state an explicit value.
+
+`ModelConfig` says everything that is needed to build the network again; its fields are the keys of
+a model folder's config.json. `RecurrentModel` maps tokens and a state to logits and the next
+state, so a batch of any size can go on from any state. Reads ids, knows nothing of text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sunspring.errors import ModelError, SettingsError
+
+LayerState = tuple[Tensor, ...]
+"""(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), float32."""
+
+State = tuple[LayerState, ...]
+"""One entry a recurrent layer, then one for the attention if there is any; the batch is always
+the first axis, so rows can be picked, copied and joined without knowing the architecture."""
+
+_CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture.
+
+    Args:
+        vocabulary_size: number of token ids.
+        cell: kind of the recurrent layers: `rnn` (Elman, tanh), `gru` or `lstm`.
+        layers: number of recurrent layers.
+        hidden_size: units in each recurrent layer.
+        embedding_size: length of a token's vector.
+        embedding_activation: `tanh` squashes the embedding, as DeepMoji does.
+        skip: every layer sees the embedding too, and the head sees the embedding and every layer
+            (the concatenation of DeepMoji, Felbo et al. 2017, figure 2).
+        attention: the head also sees the attention-weighted average of all that came before
+            (Felbo et al. 2017, section 3.3, made causal).
+        tied: the head uses the embedding's weights; its input must be `embedding_size` wide.
+        embedding_dropout: share of the embedding's values dropped in training.
+        layer_dropout: share of the values dropped between recurrent layers.
+        output_dropout: share of the head's inputs dropped.
+        labels: names of the labels that condition the writing; none by default.
+    """
+
+    vocabulary_size: int
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    layers: int = 2
+    hidden_size: int = 256
+    embedding_size: int = 64
+    embedding_activation: Literal["none", "tanh"] = "none"
+    skip: bool = False
+    attention: bool = False
+    tied: bool = False
+    embedding_dropout: float = 0.0
+    layer_dropout: float = 0.0
+    output_dropout: float = 0.0
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.cell not in _CELLS:
+            raise SettingsError(f"cell is {self.cell!r}: choose one of {', '.join(_CELLS)}")
+        if self.embedding_activation not in ("none", "tanh"):
+            raise SettingsError(
+                f"embedding_activation is {self.embedding_activation!r}: choose none or tanh"
+            )
+        for name in ("vocabulary_size", "layers", "hidden_size", "embedding_size"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("embedding_dropout", "layer_dropout", "output_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}: it must be in [0, 1)")
+        if self.tied and self.features_size != self.embedding_size:
+            raise SettingsError(
+                f"tied needs a head input as wide as the embedding, but that is "
+                f"{self.features_size} and embedding_size is {self.embedding_size}: "
+                f"set embedding_size={self.features_size}, or tied=false"
+            )
+
+    @property
+    def layer_features_size(self) -> int:
+        """Width of what the recurrent layers hand on at each step."""
+        if self.skip:
+            return self.embedding_size + self.layers * self.hidden_size
+        return self.hidden_size
+
+    @property
+    def features_size(self) -> int:
+        """Width of the head's input."""
+        return self.layer_features_size * (2 if self.attention else 1)
+
+    def to_json(self) -> str:
+        """The text of config.json."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> ModelConfig:
+        """Read a config.json.
+
+        Raises:
+            ModelError: the file is missing, is not JSON, or has unknown or wrong settings.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls.from_dict(values)
+        except FileNotFoundError:
+            raise ModelError(f"{path.parent} is not a model: it has no {path.name}") from None
+        except (ValueError, TypeError, AttributeError, SettingsError) as error:
+            raise ModelError(
+                f"{path} is damaged or of another version ({error}): train or save the model again"
+            ) from None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Build from the values of a config.json; wrong keys raise `TypeError`."""
+        return cls(**{**values, "labels": tuple(values.get("labels", ()))})
+
+
+class RecurrentModel(nn.Module):
+    """A recurrent language model: tokens and a state in, logits and the next state out.
+
+    The batch size lives in the inputs alone, so the weights of training serve any batch:
+    `RecurrentModel(config)` with loaded weights writes with `initial_state(1)`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        embedding, hidden = config.embedding_size, config.hidden_size
+        deeper = hidden + (embedding if config.skip else 0)
+        self.embedding = nn.Embedding(config.vocabulary_size, embedding)
+        self.label_embedding = (
+            nn.Embedding(len(config.labels), embedding) if config.labels else None
+        )
+        self.layers = nn.ModuleList(
+            _CELLS[config.cell](embedding if index == 0 else deeper, hidden, batch_first=True)
+            for index in range(config.layers)
+        )
+        self.attention = CausalAttention(config.layer_features_size) if config.attention else None
+        self.head = nn.Linear(config.features_size, config.vocabulary_size)
+        if config.tied:
+            self.head.weight = self.embedding.weight
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.layer_dropout = nn.Dropout(config.layer_dropout)
+        self.output_dropout = nn.Dropout(config.output_dropout)
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        if self.label_embedding is not None:
+            nn.init.zeros_(self.label_embedding.weight)
+        if self.config.tied:
+            # A unit-variance embedding would make a head with logits of many nats at the start.
+            nn.init.normal_(self.embedding.weight, std=self.config.embedding_size**-0.5)
+        for layer in self.layers:
+            parameters = dict(layer.named_parameters())
+            recurrent = parameters["weight_hh_l0"]
+            for gate in recurrent.chunk(recurrent.shape[0] // self.config.hidden_size):
+                nn.init.orthogonal_(gate)  # Saxe et al. 2014
+            parameters["bias_ih_l0"].zero_()
+            parameters["bias_hh_l0"].zero_()
+            if self.config.cell == "lstm":
+                # PyTorch stacks the gates as input, forget, candidate, output.
+                parameters["bias_hh_l0"].chunk(4)[1].fill_(1.0)  # Jozefowicz et al. 2015, section 5
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedding.weight.device
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state before any text: zeros, on the model's device, for `batch_size` rows."""
+        tensors = 2 if self.config.cell == "lstm" else 1
+        shape = (batch_size, self.config.hidden_size)
+        state: State = tuple(
+            tuple(torch.zeros(shape, device=self.device) for _ in range(tensors))
+            for _ in self.layers
+        )
+        return state if self.attention is None else (*state, self.attention.initial(batch_size))
+
+    def forward(
+        self, tokens: Tensor, state: State, labels: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Read tokens on from a state.
+
+        Args:
+            tokens: (batch, time) ids, int64.
+            state: what `initial_state` or an earlier call gave, for the same batch.
+            labels: (batch,) indices into `config.labels`; only for models that have labels.
+
+        Returns:
+            Logits (batch, time, vocabulary_size) of the token after each one, and the state after
+            the last.
+        """
+        embedded = self.embedding(tokens)
+        if self.label_embedding is not None:
+            if labels is None:
+                raise ValueError("this model was trained with labels and needs one for each row")
+            embedded = embedded + self.label_embedding(labels).unsqueeze(1)
+        if self.config.embedding_activation == "tanh":
+            embedded = torch.tanh(embedded)
+        embedded = self.embedding_dropout(embedded)
+
+        hidden, outputs = embedded, []
+        new_state: list[LayerState] = []
+        for index, layer in enumerate(self.layers):
+            if index > 0:
+                hidden = self.layer_dropout(hidden)
+                if self.config.skip:
+                    hidden = torch.cat((hidden, embedded), dim=-1)
+            hidden, layer_state = self._run_layer(layer, hidden, state[index])
+            outputs.append(hidden)
+            new_state.append(layer_state)
+
+        features = torch.cat((*outputs, embedded), dim=-1) if self.config.skip else hidden
+        if self.attention is not None:
+            average, attention_state = self.attention(features, state[-1])
+            features = torch.cat((features, average), dim=-1)
+            new_state.append(attention_state)
+        return self.head(self.output_dropout(features)), tuple(new_state)
+
+    def _run_layer(
+        self, layer: nn.Module, inputs: Tensor, state: LayerState
+    ) -> tuple[Tensor, LayerState]:
+        """Run one of PyTorch's layers, whose states are (1, batch, hidden_size)."""
+        stacked = tuple(tensor.unsqueeze(0) for tensor in state)
+        if self.config.cell == "lstm":
+            outputs, stacked = layer(inputs, stacked)
+        else:
+            outputs, last = layer(inputs, stacked[0])
+            stacked = (last,)
+        return outputs, tuple(tensor.squeeze(0) for tensor in stacked)
+
+
+class CausalAttention(nn.Module):
+    """DeepMoji's attention-weighted average (Felbo et al. 2017, equations 1–3), made causal.
+
+    e_t = w·h_t scores a step; the average at time t is Σ_{i≤t} exp(e_i) h_i / Σ_{i≤t} exp(e_i).
+    The state carries the sums (relative to the largest score so far, for range), so memory per
+    token is constant however long the text.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(size, 1, bias=False)
+
+    def initial(self, batch_size: int) -> LayerState:
+        """Before any text: (largest score (batch, 1), its sums (batch, 1) and (batch, size))."""
+        weight = self.score.weight
+        return (
+            weight.new_full((batch_size, 1), -1e4),
+            weight.new_zeros((batch_size, 1)),
+            weight.new_zeros((batch_size, weight.shape[1])),
+        )
+
+    def forward(self, features: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Average `features` (batch, time, size) causally; returns the same shape and the state."""
+        features = features.float()
+        with torch.autocast(features.device.type, enabled=False):
+            scores = self.score(features).squeeze(-1)  # (batch, time)
+            largest, total, weighted = state
+            maximum = torch.cummax(torch.cat((largest, scores), dim=1), dim=1).values[:, 1:]
+            time = scores.shape[1]
+            future = torch.ones(time, time, dtype=torch.bool, device=scores.device).triu(1)
+            differences = scores.unsqueeze(1) - maximum.unsqueeze(2)
+            weights = differences.masked_fill(future, -torch.inf).exp()  # (batch, now, past)
+            carried = (largest - maximum).exp()  # (batch, time)
+            totals = weights.sum(dim=2) + carried * total
+            sums = weights @ features + carried.unsqueeze(2) * weighted.unsqueeze(1)
+            average = sums / totals.unsqueeze(2)
+        return average, (maximum[:, -1:], totals[:, -1:], sums[:, -1])
+
+
+def detach(state: State) -> State:
+    """The same values, cut off from the graph, in float32: what is carried to the next step."""
+    return tuple(tuple(tensor.detach().float() for tensor in layer) for layer in state)
+
+
+@torch.no_grad()
+def extend(model: RecurrentModel, vocabulary_size: int, labels: tuple[str, ...]) -> RecurrentModel:
+    """Copy a model into one that knows more tokens and labels, for fine-tuning on another text.
+
+    New tokens begin as the average of the known ones, with the lowest of their biases: possible,
+    but not expected. New labels begin without effect.
+
+    Args:
+        model: what to copy; its tokens keep their ids and its labels their places.
+        vocabulary_size: at least that of the model.
+        labels: the model's labels, then the new ones.
+    """
+    config = dataclasses.replace(model.config, vocabulary_size=vocabulary_size, labels=labels)
+    extended = RecurrentModel(config)
+    known = model.config.vocabulary_size
+    new = extended.state_dict()
+    for name, tensor in model.state_dict().items():
+        if name in ("embedding.weight", "head.weight"):
+            new[name][:known] = tensor
+            new[name][known:] = tensor.mean(dim=0)
+        elif name == "head.bias":
+            new[name][:known] = tensor
+            new[name][known:] = tensor.min()
+        elif name == "label_embedding.weight":
+            new[name][: len(tensor)] = tensor
+        else:
+            new[name].copy_(tensor)
+    return extended
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable values; tied weights count once."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,276 @@
+"""Presets, and the choice among them: a corpus and a budget → what is trained, and how.
+
+A preset is a model and a recipe under a name. `make_plan` picks one, applies the user's own
+settings, and says in a line what was chosen and why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sunspring.errors import SettingsError
+from sunspring.model import ModelConfig
+from sunspring.optim import OptimizerSettings
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends.
+
+    Args:
+        unit: what is counted.
+        amount: how much of it; fractions of minutes and epochs are fine.
+    """
+
+    unit: Literal["minutes", "epochs", "steps"]
+    amount: float
+
+    def __post_init__(self) -> None:
+        if not self.amount > 0:
+            raise SettingsError(f"{self.unit} is {self.amount:g}: it must be above 0")
+
+    def spent(self, *, seconds: float, epochs: float, steps: int) -> float:
+        """Give the share of the budget that is spent: 1 and above means the end."""
+        used = {"minutes": seconds / 60, "epochs": epochs, "steps": steps}[self.unit]
+        return used / self.amount
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Args:
+        batching: `windows`, the article's shuffled sequences, or `lanes` that read on.
+        batch_size: rows of a batch.
+        window: targets of a row in one step, the article's `seq_len`.
+        precision: number format of the matrix products; `auto` probes this machine.
+        optimization: optimiser and rates.
+    """
+
+    batching: Literal["windows", "lanes"] = "lanes"
+    batch_size: int = 32
+    window: int = 64
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    optimization: OptimizerSettings = field(default_factory=OptimizerSettings)
+
+    def __post_init__(self) -> None:
+        if self.batching not in ("windows", "lanes"):
+            raise SettingsError(f"batching is {self.batching!r}: choose windows or lanes")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise SettingsError(f"precision is {self.precision!r}: choose auto, fp32 or bf16")
+        for name in ("batch_size", "window"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 1")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model and a recipe under a name; `model` holds fields of `ModelConfig`."""
+
+    summary: str
+    model: Mapping[str, Any]
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, how, and why."""
+
+    preset: str
+    model: ModelConfig
+    recipe: Recipe
+    reason: str
+
+
+def _article(cell: str) -> Preset:
+    """Give the tutorial's model and training, with the layers' kind to choose."""
+    dropouts = {"embedding_dropout": 0.0, "layer_dropout": 0.2, "output_dropout": 0.2}
+    return Preset(
+        f"the tutorial's embedding, two {cell.upper()} layers and dropout on shuffled windows",
+        {"cell": cell, "layers": 2, "hidden_size": 256, "embedding_size": 256, **dropouts},
+        Recipe(
+            batching="windows",
+            batch_size=128,
+            window=100,
+            optimization=OptimizerSettings(
+                optimizer="adamw",
+                learning_rate=1e-3,
+                weight_decay=0.0,
+                second_moment_decay=0.999,
+                warmup_steps=0,
+            ),
+        ),
+    )
+
+
+PRESETS: Mapping[str, Preset] = {
+    "article": _article("lstm"),
+    "rnn": _article("rnn"),
+    "gru": _article("gru"),
+    "deepmoji": Preset(
+        "DeepMoji's shape: tanh embedding, two wide LSTM layers, concatenation, attention",
+        {
+            "hidden_size": 512,
+            "embedding_size": 256,
+            "embedding_activation": "tanh",
+            "skip": True,
+            "attention": True,
+            "embedding_dropout": 0.1,
+            "output_dropout": 0.1,
+        },
+        Recipe(),
+    ),
+    "tiny": Preset(
+        "one LSTM layer of 128 for short texts and slow machines",
+        {"layers": 1, "hidden_size": 128, "embedding_size": 32, "skip": True},
+        Recipe(batch_size=16),
+    ),
+    "small": Preset(
+        "two LSTM layers of 256 with skip connections: the most in minutes on a laptop",
+        {"hidden_size": 256, "embedding_size": 64, "skip": True},
+        Recipe(),
+    ),
+    "large": Preset(
+        "two LSTM layers of 512 with skip connections, for a GPU or a long evening",
+        {"hidden_size": 512, "embedding_size": 128, "skip": True},
+        Recipe(batch_size=64, window=128),
+    ),
+}
+
+_DROPOUTS = ("embedding_dropout", "layer_dropout", "output_dropout")
+_FINE_TUNING = 1 / 3  # of the learning rates
+_TINY_CHARACTERS = 100_000
+_ASSUMED_SPEED = {"cpu": 30_000, "cuda": 1_000_000}  # characters a second, by order of magnitude
+
+
+def make_plan(
+    *,
+    preset: str,
+    vocabulary_size: int,
+    labels: tuple[str, ...],
+    training_characters: int,
+    budget: Budget,
+    device: str,
+    overrides: Mapping[str, str],
+    base: ModelConfig | None = None,
+) -> Plan:
+    """Choose what to train.
+
+    Args:
+        preset: a name of `PRESETS`, or `auto` to choose by the size of the text and the device.
+        vocabulary_size: number of token ids.
+        labels: names of the documents' labels.
+        training_characters: characters of the training part.
+        budget: when training will end.
+        device: `cpu` or `cuda`.
+        overrides: the user's `key=value` settings of model, recipe and optimiser; `dropout`
+            stands for all three dropouts.
+        base: architecture to keep, of a model that is fine-tuned at a third of the rates.
+
+    Raises:
+        SettingsError: the preset or a key is unknown, or a value is impossible.
+    """
+    if preset == "auto":
+        name, settings, reason = _choose(training_characters, budget, device)
+    elif preset in PRESETS:
+        name, settings, reason = preset, {}, PRESETS[preset].summary
+    else:
+        raise SettingsError(f"there is no preset {preset!r}: choose auto, {', '.join(PRESETS)}")
+    recipe, architecture = PRESETS[name].recipe, {**PRESETS[name].model, **settings}
+    if base is not None:
+        architecture = {**dataclasses.asdict(base), **settings}
+        recipe = _gentler(recipe)
+    architecture |= {"vocabulary_size": vocabulary_size, "labels": labels}
+    return apply_settings(Plan(name, ModelConfig(**architecture), recipe, reason), overrides)
+
+
+def _gentler(recipe: Recipe) -> Recipe:
+    """Lower the rates for weights that already know something."""
+    rates = recipe.optimization
+    return dataclasses.replace(
+        recipe,
+        optimization=dataclasses.replace(
+            rates,
+            learning_rate=rates.learning_rate * _FINE_TUNING,
+            muon_learning_rate=rates.muon_learning_rate * _FINE_TUNING,
+        ),
+    )
+
+
+def _choose(
+    training_characters: int, budget: Budget, device: str
+) -> tuple[str, dict[str, float], str]:
+    """Pick a preset by size, and dropout by how often the text will be read."""
+    if training_characters < _TINY_CHARACTERS:
+        name = "tiny"
+    else:
+        name = "large" if device == "cuda" else "small"
+    epochs = {
+        "minutes": budget.amount * 60 * _ASSUMED_SPEED[device] / training_characters,
+        "epochs": budget.amount,
+        "steps": budget.amount
+        * PRESETS[name].recipe.batch_size
+        * PRESETS[name].recipe.window
+        / training_characters,
+    }[budget.unit]
+    dropout = round(min(0.5, max(0.0, 0.1 * math.log2(epochs / 6))), 2) if epochs > 6 else 0.0
+    reason = (
+        f"{training_characters:,} characters to learn from in {budget} on this {device}, "
+        f"about {epochs:.2g} readings"
+    )
+    return name, dict.fromkeys(_DROPOUTS, dropout), reason
+
+
+def apply_settings(plan: Plan, overrides: Mapping[str, str]) -> Plan:
+    """Set single fields of a plan by name.
+
+    Raises:
+        SettingsError: a key is unknown or a value does not fit it.
+    """
+    expanded: dict[str, str] = {}
+    for key, value in overrides.items():
+        expanded |= dict.fromkeys(_DROPOUTS, value) if key == "dropout" else {key: value}
+    fixed = {"vocabulary_size", "labels", "optimization"}
+    known = {
+        **dict.fromkeys(_field_types(ModelConfig), "model"),
+        **dict.fromkeys(_field_types(Recipe), "recipe"),
+        **dict.fromkeys(_field_types(OptimizerSettings), "optimization"),
+    }
+    changes: dict[str, dict[str, Any]] = {"model": {}, "recipe": {}, "optimization": {}}
+    types = _field_types(ModelConfig) | _field_types(Recipe) | _field_types(OptimizerSettings)
+    for key, value in expanded.items():
+        if key not in known or key in fixed:
+            names = ", ".join(sorted(set(known) - fixed | {"dropout"}))
+            raise SettingsError(f"there is no setting {key!r}: choose among {names}")
+        changes[known[key]][key] = _parse(key, value, types[key])
+    optimization = dataclasses.replace(plan.recipe.optimization, **changes["optimization"])
+    return dataclasses.replace(
+        plan,
+        model=dataclasses.replace(plan.model, **changes["model"]),
+        recipe=dataclasses.replace(plan.recipe, optimization=optimization, **changes["recipe"]),
+    )
+
+
+def _field_types(settings: type) -> dict[str, Any]:
+    return typing.get_type_hints(settings)
+
+
+def _parse(key: str, text: str, kind: Any) -> Any:
+    """Read a setting's value as the type of its field; names are checked by the dataclass."""
+    try:
+        if kind is bool:
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+                text.lower()
+            ]
+        return kind(text) if kind in (int, float) else text
+    except (KeyError, ValueError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise SettingsError(f"{key} is {text!r}: it must be {wanted}") from None

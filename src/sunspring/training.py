@@ -1,0 +1,334 @@
+"""Training: one loop that reads like a page.
+
+`Trainer.run` takes batch after batch until the budget is spent or somebody asks it to stop; what
+people see of it (progress, samples, logs) hangs on callbacks, and a checkpoint at any step is
+enough to go on to the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sunspring.batches import IGNORED, Batch, Batches, Lanes, Windows
+from sunspring.checkpoint import Checkpoint, load_weights, model_weights
+from sunspring.corpus import Split
+from sunspring.errors import SunspringError
+from sunspring.machine import Precision
+from sunspring.model import RecurrentModel, State, detach
+from sunspring.optim import Optimizers, rate_factor
+from sunspring.plan import Budget, Recipe
+
+_REPORT_EVERY = 10  # steps; reading the loss waits for the GPU
+_CHECKPOINT_SECONDS = 60.0
+_QUICK_TOKENS = 8192  # of a quick evaluation
+_QUICK_WINDOW = 256
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Where training is.
+
+    Args:
+        step: steps taken.
+        seconds: of training so far, earlier parts of a resumed run included.
+        spent: share of the budget, 0 to 1.
+        epochs: epochs read.
+        tokens_per_second: over the whole of this part of the run.
+        loss: training loss in nats per token, averaged over the last few steps.
+    """
+
+    step: int
+    seconds: float
+    spent: float
+    epochs: float
+    tokens_per_second: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """A quick look at text that is not trained on; nats per token.
+
+    Args:
+        report: the training at this moment.
+        validation: the part that steers, or NaN where the text is too short to have one.
+        heldout: a sample of the held-out text, for the eye only.
+        best: whether these weights are the best so far.
+    """
+
+    report: StepReport
+    validation: float
+    heldout: float
+    best: bool
+
+
+class Callback:
+    """What may hang on training; each method does nothing by default."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Training begins, or goes on."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Some steps were taken."""
+
+    def on_evaluation(self, report: EvaluationReport) -> None:
+        """The model was looked at."""
+
+    def on_end(self, report: StepReport) -> None:
+        """Training is over, or was interrupted."""
+
+
+@dataclass(frozen=True)
+class QuickSets:
+    """Fixed batches for quick looks during training."""
+
+    validation: Sequence[Batch]
+    heldout: Sequence[Batch]
+
+
+def make_batches(split: Split, start_id: int, recipe: Recipe, seed: int) -> Batches:
+    """Build the stream of training batches that a recipe asks for."""
+    kind = Windows if recipe.batching == "windows" else Lanes
+    return kind(split, start_id, batch_size=recipe.batch_size, window=recipe.window, seed=seed)
+
+
+def quick_batches(split: Split, start_id: int) -> list[Batch]:
+    """Draw the same few windows of a split every time; none where it is too short."""
+    window = min(_QUICK_WINDOW, len(split.tokens) - 1)
+    if window < 1:
+        return []
+    batches = Windows(split, start_id, batch_size=32, window=window, seed=0)
+    drawn: list[Batch] = []
+    while batches.epochs < 1 and sum(batch.targets.size for batch in drawn) < _QUICK_TOKENS:
+        drawn.append(batches.next())
+    return drawn
+
+
+class Trainer:
+    """Trains one model on one stream of batches.
+
+    Args:
+        model: already on its device.
+        batches: the training text.
+        optimizers: of the model's parameters.
+        budget: when to stop.
+        warmup_steps: steps over which the rates rise.
+        precision: number format of the matrix products.
+        quick: what the model is looked at with during training.
+        callbacks: progress, samples, logs.
+        save: called with checkpoints; None keeps none.
+        clock: gives seconds; only differences count.
+    """
+
+    def __init__(
+        self,
+        model: RecurrentModel,
+        batches: Batches,
+        optimizers: Optimizers,
+        *,
+        budget: Budget,
+        warmup_steps: int,
+        precision: Precision,
+        quick: QuickSets,
+        callbacks: Sequence[Callback] = (),
+        save: Callable[[Checkpoint], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.model = model
+        self.batches = batches
+        self.optimizers = optimizers
+        self.budget = budget
+        self.precision: Precision = precision
+        self.step = 0
+        self.best = model_weights(model)
+        self.best_validation = math.inf
+        self._warmup_steps = warmup_steps
+        self._quick = quick
+        self._callbacks = callbacks
+        self._save = save
+        self._clock = clock
+        self._state: State = model.initial_state(batches.batch_size)
+        self._next_evaluation = 0.01
+        self._tokens = 0
+        self._earlier_seconds = 0.0
+        self._began = clock()
+        self._stop = False
+
+    def request_stop(self) -> None:
+        """Ask the loop to end after the current step; may be called from a signal handler."""
+        self._stop = True
+
+    def run(self) -> StepReport:
+        """Train until the budget is spent or a stop is requested.
+
+        Raises:
+            SunspringError: the loss is no longer a number.
+        """
+        self._began = last_checkpoint = self._clock()
+        self._tokens = 0
+        loss, summed = torch.zeros((), device=self.model.device), 0
+        report = self._report(math.nan)
+        self._tell("on_start", self)
+        while (spent := self._spent()) < 1 and not self._stop:
+            batch = self.batches.next()
+            loss += self._train_step(batch, rate_factor(spent, self.step, self._warmup_steps))
+            self.step, summed = self.step + 1, summed + 1
+            self._tokens += batch.inputs.size
+            if self.step % _REPORT_EVERY == 0:
+                report = self._report(float(loss) / summed)
+                loss, summed = loss.zero_(), 0
+                self._tell("on_step", report)
+            if spent >= self._next_evaluation:
+                self._next_evaluation = spent + min(0.05, max(0.01, 0.5 * spent))
+                self._evaluate(report)
+            if self._clock() - last_checkpoint > _CHECKPOINT_SECONDS:
+                self._checkpoint()
+                last_checkpoint = self._clock()
+        if not self._stop:
+            self._evaluate(report)
+        self._checkpoint()
+        report = self._report(report.loss)
+        self._tell("on_end", report)
+        return report
+
+    def _train_step(self, batch: Batch, factor: float) -> Tensor:
+        """Forward, loss, backward, update; returns the loss in nats per token."""
+        self.model.train()
+        logits, state = self._forward(batch, self._state)
+        loss = _loss(logits, batch)
+        torch.autograd.backward(loss)
+        self.optimizers.step(factor)
+        self._state = detach(state)
+        return loss.detach()
+
+    def _forward(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+        device = self.model.device
+        inputs = torch.from_numpy(batch.inputs).to(device, non_blocking=True)
+        labels = None if batch.labels is None else torch.from_numpy(batch.labels).to(device)
+        state = _restart(self.model, state, batch.fresh)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits, state = self.model(inputs, state, labels)
+        return logits, state
+
+    def _evaluate(self, report: StepReport) -> None:
+        """Look at the model; keep its weights if they do best on the validation part."""
+        validation = self._mean_loss(self._quick.validation)
+        if math.isnan(validation) and self._quick.validation:
+            raise SunspringError(
+                f"the loss is no longer a number after {self.step} steps: "
+                "train again with a smaller --set learning_rate"
+            )
+        best = not validation >= self.best_validation  # NaN: no validation part, the last is best
+        if best:
+            self.best = model_weights(self.model)
+            self.best_validation = validation
+        heldout = self._mean_loss(self._quick.heldout)
+        self._tell("on_evaluation", EvaluationReport(report, validation, heldout, best))
+
+    @torch.inference_mode()
+    def _mean_loss(self, batches: Sequence[Batch]) -> float:
+        """Nats per token over fixed batches, each from a fresh state; NaN where there are none."""
+        self.model.eval()
+        total, tokens = 0.0, 0
+        for batch in batches:
+            logits, _ = self._forward(batch, self.model.initial_state(len(batch.inputs)))
+            count = int(np.count_nonzero(batch.targets != IGNORED))
+            total += float(_loss(logits, batch)) * count
+            tokens += count
+        return total / tokens if tokens else math.nan
+
+    def checkpoint(self) -> Checkpoint:
+        """Collect everything that the rest of the run depends on."""
+        carried = {
+            f"state.{layer}.{index}": tensor.cpu()
+            for layer, tensors in enumerate(self._state)
+            for index, tensor in enumerate(tensors)
+        }
+        carried["random.cpu"] = torch.get_rng_state()
+        if self.model.device.type == "cuda":
+            carried["random.cuda"] = torch.cuda.get_rng_state(self.model.device)
+        state: dict[str, Any] = {
+            "step": self.step,
+            "seconds": self._seconds(),
+            "epochs": self.batches.epochs,
+            "position": self.batches.position(),
+            "best_validation": self.best_validation,
+            "next_evaluation": self._next_evaluation,
+        }
+        optimizers = {name: tensor.cpu() for name, tensor in self.optimizers.state().items()}
+        return Checkpoint(state, model_weights(self.model), self.best, optimizers, carried)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        state, carried = checkpoint.state, checkpoint.carried
+        load_weights(self.model, checkpoint.weights)
+        self.optimizers.load(checkpoint.optimizers)
+        self.batches.seek(state["position"])
+        self.best = checkpoint.best
+        self.step = state["step"]
+        self.best_validation = state["best_validation"]
+        self._next_evaluation = state["next_evaluation"]
+        self._earlier_seconds = state["seconds"]
+        self._state = tuple(
+            tuple(
+                carried[f"state.{layer}.{index}"].to(self.model.device)
+                for index in range(len(tensors))
+            )
+            for layer, tensors in enumerate(self._state)
+        )
+        torch.set_rng_state(carried["random.cpu"])
+        if "random.cuda" in carried and self.model.device.type == "cuda":
+            torch.cuda.set_rng_state(carried["random.cuda"], self.model.device)
+
+    def _checkpoint(self) -> None:
+        if self._save is not None:
+            self._save(self.checkpoint())
+
+    def _seconds(self) -> float:
+        return self._earlier_seconds + self._clock() - self._began
+
+    def _spent(self) -> float:
+        return self.budget.spent(
+            seconds=self._seconds(), epochs=self.batches.epochs, steps=self.step
+        )
+
+    def _report(self, loss: float) -> StepReport:
+        elapsed = max(1e-9, self._clock() - self._began)
+        return StepReport(
+            step=self.step,
+            seconds=self._seconds(),
+            spent=min(1.0, self._spent()),
+            epochs=self.batches.epochs,
+            tokens_per_second=self._tokens / elapsed,
+            loss=loss,
+        )
+
+    def _tell(self, event: str, value: Any) -> None:
+        for callback in self._callbacks:
+            getattr(callback, event)(value)
+
+
+def _loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean cross-entropy of the targets, in nats per token."""
+    targets = torch.from_numpy(batch.targets).to(logits.device, non_blocking=True)
+    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+
+def _restart(model: RecurrentModel, state: State, fresh: np.typing.NDArray[np.bool_]) -> State:
+    """Set the rows that begin a stretch to the fresh state."""
+    if not fresh.any():
+        return state
+    rows = torch.from_numpy(fresh).to(model.device).unsqueeze(1)
+    return tuple(
+        tuple(torch.where(rows, new, old) for new, old in zip(news, olds, strict=True))
+        for news, olds in zip(model.initial_state(len(fresh)), state, strict=True)
+    )
