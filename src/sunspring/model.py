@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from sunspring.errors import ModelError, SettingsError
 
 LayerState = tuple[Tensor, ...]
-"""(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), float32."""
+"""(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type."""
 
 State = tuple[LayerState, ...]
 """One entry a recurrent layer, then one for the attention if there is any; the batch is always
@@ -181,7 +181,7 @@ class RecurrentModel(nn.Module):
         tensors = 2 if self.config.cell == "lstm" else 1
         shape = (batch_size, self.config.hidden_size)
         state: State = tuple(
-            tuple(torch.zeros(shape, device=self.device) for _ in range(tensors))
+            tuple(self.embedding.weight.new_zeros(shape) for _ in range(tensors))
             for _ in self.layers
         )
         return state if self.attention is None else (*state, self.attention.initial(batch_size))
@@ -263,7 +263,7 @@ class CausalAttention(nn.Module):
 
     def forward(self, features: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """Average `features` (batch, time, size) causally; returns the same shape and the state."""
-        features = features.float()
+        features = features.to(self.score.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):
             scores = self.score(features).squeeze(-1)  # (batch, time)
             largest, total, weighted = state

@@ -1,0 +1,126 @@
+"""Regular expressions as automata over a vocabulary's tokens.
+
+`outlines-core` compiles the expression; what is added here is the way out: how many characters
+every state still needs, so that a text can be made to match before its length is used up. Stands
+between sampling and generation.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sunspring.errors import SettingsError
+from sunspring.vocabulary import Vocabulary
+
+_UNREACHABLE = 1 << 60
+_MARK = "\U0010ffff"  # no character, by Unicode's definition
+
+
+class Pattern:
+    """A regular expression that a whole text must match.
+
+    Args:
+        regex: in the syntax of Rust's `regex`, without look-around; anchored at both ends.
+        vocabulary: whose tokens make the text.
+
+    Attributes:
+        initial: the state before any token.
+
+    Raises:
+        SettingsError: the expression is not valid, or the vocabulary cannot write any match.
+    """
+
+    def __init__(self, regex: str, vocabulary: Vocabulary) -> None:
+        from outlines_core import Index
+        from outlines_core import Vocabulary as TokenTable
+
+        writable: dict[bytes, list[int]] = defaultdict(list)
+        for token in range(vocabulary.size):
+            piece = vocabulary.token_bytes(token)
+            if piece and token != vocabulary.unknown_id:
+                writable[piece].append(token)
+        # Two ids that no token has. outlines-core wants one for the end, but (0.2.14) loses the
+        # moves from a matching state to one that does not match; so the regex is followed by a
+        # mark of our own, and a text matches where the mark may come.
+        ended, mark = vocabulary.size, vocabulary.size + 1
+        table = TokenTable(ended, {**writable, _MARK.encode(): [mark]})
+        try:
+            index = Index(f"(?:{regex}){_MARK}", table)
+        except (ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise SettingsError(
+                f"the pattern {regex!r} cannot be followed ({reason}): mend it, "
+                "or check that the model knows its characters"
+            ) from None
+        self.initial: int = index.get_initial_state()
+        self._size = vocabulary.size
+        transitions, ends = index.get_transitions(), index.get_final_states()
+        self._final = frozenset(
+            state for state, moves in transitions.items() if moves.get(mark) in ends
+        )
+        self._next: dict[int, dict[int, int]] = {
+            state: {token: target for token, target in moves.items() if token < ended}
+            for state, moves in transitions.items()
+        }
+        self._characters = [_characters(vocabulary.token_bytes(t)) for t in range(vocabulary.size)]
+        self._needed = self._measure()
+        self._costs: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        if self.needed(self.initial) == _UNREACHABLE:
+            raise SettingsError(
+                f"no text that the model can write matches {regex!r}: it lacks the characters"
+            )
+
+    def needed(self, state: int) -> int:
+        """The fewest characters that lead from a state to a match."""
+        return self._needed.get(state, _UNREACHABLE)
+
+    def is_final(self, state: int) -> bool:
+        """Whether the text so far matches."""
+        return state in self._final
+
+    def follow(self, state: int, token: int) -> int | None:
+        """Give the state after a token, or None if no match continues so."""
+        target = self._moves(state).get(token)
+        return target if target is not None and self.needed(target) < _UNREACHABLE else None
+
+    def allowed(self, state: int, characters: int) -> NDArray[np.bool_]:
+        """Tell which tokens still lead to a match within so many characters; (vocabulary,)."""
+        if state not in self._costs:
+            moves = self._moves(state)
+            costs = [self._characters[t] + self.needed(target) for t, target in moves.items()]
+            self._costs[state] = np.array([*moves], np.int64), np.array(costs, np.int64)
+        tokens, costs_of_tokens = self._costs[state]
+        mask = np.zeros(self._size, dtype=np.bool_)
+        mask[tokens[costs_of_tokens <= characters]] = True
+        return mask
+
+    def _moves(self, state: int) -> dict[int, int]:
+        return self._next.get(state, {})
+
+    def _measure(self) -> dict[int, int]:
+        """Find each state's shortest way to a match, from the matches backwards (Dijkstra)."""
+        sources: dict[int, dict[int, int]] = defaultdict(dict)
+        for state, moves in self._next.items():
+            for token, target in moves.items():
+                cost = self._characters[token]
+                sources[target][state] = min(cost, sources[target].get(state, cost))
+        needed = dict.fromkeys(self._final, 0)
+        queue = [(0, state) for state in self._final]
+        while queue:
+            distance, state = heapq.heappop(queue)
+            if distance > needed[state]:
+                continue
+            for source, cost in sources[state].items():
+                if distance + cost < needed.get(source, _UNREACHABLE):
+                    needed[source] = distance + cost
+                    heapq.heappush(queue, (distance + cost, source))
+        return needed
+
+
+def _characters(piece: bytes) -> int:
+    """Count the characters that begin in a piece of UTF-8."""
+    return sum(byte & 0xC0 != 0x80 for byte in piece)
