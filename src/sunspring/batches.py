@@ -20,7 +20,8 @@ from sunspring.errors import SourceError
 IGNORED = -100
 """The target of a place that holds no token: a loss skips it."""
 
-_RELEASE_EVERY = 32  # batches; each may leave 64 KiB of the file resident for every row
+_RELEASE_AFTER = 512  # rows; each may leave 400 KiB of the files resident
+_POOL = 1 << 20  # documents or windows that are shuffled together
 
 
 class Batch(NamedTuple):
@@ -46,6 +47,10 @@ class _Stretches(NamedTuple):
     end: NDArray[np.int64]
     document: NDArray[np.int64]
 
+    def take(self, which: slice | NDArray[np.int64]) -> _Stretches:
+        """Select some, in that order."""
+        return _Stretches(self.first[which], self.end[which], self.document[which])
+
 
 def split_window(window: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Split a sequence of `seq_len + 1` tokens into the input and the target shifted by one.
@@ -57,6 +62,9 @@ def split_window(window: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 class Batches(ABC):
     """An endless stream of batches over a split.
+
+    So that memory stays bounded, an epoch goes through pools: one for a split of up to a million
+    documents or windows, else several, each spread evenly over the split.
 
     Args:
         split: what to read.
@@ -82,34 +90,69 @@ class Batches(ABC):
         self.batch_size = batch_size
         self.window = window
         self.seed = seed
-        self._epoch = 0
-        self._read = 0  # targets of this epoch so far
-        self._given = 0
+        self._pools = -(-self._count() // _POOL)
+        self._epoch = self._pool = self._next = 0
+        self._rows_read = 0
 
     @property
     @abstractmethod
-    def epoch_targets(self) -> int:
-        """Number of targets in one epoch."""
-
-    @property
     def epochs(self) -> float:
         """Epochs read so far, with the fraction of the current one."""
-        return self._epoch + min(1.0, self._read / self.epoch_targets)
 
     @abstractmethod
     def next(self) -> Batch:
         """Give the next batch; an epoch follows the other without end."""
 
-    @abstractmethod
     def position(self) -> dict[str, Any]:
         """Say where the stream is, as a JSON value for `seek`."""
+        return {"epoch": self._epoch, "pool": self._pool, "next": self._next}
 
-    @abstractmethod
     def seek(self, position: dict[str, Any]) -> None:
         """Go on from where `position` was taken."""
+        self._epoch, self._pool = position["epoch"], position["pool"]
+        self._next = position["next"]
+        self._stretches = self._draw()
+
+    @abstractmethod
+    def _count(self) -> int:
+        """Count what is shuffled: documents or windows."""
+
+    @abstractmethod
+    def _draw(self) -> _Stretches:
+        """Cut the current pool's stretches, in the order in which to read them."""
+
+    def _turn(self) -> None:
+        """Go on to the next pool, perhaps of the next epoch."""
+        self._pool = (self._pool + 1) % self._pools
+        self._epoch += self._pool == 0
+        self._next = 0
+        self._stretches = self._draw()
 
     def _random(self) -> np.random.Generator:
-        return np.random.default_rng([self.seed, self._epoch])
+        return np.random.default_rng([self.seed, self._epoch, self._pool])
+
+    def _cut_documents(self, length: int, shift: int = 0) -> _Stretches:
+        """Cut the current pool's documents into stretches of at most `length` targets.
+
+        Args:
+            length: the most targets of a stretch.
+            shift: how much earlier the cuts of the documents longer than `length` fall.
+        """
+        starts = self.split.starts
+        begins = np.array(starts[:-1][self._pool :: self._pools])
+        ends = np.array(starts[1:][self._pool :: self._pools])
+        self.split.release_pages()
+        sizes = ends - begins
+        shifts = np.where(sizes > length, shift, 0)
+        counts = -(-(sizes + shifts) // length)
+        document = np.repeat(np.arange(len(begins)), counts)
+        rank = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
+        cut = (begins - shifts)[document] + rank * length
+        return _Stretches(
+            np.maximum(begins[document], cut),
+            np.minimum(ends[document], cut + length),
+            document * self._pools + self._pool,
+        )
 
     def _gather(
         self,
@@ -126,9 +169,9 @@ class Batches(ABC):
         inputs, targets = split_window(tokens)
         targets = np.where(places[:, 1:] < end[:, None], targets, IGNORED)
         labels = None if self.split.labels is None else self.split.labels[document].astype(np.int64)
-        self._read += int(np.minimum(end - first, time).clip(0).sum())
-        self._given += 1
-        if self._given % _RELEASE_EVERY == 0:
+        self._rows_read += len(first)
+        if self._rows_read >= _RELEASE_AFTER:
+            self._rows_read = 0
             self.split.release_pages()
         return Batch(inputs, targets, fresh, labels)
 
@@ -145,42 +188,40 @@ class Windows(Batches):
         self, split: Split, start_id: int, *, batch_size: int, window: int, seed: int
     ) -> None:
         super().__init__(split, start_id, batch_size=batch_size, window=window, seed=seed)
-        if split.documents <= 1:
-            first = np.arange(1, len(split.tokens) - window + 1, window + 1)
-            self._windows = _Stretches(first, first + window, np.zeros_like(first))
-        else:
-            self._windows = _cut_documents(split.starts, window)
-        self.batch_size = min(batch_size, len(self._windows.first))
-        self._per_epoch = len(self._windows.first) // self.batch_size
-        self._next = 0
-        self._order = self._random().permutation(len(self._windows.first))
+        self._stretches = self._draw()
+        self.batch_size = min(batch_size, len(self._stretches.first))
 
     @property
-    def epoch_targets(self) -> int:
-        """Number of targets in one epoch; which windows are dropped changes it slightly."""
-        share = self._per_epoch * self.batch_size / len(self._windows.first)
-        return round(share * int((self._windows.end - self._windows.first).sum()))
+    def epochs(self) -> float:
+        """Epochs read so far, with the fraction of the current one."""
+        batches = len(self._stretches.first) // self.batch_size
+        return self._epoch + (self._pool + self._next / batches) / self._pools
 
     def next(self) -> Batch:
         """Give the next batch of windows, all rows fresh."""
-        if self._next == self._per_epoch:
-            self._epoch += 1
-            self._next = self._read = 0
-            self._order = self._random().permutation(len(self._windows.first))
-        rows = self._order[self._next * self.batch_size :][: self.batch_size]
+        rows = slice(self._next * self.batch_size, (self._next + 1) * self.batch_size)
+        if rows.stop > len(self._stretches.first):
+            self._turn()
+            rows = slice(self.batch_size)
         self._next += 1
-        first, end, document = (column[rows] for column in self._windows)
-        return self._gather(first, end, np.ones(len(rows), dtype=np.bool_), document)
+        first, end, document = self._stretches.take(rows)
+        return self._gather(first, end, np.ones(len(first), dtype=np.bool_), document)
 
-    def position(self) -> dict[str, Any]:
-        """Say where the stream is."""
-        return {"epoch": self._epoch, "next": self._next, "read": self._read}
+    def _count(self) -> int:
+        if self.split.documents > 1:
+            return self.split.documents
+        return len(self.split.tokens) // (self.window + 1)
 
-    def seek(self, position: dict[str, Any]) -> None:
-        """Go on from there."""
-        self._epoch, self._next = position["epoch"], position["next"]
-        self._read = position["read"]
-        self._order = self._random().permutation(len(self._windows.first))
+    def _draw(self) -> _Stretches:
+        if self.split.documents > 1:
+            stretches = self._cut_documents(self.window)
+        else:
+            step = self.window + 1
+            first = np.arange(
+                1 + self._pool * step, len(self.split.tokens) - step + 2, self._pools * step
+            )
+            stretches = _Stretches(first, first + self.window, np.zeros_like(first))
+        return stretches.take(self._random().permutation(len(stretches.first)))
 
 
 class Lanes(Batches):
@@ -192,7 +233,7 @@ class Lanes(Batches):
     """
 
     _STRETCHES_PER_LANE = 4
-    _POOL = 64  # batches of documents sorted by length together
+    _SORTED = 64  # batches of documents sorted by length together
 
     def __init__(
         self, split: Split, start_id: int, *, batch_size: int, window: int, seed: int
@@ -201,91 +242,63 @@ class Lanes(Batches):
         self.batch_size = max(1, min(batch_size, len(split.tokens) // (window + 1)))
         share = len(split.tokens) // (self._STRETCHES_PER_LANE * self.batch_size)
         self._stretch = max(window, share // window * window)
-        self._stretches, self._order = self._draw()
-        self._next = 0
-        self._first = np.zeros(self.batch_size, dtype=np.int64)
-        self._end = np.zeros(self.batch_size, dtype=np.int64)
-        self._document = np.zeros(self.batch_size, dtype=np.int64)
+        self._stretches = self._draw()
+        self._lanes = _Stretches(*np.zeros((3, self.batch_size), dtype=np.int64))
+        self._read = 0  # targets of all epochs
 
     @property
-    def epoch_targets(self) -> int:
-        """Number of targets in one epoch: every token once."""
-        return len(self.split.tokens)
+    def epochs(self) -> float:
+        """Epochs read so far, with the fraction of the current one."""
+        return self._read / len(self.split.tokens)
 
     def next(self) -> Batch:
         """Give each lane's next window; a lane at its end takes up the next stretch, fresh."""
-        fresh = self._first >= self._end
-        for lane in np.flatnonzero(fresh):
-            if self._next == len(self._order):
-                self._epoch += 1
-                self._next = 0
-                self._read -= self.epoch_targets
-                self._stretches, self._order = self._draw()
-            stretch = self._order[self._next]
-            self._next += 1
-            self._first[lane] = self._stretches.first[stretch]
-            self._end[lane] = self._stretches.end[stretch]
-            self._document[lane] = self._stretches.document[stretch]
-        batch = self._gather(self._first, self._end, fresh, self._document)
-        self._first = self._first + batch.inputs.shape[1]
+        fresh = self._lanes.first >= self._lanes.end
+        waiting = np.flatnonzero(fresh)
+        while len(waiting):
+            if self._next == len(self._stretches.first):
+                self._turn()
+            taken = self._stretches.take(slice(self._next, self._next + len(waiting)))
+            count = len(taken.first)
+            for column, values in zip(self._lanes, taken, strict=True):
+                column[waiting[:count]] = values
+            self._next += count
+            waiting = waiting[count:]
+        batch = self._gather(self._lanes.first, self._lanes.end, fresh, self._lanes.document)
+        self._read += int((batch.targets != IGNORED).sum())
+        self._lanes.first[:] += batch.inputs.shape[1]
         return batch
 
     def position(self) -> dict[str, Any]:
         """Say where the stream is."""
-        return {
-            "epoch": self._epoch,
-            "next": self._next,
-            "read": self._read,
-            "first": self._first.tolist(),
-            "end": self._end.tolist(),
-            "document": self._document.tolist(),
-        }
+        lanes = [column.tolist() for column in self._lanes]
+        return {**super().position(), "read": self._read, "lanes": lanes}
 
     def seek(self, position: dict[str, Any]) -> None:
         """Go on from there."""
-        self._epoch, self._next = position["epoch"], position["next"]
+        super().seek(position)
         self._read = position["read"]
-        self._first = np.array(position["first"], dtype=np.int64)
-        self._end = np.array(position["end"], dtype=np.int64)
-        self._document = np.array(position["document"], dtype=np.int64)
-        self._stretches, self._order = self._draw()
+        self._lanes = _Stretches(*np.array(position["lanes"], dtype=np.int64))
 
-    def _draw(self) -> tuple[_Stretches, NDArray[np.int64]]:
-        """Cut this epoch's stretches and draw their order."""
+    def _count(self) -> int:
+        return self.split.documents
+
+    def _draw(self) -> _Stretches:
         random = self._random()
         shift = int(random.integers(self._stretch)) if self._epoch else 0
-        stretches = _cut_documents(self.split.starts, self._stretch, shift)
+        stretches = self._cut_documents(self._stretch, shift)
         order = random.permutation(len(stretches.first))
         if self.split.documents > 1:
             order = self._group_by_length(stretches, order, random)
-        return stretches, order
+        return stretches.take(order)
 
     def _group_by_length(
         self, stretches: _Stretches, order: NDArray[np.int64], random: np.random.Generator
     ) -> NDArray[np.int64]:
         """Reorder so that each batch's rows are of similar length, the batches in random order."""
         lengths = stretches.end - stretches.first
-        pool = np.arange(len(order)) // (self._POOL * self.batch_size)
-        order = order[np.lexsort((lengths[order], pool))]
+        sorted_together = np.arange(len(order)) // (self._SORTED * self.batch_size)
+        order = order[np.lexsort((lengths[order], sorted_together))]
         whole = len(order) // self.batch_size * self.batch_size
         batches = random.permutation(order[:whole].reshape(-1, self.batch_size))
         return np.concatenate((batches.reshape(-1), order[whole:]))
-
-
-def _cut_documents(starts: NDArray[np.int64], length: int, shift: int = 0) -> _Stretches:
-    """Cut documents into stretches of at most `length` targets.
-
-    Args:
-        starts: (documents + 1,) where each document begins.
-        length: the most targets of a stretch.
-        shift: how much earlier the cuts of the documents longer than `length` fall.
-    """
-    begins, ends = np.asarray(starts[:-1]), np.asarray(starts[1:])
-    sizes = ends - begins
-    shifts = np.where(sizes > length, shift, 0)
-    counts = -(-(sizes + shifts) // length)
-    document = np.repeat(np.arange(len(begins)), counts)
-    rank = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
-    cut = (begins - shifts)[document] + rank * length
-    first = np.maximum(begins[document], cut)
-    return _Stretches(first, np.minimum(ends[document], cut + length), document)

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from sunspring.errors import MissingExtraError
 from sunspring.generation import Writer, WritingSettings
+from sunspring.model import RecurrentModel
 from sunspring.sampling import SamplingSettings
 from sunspring.training import Callback, EvaluationReport, StepReport, Trainer
 from sunspring.vocabulary import Vocabulary
@@ -64,19 +65,19 @@ class SampleWriter(Callback):
         self._vocabulary = vocabulary
         self._label = label
         self._listeners = listeners
-        self._next = 0.0
-        self._writer: Writer | None = None
+        self._next = 0.5 / _SAMPLES
+        self._model: RecurrentModel | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         """Take hold of the model."""
-        self._writer = Writer(trainer.model, self._vocabulary)
-        self._next = 0.5 / _SAMPLES
+        self._model = trainer.model
 
     def on_evaluation(self, report: EvaluationReport) -> None:
         """Write when it is time."""
-        if self._writer is None or report.report.spent < self._next:
+        if self._model is None or report.report.spent < self._next:
             return
         self._next = report.report.spent + 1 / _SAMPLES
+        writer = Writer(self._model, self._vocabulary)
         for temperature in _SAMPLE_TEMPERATURES:
             settings = WritingSettings(
                 length=_SAMPLE_LENGTH,
@@ -84,7 +85,7 @@ class SampleWriter(Callback):
                 label=self._label,
                 seed=report.report.step,
             )
-            text = self._writer.write("", settings)[0].text
+            text = writer.write("", settings)[0].text
             for listener in self._listeners:
                 listener(temperature, text)
 
@@ -161,7 +162,7 @@ class TensorBoardLog(Callback):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise MissingExtraError("TensorBoard logging", "tensorboard") from None
-        self._events: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._events: Any = SummaryWriter(str(folder))
         self._units = units
 
     def on_step(self, report: StepReport) -> None:
@@ -311,11 +312,11 @@ class NotebookProgress(_Progress):
     _every = 1.0
 
     def __init__(self, units: Units) -> None:
-        from IPython.display import HTML, display
+        from IPython import display
 
         super().__init__(units)
-        self._html = HTML
-        self._handle = display(HTML("getting ready"), display_id=True)
+        self._display: Any = display  # untyped
+        self._handle = self._display.display(self._display.HTML("getting ready"), display_id=True)
         self._samples: dict[float, str] = {}
 
     def _show(self) -> None:
@@ -325,7 +326,8 @@ class NotebookProgress(_Progress):
             for temperature, text in self._samples.items()
         )
         bar = f'<progress value="{spent:.4f}" max="1"></progress>'
-        self._handle.update(self._html(f"{bar} {html.escape(self._figures())}{samples}"))
+        text = f"{bar} {html.escape(self._figures())}{samples}"
+        self._handle.update(self._display.HTML(text))
 
     def on_sample(self, temperature: float, text: str) -> None:
         """Show the latest sample of each temperature."""

@@ -143,8 +143,13 @@ class RunFolder:
         """Whether a training has begun here."""
         return (self.path / "run.json").exists()
 
-    def begin(self, config: ModelConfig, vocabulary: Vocabulary, record: Mapping[str, Any]) -> None:
-        """Write what does not change during training.
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, whole or damaged."""
+        return bool(self._folders())
+
+    def check_free(self) -> None:
+        """Make sure that a new run may begin here.
 
         Raises:
             ModelError: the folder already holds a run or a model, which would be lost.
@@ -155,6 +160,9 @@ class RunFolder:
             )
         if self.path.exists() and not self.path.is_dir():
             raise ModelError(f"{self.path} is a file: name a folder with --out")
+
+    def begin(self, config: ModelConfig, vocabulary: Vocabulary, record: Mapping[str, Any]) -> None:
+        """Write what does not change during training."""
         self.path.mkdir(parents=True, exist_ok=True)
         vocabulary.save(self.path / "tokenizer.json")
         write_atomically(self.path / "config.json", config.to_json().encode())

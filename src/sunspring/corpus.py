@@ -7,31 +7,27 @@ holds them. Everything streams, so a corpus may be larger than memory.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import itertools
 import json
-import mmap
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sunspring.errors import SettingsError, SourceError
+from sunspring.errors import ModelError, SettingsError, SourceError
 from sunspring.sources import ReadingOptions, read_passages, source_signature
+from sunspring.splits import HELDOUT, SPLITS, open_split, read_runs
+from sunspring.splits import Split as Split
 from sunspring.spool import (
-    HELDOUT,
-    SPLITS,
     Pieces,
     Spool,
     assign_splits,
-    cut_blocks,
     training_text,
     whole_split,
+    write_ids,
 )
 from sunspring.vocabulary import (
     ByteVocabulary,
@@ -40,8 +36,8 @@ from sunspring.vocabulary import (
     load_vocabulary,
     train_subwords,
 )
+from sunspring.vocabulary import TokenKind as TokenKind
 
-TokenKind = Literal["chars", "bytes", "subwords"]
 Progress = Callable[[int, int | None], None]
 
 _FORMAT = 1
@@ -74,43 +70,27 @@ class CorpusSettings:
 
 
 @dataclass(frozen=True)
-class Split:
-    """One part of a corpus.
+class Corpus:
+    """Encoded text with its splits; see `build_corpus`.
 
     Args:
-        tokens: (tokens,) memory-mapped ids of the documents, one after another; with documents
-            each one ends with the end token.
-        starts: (documents + 1,) document i is `tokens[starts[i]:starts[i + 1]]`.
-        labels: (documents,) index of each document's label, or None.
-        characters: number of characters; an end token counts as one (it stands for the newline).
+        folder: where it is kept.
+        fingerprint: changes with the text, its documents and labels, and how they are encoded.
+        vocabulary: of the ids.
+        documents: what a document is, as in `ReadingOptions`.
+        labels: name of each label index.
+        heldout_is_given: the held-out text is from sources of its own.
+        train: what is trained on.
+        validation: what may steer training; where it is a part of a document, the last of `train`.
+        heldout: what training never sees.
     """
-
-    tokens: NDArray[np.unsignedinteger[Any]]
-    starts: NDArray[np.int64]
-    labels: NDArray[np.uint16] | None
-    characters: int
-    pages: mmap.mmap | None = field(default=None, repr=False)
-
-    @property
-    def documents(self) -> int:
-        """Number of documents, or of parts of documents where a split cuts through one."""
-        return len(self.starts) - 1
-
-    def release_pages(self) -> None:
-        """Let go of the resident pages of the file; they come back when they are read."""
-        if self.pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.pages.madvise(mmap.MADV_DONTNEED)
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Encoded text with its splits; see `build_corpus`."""
 
     folder: Path
     fingerprint: str
     vocabulary: Vocabulary
     documents: Literal["none", "lines", "files"]
     labels: tuple[str, ...]
+    heldout_is_given: bool
     train: Split
     validation: Split
     heldout: Split
@@ -125,14 +105,34 @@ class Corpus:
         """Tokens in all splits."""
         return sum(len(split.tokens) for split in (self.train, self.validation, self.heldout))
 
-    def training_text(self) -> str:
-        """Decode the training part (validation included), documents ended by newlines."""
-        return "".join(
-            self.vocabulary.decode(split.tokens[begin:end])
-            + ("" if self.documents == "none" else "\n")
-            for split in (self.train, self.validation)
-            for begin, end in itertools.pairwise(split.starts)
-        )
+    def lines(self) -> Iterator[str]:
+        """Give the documents of all splits, or where there are none, the text's lines.
+
+        Lines come without their newlines, and empty ones are left out.
+        """
+        vocabulary = self.vocabulary
+        if self.documents != "none":
+            splits = [self.train, self.validation, self.heldout]
+            for run in read_runs(splits, [cast(int, vocabulary.end_id)], every=True):
+                yield vocabulary.decode(run)
+            return
+        newlines = [token for token in range(vocabulary.size) if _breaks(vocabulary, token)]
+        text = [self.train, self.validation]
+        for splits in [text, [self.heldout]] if self.heldout_is_given else [[*text, self.heldout]]:
+            begun = ""
+            for run in read_runs(splits, newlines, every=False):
+                *lines, begun = (begun + vocabulary.decode(run)).split("\n")
+                yield from filter(None, lines)
+            if begun:
+                yield begun
+
+
+def _breaks(vocabulary: Vocabulary, token: int) -> bool:
+    """Tell whether a token holds a newline, and text can be decoded up to its end."""
+    piece = vocabulary.token_bytes(token)
+    with contextlib.suppress(UnicodeDecodeError):
+        return "\n" in piece.decode()
+    return False
 
 
 def build_corpus(
@@ -167,60 +167,54 @@ def build_corpus(
         SourceError: a source is missing, unreadable, empty, binary, not decodable, or too short.
         SettingsError: the settings contradict each other.
     """
-    reading = replace(reading, binary=settings.tokens == "bytes")
-    base_description = None if base is None else [base.kind, *base_labels, _vocabulary_digest(base)]
+    kind = settings.tokens if base is None else base.kind
+    reading = replace(reading, binary=kind == "bytes")
     described = {
         "format": _FORMAT,
         "reading": asdict(reading),
         "settings": asdict(settings),
-        "base": base_description,
+        "base": [None if base is None else base.document(), base_labels],
     }
     signature = [
-        source_signature(names, reading),
-        source_signature(heldout, reading) if heldout else [],
+        source_signature(names, reading, on_progress, on_notice),
+        source_signature(heldout, reading, on_progress, on_notice) if heldout else [],
     ]
-    key = None if None in signature else _digest(json.dumps([described, signature]).encode())
+    key = None if None in signature else _digest(described, signature)
     cache.mkdir(parents=True, exist_ok=True)
-    if key is not None and (cache / key / "corpus.json").exists():
-        return open_corpus(cache / key)
+    if key is not None and (cached := _open_sound(cache / key)):
+        return cached
 
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
     try:
         with _open_spool(building) as file:
             spool = Spool(file, base_labels)
             spool.add(read_passages(names, reading, on_progress, on_notice))
-            training_documents = len(spool.lengths)
+            training_documents = len(spool.ends)
             if heldout:
                 spool.add(read_passages(heldout, reading, on_progress, on_notice))
-            fingerprint = _digest(spool.content.digest() + json.dumps(described).encode())
+            fingerprint = _digest(described, [*spool.label_names, spool.content.hexdigest()])
             pieces = assign_splits(
-                np.array(spool.lengths),
-                training_documents,
-                settings.split_seed,
-                whole=bool(heldout),
+                spool, training_documents, settings.split_seed, whole=bool(heldout)
             )
             vocabulary = _make_vocabulary(
                 spool, pieces, settings, reading.documents != "none", base
             )
-            _encode(spool, pieces, vocabulary, building)
-        (building / "spool.txt").unlink()
+            characters = write_ids(spool, pieces, vocabulary, building, on_notice)
         vocabulary.save(building / "tokenizer.json")
         meta = {
             "format": _FORMAT,
             "fingerprint": fingerprint,
             "documents": reading.documents,
             "labels": list(spool.label_names),
-            "characters": {
-                name: pieces.characters(code, vocabulary.end_id is not None)
-                for code, name in enumerate(SPLITS)
-            },
+            "heldout_is_given": bool(heldout),
+            "characters": dict(zip(SPLITS, characters, strict=True)),
         }
-        (building / "corpus.json").write_text(
-            json.dumps(meta, ensure_ascii=False), encoding="utf-8"
-        )
+        (building / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
         folder = cache / (key or fingerprint)
-        if folder.exists():  # another process, or standard input read before
-            shutil.rmtree(folder)
+        # standard input that was read before, or another process was faster
+        if cached := _open_sound(folder):
+            return cached
+        shutil.rmtree(folder, ignore_errors=True)
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -237,28 +231,39 @@ def open_corpus(folder: Path) -> Corpus:
         meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         vocabulary = load_vocabulary(folder / "tokenizer.json")
         splits = [
-            _open_split(folder, name, meta["characters"][name], _dtype(vocabulary.size))
-            for name in SPLITS
+            open_split(folder, name, meta["characters"][name], vocabulary.size) for name in SPLITS
         ]
-    except (OSError, ValueError, KeyError) as error:
+        return Corpus(
+            folder,
+            meta["fingerprint"],
+            vocabulary,
+            meta["documents"],
+            tuple(meta["labels"]),
+            meta["heldout_is_given"],
+            *splits,
+        )
+    except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise SourceError(
             f"the encoded text in {folder} is gone or damaged ({error}): "
             "delete that folder and run the training again"
         ) from None
-    return Corpus(
-        folder,
-        meta["fingerprint"],
-        vocabulary,
-        meta["documents"],
-        tuple(meta["labels"]),
-        *splits,
-    )
+
+
+def _open_sound(folder: Path) -> Corpus | None:
+    """Open a corpus if it is there and not damaged."""
+    with contextlib.suppress(SourceError):
+        return open_corpus(folder)
+    return None
 
 
 def _open_spool(folder: Path) -> TextIO:
-    """Open the spool's file; surrogates stand for bytes that are no text."""
-    path = folder / "spool.txt"
-    return path.open("w+", encoding="utf-8", errors="surrogatepass", newline="")
+    """Open a file that is gone when it is closed; surrogates stand for bytes that are no text."""
+    return cast(
+        TextIO,
+        tempfile.TemporaryFile(
+            "w+", dir=folder, encoding="utf-8", errors="surrogatepass", newline=""
+        ),
+    )
 
 
 def _make_vocabulary(
@@ -289,70 +294,8 @@ def _make_vocabulary(
     return CharacterVocabulary.from_counts(spool.counts, settings.minimum_count, end=end)
 
 
-def _encode(spool: Spool, pieces: Pieces, vocabulary: Vocabulary, folder: Path) -> None:
-    """Write each split's ids, document starts and labels."""
-    dtype = _dtype(vocabulary.size)
-    written = [0, 0, 0]
-    starts: list[list[NDArray[np.int64]]] = [[np.zeros(1, np.int64)] for _ in SPLITS]
-    files: list[BinaryIO] = [(folder / f"{name}.tokens").open("wb") for name in SPLITS]
-    try:
-        for texts, indices, piece_ends in cut_blocks(spool, pieces):
-            ids, counts = vocabulary.encode_batch(texts)
-            document_ends = piece_ends & pieces.document_ends[indices]
-            end_tokens = document_ends & (vocabulary.end_id is not None)
-            sizes = counts + end_tokens
-            positions = np.cumsum(sizes) - sizes
-            tokens = np.full(int(sizes.sum()), vocabulary.end_id or 0, dtype=dtype)
-            tokens[
-                np.repeat(positions - (np.cumsum(counts) - counts), counts) + np.arange(len(ids))
-            ] = ids
-            for code, file in enumerate(files):
-                mine = pieces.splits[indices] == code
-                if not mine.any():
-                    continue
-                file.write((tokens if mine.all() else tokens[np.repeat(mine, sizes)]).tobytes())
-                ends = written[code] + np.cumsum(sizes[mine])
-                starts[code].append(ends[piece_ends[mine]])
-                written[code] = int(ends[-1])
-    finally:
-        for file in files:
-            file.close()
-    for code, name in enumerate(SPLITS):
-        np.save(folder / f"{name}.starts.npy", np.concatenate(starts[code]))
-        if spool.label_names:
-            labels = np.array(spool.labels, dtype=np.uint16)[
-                pieces.documents[pieces.splits == code]
-            ]
-            np.save(folder / f"{name}.labels.npy", labels)
-
-
-def _open_split(
-    folder: Path, name: str, characters: int, dtype: type[np.unsignedinteger[Any]]
-) -> Split:
-    starts = np.load(folder / f"{name}.starts.npy", mmap_mode="r")
-    labels_path = folder / f"{name}.labels.npy"
-    labels = np.load(labels_path, mmap_mode="r") if labels_path.exists() else None
-    path = folder / f"{name}.tokens"
-    if path.stat().st_size == 0:
-        return Split(np.zeros(0, dtype), starts, labels, characters)
-    with path.open("rb") as file:
-        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return Split(np.frombuffer(pages, dtype=dtype), starts, labels, characters, pages)
-
-
-def _dtype(vocabulary_size: int) -> type[np.unsignedinteger[Any]]:
-    """Pick the smallest unsigned type that holds every id."""
-    if vocabulary_size <= 1 << 8:
-        return np.uint8
-    return np.uint16 if vocabulary_size <= 1 << 16 else np.uint32
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _vocabulary_digest(vocabulary: Vocabulary) -> str:
-    return _digest(b"\0".join(vocabulary.token_bytes(index) for index in range(vocabulary.size)))
+def _digest(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def encode_sources(
@@ -388,16 +331,10 @@ def encode_sources(
             raise SettingsError(
                 f"the model does not know the label {new}: it knows {', '.join(labels) or 'none'}"
             )
-        unknown = "".join(filter(vocabulary.unknown_characters, map(chr, sorted(spool.counts))))
-        pieces = whole_split(np.array(spool.lengths), HELDOUT)
-        _encode(spool, pieces, vocabulary, folder)
-    left_out = sum(spool.counts[ord(character)] for character in unknown)
-    if left_out and vocabulary.unknown_id is None and on_notice:
-        on_notice(f"{left_out} characters that the model has never seen are left out: {unknown!r}")
-    characters = pieces.characters(HELDOUT, vocabulary.end_id is not None)
-    if vocabulary.unknown_id is None:
-        characters -= left_out
-    split = _open_split(folder, SPLITS[HELDOUT], characters, _dtype(vocabulary.size))
-    if len(split.tokens) == 0:
-        raise SourceError("the text has no character that the model knows: nothing to evaluate")
-    return split
+        found = "".join(map(chr, spool.counts))
+        if vocabulary.unknown_id is None and len(vocabulary.unknown_characters(found)) == len(
+            found
+        ):
+            raise SourceError("the text has no character that the model knows: nothing to evaluate")
+        characters = write_ids(spool, whole_split(spool, HELDOUT), vocabulary, folder, on_notice)
+    return open_split(folder, SPLITS[HELDOUT], characters[HELDOUT], vocabulary.size)

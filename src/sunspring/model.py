@@ -73,16 +73,24 @@ class ModelConfig:
                 f"embedding_activation is {self.embedding_activation!r}: choose none or tanh"
             )
         for name in ("vocabulary_size", "layers", "hidden_size", "embedding_size"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 1")
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)!r}: it must be a whole number, at least 1"
+                )
+        for name in ("skip", "attention", "tied"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingsError(f"{name} is {getattr(self, name)!r}: it must be true or false")
         for name in ("embedding_dropout", "layer_dropout", "output_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be in [0, 1)")
+        if not all(isinstance(label, str) for label in self.labels):
+            raise SettingsError(f"labels are {self.labels!r}: each must be a text")
         if self.tied and self.features_size != self.embedding_size:
+            remedy = "skip=false" if self.skip else f"embedding_size={self.features_size}"
             raise SettingsError(
                 f"tied needs a head input as wide as the embedding, but that is "
                 f"{self.features_size} and embedding_size is {self.embedding_size}: "
-                f"set embedding_size={self.features_size}, or tied=false"
+                f"set {remedy}, or tied=false"
             )
 
     @property
@@ -113,7 +121,14 @@ class ModelConfig:
             return cls.from_dict(values)
         except FileNotFoundError:
             raise ModelError(f"{path.parent} is not a model: it has no {path.name}") from None
-        except (ValueError, TypeError, AttributeError, SettingsError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            SettingsError,
+        ) as error:
             raise ModelError(
                 f"{path} is damaged or of another version ({error}): train or save the model again"
             ) from None
@@ -121,7 +136,10 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
         """Build from the values of a config.json; wrong keys raise `TypeError`."""
-        return cls(**{**values, "labels": tuple(values.get("labels", ()))})
+        labels = values.get("labels", [])
+        if not isinstance(labels, list | tuple):
+            raise TypeError(f"labels are {labels!r}, not a list")
+        return cls(**{**values, "labels": tuple(labels)})
 
 
 class RecurrentModel(nn.Module):

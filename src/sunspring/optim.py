@@ -6,6 +6,7 @@ head, biases), or everything. The rates of both follow one factor of the budget 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,13 +45,15 @@ class OptimizerSettings:
         if self.optimizer not in ("adamw", "muon"):
             raise SettingsError(f"optimizer is {self.optimizer!r}: choose adamw or muon")
         for name in ("learning_rate", "muon_learning_rate"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be above 0")
         for name in ("weight_decay", "warmup_steps", "clip_norm"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 0")
         if not 0 < self.second_moment_decay < 1:
-            raise SettingsError("second_moment_decay must lie between 0 and 1")
+            raise SettingsError(
+                f"second_moment_decay is {self.second_moment_decay}: it must lie between 0 and 1"
+            )
 
 
 class Optimizers:
@@ -84,38 +87,35 @@ class Optimizers:
                     weight_decay=settings.weight_decay,
                 )
             )
-        self._groups = [
-            (group, group["lr"]) for each in self._optimizers for group in each.param_groups
-        ]
+        self._rates: list[float] = [each.param_groups[0]["lr"] for each in self._optimizers]
 
     def step(self, factor: float) -> None:
         """Clip the gradients, update at `factor` times the rates, clear the gradients."""
         if self._clip_norm:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
-        for group, rate in self._groups:
-            group["lr"] = rate * factor
-        for optimizer in self._optimizers:
+        for optimizer, rate in zip(self._optimizers, self._rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Tensor]:
-        """Give everything that the next step depends on, as named tensors for a checkpoint."""
+        """Copy everything that the next step depends on, as named tensors for a checkpoint."""
         return {
-            f"{number}.{index}.{name}": torch.as_tensor(value)
+            f"{number}.{index}.{name}": torch.as_tensor(value).clone()
             for number, optimizer in enumerate(self._optimizers)
             for index, values in optimizer.state_dict()["state"].items()
             for name, value in values.items()
         }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
+        """Take up a copy of what `state` gave."""
         for number, optimizer in enumerate(self._optimizers):
             described = optimizer.state_dict()
             state: dict[int, dict[str, Any]] = {}
             for key, tensor in tensors.items():
                 owner, index, name = key.split(".", 2)
                 if int(owner) == number:
-                    state.setdefault(int(index), {})[name] = tensor
+                    state.setdefault(int(index), {})[name] = tensor.clone()
             optimizer.load_state_dict({**described, "state": state})
 
 

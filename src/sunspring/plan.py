@@ -213,13 +213,14 @@ def _choose(
         name = "tiny"
     else:
         name = "large" if device == "cuda" else "small"
+    characters = max(1, training_characters)
     epochs = {
-        "minutes": budget.amount * 60 * _ASSUMED_SPEED[device] / training_characters,
+        "minutes": budget.amount * 60 * _ASSUMED_SPEED[device] / characters,
         "epochs": budget.amount,
         "steps": budget.amount
         * PRESETS[name].recipe.batch_size
         * PRESETS[name].recipe.window
-        / training_characters,
+        / characters,
     }[budget.unit]
     dropout = round(min(0.5, max(0.0, 0.1 * math.log2(epochs / 6))), 2) if epochs > 6 else 0.0
     reason = (

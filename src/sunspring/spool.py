@@ -1,28 +1,34 @@
 """Text on its way into a corpus: read once, spooled to disk, and cut into splits.
 
-The spool holds the plain text of all documents with what was learned while reading it: lengths,
+The spool holds the plain text of all documents with what was learned while reading it: their ends,
 labels, counts of characters, a checksum. `assign_splits` decides which characters are held out.
+Private to corpus.py, and right before it in the street.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.errors import SettingsError
 from sunspring.sources import Passage
+from sunspring.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
+from sunspring.vocabulary import Vocabulary
 
 HELDOUT_SHARE = 0.1
-SPLITS = ("train", "validation", "heldout")
-TRAIN, VALIDATION, HELDOUT = range(3)
 _BLOCK = 1 << 20  # characters handled at a time
+_MOST_LABELS = 1 << 16
+_SHOWN = 20  # characters named in a notice
 
 
 class Spool:
@@ -31,39 +37,58 @@ class Spool:
     Args:
         file: empty, open for reading and writing; surrogates must pass.
         labels: that keep their indices; others are added as they come.
+
+    Attributes:
+        ends: characters before the end of each document.
+        labels: index of each document's label; empty if documents have none.
+        label_names: the index of each label.
+        counts: how often each code point occurs.
+        content: checksum of the text, the ends and the labels.
     """
 
     def __init__(self, file: TextIO, labels: tuple[str, ...] = ()) -> None:
         self.file = file
-        self.lengths = array("q")
+        self.ends = array("q")
         self.labels = array("H")
         self.label_names = {label: index for index, label in enumerate(labels)}
         self.counts: Counter[int] = Counter()
         self.content = hashlib.sha256()
 
     def add(self, passages: Iterator[Passage]) -> None:
-        """Append documents; code points are counted in batches, so short documents stay cheap."""
-        length, pending, pending_size = 0, list[str](), 0
-        for passage in passages:
-            pending.append(passage.text)
-            pending_size += len(passage.text)
-            length += len(passage.text)
-            if passage.ends_document:
-                self.lengths.append(length)
-                if passage.label is not None:
-                    self.labels.append(
-                        self.label_names.setdefault(passage.label, len(self.label_names))
-                    )
-                length = 0
+        """Append documents; code points are counted in batches, so short documents stay cheap.
+
+        Raises:
+            SettingsError: there are too many labels.
+        """
+        end, pending, pending_size = self.ends[-1] if self.ends else 0, list[str](), 0
+        for text, ends_document, label in passages:
+            pending.append(text)
+            pending_size += len(text)
+            end += len(text)
+            if ends_document:
+                self.ends.append(end)
+                if label is not None:
+                    self.labels.append(self._index(label))
             if pending_size >= _BLOCK:
                 self._write("".join(pending))
                 pending, pending_size = [], 0
         self._write("".join(pending))
+        self.content.update(self.ends)
+        self.content.update(self.labels)
+
+    def _index(self, label: str) -> int:
+        index = self.label_names.setdefault(label, len(self.label_names))
+        if index >= _MOST_LABELS:
+            raise SettingsError(
+                f"there are more than {_MOST_LABELS} different labels, {label!r} the last one: "
+                "name a column that holds kinds of text"
+            )
+        return index
 
     def _write(self, text: str) -> None:
         self.file.write(text)
         points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        self.content.update(points.tobytes())
+        self.content.update(points.data)
         counts = np.bincount(points, minlength=1)
         for point in np.flatnonzero(counts):
             self.counts[int(point)] += int(counts[point])
@@ -83,81 +108,78 @@ class Pieces:
         ends: (pieces,) characters before the end of each piece, ascending.
         splits: (pieces,) index into `SPLITS`.
         document_ends: (pieces,) whether a document ends here.
-        documents: (pieces,) which document it belongs to.
+        labels: (pieces,) index of the document's label, or None.
     """
 
     ends: NDArray[np.int64]
     splits: NDArray[np.uint8]
     document_ends: NDArray[np.bool_]
-    documents: NDArray[np.int64]
-
-    def characters(self, split: int, end_tokens: bool) -> int:
-        """Count the characters of one split, with the documents' end tokens if there are any."""
-        mine = self.splits == split
-        characters = int(np.diff(self.ends, prepend=0)[mine].sum())
-        return characters + (int(self.document_ends[mine].sum()) if end_tokens else 0)
+    labels: NDArray[np.uint16] | None
 
 
-def whole_split(lengths: NDArray[np.int64], split: int) -> Pieces:
-    """Put all documents, of these lengths, into one split."""
-    count = len(lengths)
-    splits = np.full(count, split, dtype=np.uint8)
-    return Pieces(np.cumsum(lengths), splits, np.ones(count, dtype=np.bool_), np.arange(count))
+def whole_split(spool: Spool, split: int) -> Pieces:
+    """Put all documents into one split."""
+    ends = np.frombuffer(spool.ends, np.int64)
+    labels = np.frombuffer(spool.labels, np.uint16) if spool.labels else None
+    return Pieces(
+        ends, np.full(len(ends), split, np.uint8), np.ones(len(ends), dtype=np.bool_), labels
+    )
 
 
-def assign_splits(
-    lengths: NDArray[np.int64], training_documents: int, seed: int, whole: bool
-) -> Pieces:
+def assign_splits(spool: Spool, training_documents: int, seed: int, whole: bool) -> Pieces:
     """Decide which characters are held out; see `build_corpus` in corpus.py.
 
     Args:
-        lengths: (documents,) characters of each document.
+        spool: all documents.
         training_documents: how many of them come from the training sources.
         seed: draws the held-out and validation documents.
         whole: the training sources are all for training, the held-out text follows them.
     """
-    ends = np.cumsum(lengths)
-    count = len(lengths)
-    splits = np.zeros(count, dtype=np.uint8)
-    splits[training_documents:] = HELDOUT
-    cuts: list[tuple[int, int]] = []  # (character, split of what follows within the document)
-    if not whole and count == 1:
-        heldout_at = int(lengths[0] * (1 - HELDOUT_SHARE))
-        cuts = [(_validation_start(0, heldout_at), VALIDATION), (heldout_at, HELDOUT)]
-    else:
-        drawn = np.random.default_rng(seed).permutation(training_documents)
-        held = 0 if whole else max(1, round(training_documents * HELDOUT_SHARE))
-        splits[drawn[:held]] = HELDOUT
-        validation = training_documents // 50
-        splits[drawn[held : held + validation]] = VALIDATION
-        if validation == 0:
-            last = int(np.flatnonzero(splits == TRAIN)[-1])
-            begin, end = int(ends[last] - lengths[last]), int(ends[last])
-            total = int(lengths[splits == TRAIN].sum())
-            cuts = [(max(begin, end - (total - _validation_start(0, total))), VALIDATION)]
-    documents = np.arange(count)
-    document_ends = np.ones(count, dtype=np.bool_)
-    for character, split in cuts:
-        index = int(np.searchsorted(ends, character, side="right"))
-        begin = int(ends[index - 1]) if index else 0
-        if index == len(ends) or character == begin:
-            continue
-        ends = np.insert(ends, index, character)
-        splits = np.insert(splits, index, splits[index])
-        splits[index + 1] = split
-        documents = np.insert(documents, index, documents[index])
-        document_ends = np.insert(document_ends, index, False)
-    return Pieces(ends, splits, document_ends, documents)
+    pieces = whole_split(spool, HELDOUT)
+    splits = pieces.splits[:training_documents]
+    if not whole and training_documents == 1:
+        splits[0] = TRAIN
+        length = int(pieces.ends[0])
+        kept = int(length * (1 - HELDOUT_SHARE))
+        pieces = _cut(pieces, 0, length - kept, HELDOUT)
+        return _cut(pieces, 0, _validation_size(kept), VALIDATION)
+    held = 0 if whole else max(1, round(training_documents * HELDOUT_SHARE))
+    validation = training_documents // 50
+    splits[: training_documents - held] = TRAIN
+    splits[:validation] = VALIDATION
+    np.random.default_rng(seed).shuffle(splits)
+    if validation:
+        return pieces
+    mine = np.flatnonzero(splits == TRAIN)
+    sizes = np.diff(pieces.ends[:training_documents], prepend=0)[mine]
+    size = min(_validation_size(int(sizes.sum())), int(sizes[-1]))
+    return _cut(pieces, int(mine[-1]), size, VALIDATION)
 
 
-def _validation_start(begin: int, end: int) -> int:
-    """Where the validation slice at the end of a training part begins.
+def _validation_size(length: int) -> int:
+    """Say how many characters at the end of a training part are for validation.
 
     A fiftieth, but 5,000 characters where that is no more than a twentieth: fewer are too noisy to
     steer by.
     """
-    length = end - begin
-    return end - int(max(0.02 * length, min(0.05 * length, 5000)))
+    return int(max(0.02 * length, min(0.05 * length, 5000)))
+
+
+def _cut(pieces: Pieces, index: int, size: int, split: int) -> Pieces:
+    """Put the last `size` characters of a piece, perhaps none or all, into another split."""
+    begin = int(pieces.ends[index - 1]) if index else 0
+    end = int(pieces.ends[index])
+    if size == end - begin:
+        pieces.splits[index] = split
+    if size in (0, end - begin):
+        return pieces
+    labels = pieces.labels
+    return Pieces(
+        np.insert(pieces.ends, index, end - size),
+        np.insert(pieces.splits, index + 1, split),
+        np.insert(pieces.document_ends, index, False),
+        None if labels is None else np.insert(labels, index, labels[index]),
+    )
 
 
 def cut_blocks(
@@ -189,3 +211,67 @@ def training_text(spool: Spool, pieces: Pieces, most_characters: int) -> Iterato
                 seen += len(text)
         if seen > most_characters:
             return
+
+
+def write_ids(
+    spool: Spool,
+    pieces: Pieces,
+    vocabulary: Vocabulary,
+    folder: Path,
+    on_notice: Callable[[str], None] | None,
+) -> list[int]:
+    """Write each split's ids, document starts and labels; return each split's characters."""
+    dtype = id_type(vocabulary.size)
+    dropped = _dropped(spool, vocabulary, on_notice)
+    written, characters = [0] * len(SPLITS), [0] * len(SPLITS)
+    with contextlib.ExitStack() as stack:
+        tokens_files, starts_files, labels_files = (
+            [stack.enter_context((folder / f"{name}.{kind}").open("wb")) for name in SPLITS]
+            for kind in ("tokens", "starts", "labels")
+        )
+        for file in starts_files:
+            file.write(np.zeros(1, np.int64).tobytes())
+        for texts, indices, piece_ends in cut_blocks(spool, pieces):
+            if dropped:
+                texts = [text.translate(dropped) for text in texts]
+            ids, counts = vocabulary.encode_batch(texts)
+            document_ends = piece_ends & pieces.document_ends[indices]
+            end_tokens = document_ends & (vocabulary.end_id is not None)
+            sizes = counts + end_tokens
+            positions = np.cumsum(sizes) - sizes
+            tokens = np.full(int(sizes.sum()), vocabulary.end_id or 0, dtype=dtype)
+            tokens[
+                np.repeat(positions - (np.cumsum(counts) - counts), counts) + np.arange(len(ids))
+            ] = ids
+            lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + end_tokens
+            for code in range(len(SPLITS)):
+                mine = pieces.splits[indices] == code
+                if not mine.any():
+                    continue
+                tokens_files[code].write(
+                    (tokens if mine.all() else tokens[np.repeat(mine, sizes)]).tobytes()
+                )
+                ends = written[code] + np.cumsum(sizes[mine])
+                starts_files[code].write(ends[piece_ends[mine]].tobytes())
+                written[code] = int(ends[-1])
+                characters[code] += int(lengths[mine].sum())
+                if pieces.labels is not None:
+                    labels_files[code].write(pieces.labels[indices[mine & piece_ends]].tobytes())
+    return characters
+
+
+def _dropped(
+    spool: Spool, vocabulary: Vocabulary, on_notice: Callable[[str], None] | None
+) -> dict[int, None]:
+    """Find the characters that cannot be encoded, as `str.translate` takes them, and say so."""
+    if vocabulary.unknown_id is not None:
+        return {}
+    characters = map(chr, sorted(spool.counts))
+    dropped = [ord(one) for one in characters if vocabulary.unknown_characters(one)]
+    if dropped and on_notice:
+        shown = "".join(map(chr, dropped[:_SHOWN])) + "…" * (len(dropped) > _SHOWN)
+        on_notice(
+            f"{sum(spool.counts[point] for point in dropped)} characters "
+            f"that the model cannot know are left out: {shown!r}"
+        )
+    return dict.fromkeys(dropped)

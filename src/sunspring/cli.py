@@ -1,0 +1,344 @@
+"""The command line: it parses, calls and prints; what is done is done by the modules before it.
+
+Text and JSON go to stdout, everything else to stderr. Exit codes: 0 done, 1 the input or the model
+is at fault, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from sunspring import options
+from sunspring.errors import MissingExtraError, SettingsError, SourceError, SunspringError
+from sunspring.options import Device, Documents, Protocol, Tokens
+
+if TYPE_CHECKING:
+    from sunspring.api import Model
+    from sunspring.generation import Writing
+    from sunspring.runs import TrainingResult
+
+app = typer.Typer(
+    help="Teach a small recurrent network to write like a text of your own.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    sources: options.Sources = None,
+    out: options.Out = None,
+    minutes: options.Minutes = None,
+    epochs: options.Epochs = None,
+    steps: options.Steps = None,
+    preset: options.Preset = "auto",
+    tokens: options.TokensChoice = Tokens.chars,
+    documents: options.DocumentsChoice = Documents.none,
+    device: options.DeviceChoice = Device.auto,
+    seed: options.TrainingSeed = 0,
+    settings: options.Settings = None,
+    resume: options.Resume = False,
+    init_from: options.InitFrom = None,
+    heldout: options.Heldout = None,
+    encoding: options.Encoding = None,
+    errors: options.Errors = "strict",
+    keep_newlines: options.KeepNewlines = False,
+    label_column: options.LabelColumn = None,
+    label_folders: options.LabelFolders = False,
+    minimum_count: options.MinimumCount = 1,
+    subword_vocabulary: options.SubwordVocabulary = 2000,
+    tensorboard: options.TensorBoard = False,
+    as_json: options.Json = False,
+) -> None:
+    """Teach a network to write like SOURCES, or like the text of Python's help if none is named."""
+    from sunspring import runs
+    from sunspring.api import choose_budget
+    from sunspring.corpus import CorpusSettings
+    from sunspring.sources import ReadingOptions
+
+    if resume:
+        _check_resumed(context, out)
+        amounts = (minutes, epochs, steps)
+        budget = choose_budget(*amounts) if amounts != (None, None, None) else None
+        result = runs.resume(out or Path(), budget, sys.stderr)
+    else:
+        names = tuple(sources or ())
+        reading = ReadingOptions(
+            documents.value, encoding, errors, keep_newlines, label_column, label_folders
+        )
+        request = runs.TrainingRequest(
+            sources=names,
+            out=out or _free_run(names),
+            budget=choose_budget(minutes, epochs, steps),
+            preset=preset,
+            device=device.value,
+            seed=seed,
+            reading=reading,
+            encoding=CorpusSettings(tokens.value, subword_vocabulary, minimum_count),
+            heldout=tuple(heldout or ()),
+            overrides=_parse_settings(settings or []),
+            init_from=init_from,
+            tensorboard=tensorboard,
+        )
+        result = runs.train(request, sys.stderr)
+    if as_json:
+        _print_json(result.to_json())
+    _say(_describe_result(result))
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def write(
+    model: options.ModelFolder,
+    prompt: options.Prompt = "",
+    prompt_file: options.PromptFile = None,
+    length: options.Length = 500,
+    count: options.Count = 1,
+    temperature: options.Temperature = 0.8,
+    top_k: options.TopK = 0,
+    top_p: options.TopP = 1.0,
+    min_p: options.MinP = 0.0,
+    repetition_penalty: options.RepetitionPenalty = 1.0,
+    stop: options.Stop = None,
+    regex: options.Regex = None,
+    seed: options.WritingSeed = None,
+    unique: options.Unique = False,
+    novel: options.Novel = False,
+    label: options.Label = None,
+    interactive: options.Interactive = False,
+    device: options.DeviceChoice = Device.auto,
+    as_json: options.Json = False,
+) -> None:
+    """Write with a trained model, on from a prompt."""
+    from sunspring.api import load
+    from sunspring.interactive import write_together
+
+    text = _read_prompt(prompt, prompt_file)
+    loaded = load(model, device.value)
+    _report_adapted(loaded, text)
+    settings: dict[str, Any] = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "label": label,
+    }
+    if interactive:
+        print(write_together(loaded, text, settings, _ask, _say))
+        return
+    settings |= {"length": length, "stop": stop or (), "regex": regex, "seed": seed}
+    if count == 1 and not (as_json or unique or novel):
+        _print_stream(loaded.stream(text, **settings))
+        return
+    began = time.perf_counter()
+    writings = loaded.write_many(count, text, unique=unique, novel=novel, **settings)
+    seconds = time.perf_counter() - began
+    if as_json:
+        _print_json(_describe_writings(text, writings, seconds))
+    else:
+        for writing in writings:
+            print(writing.text)
+
+
+@app.command()
+def evaluate(
+    model: options.ModelFolder,
+    sources: options.Sources = None,
+    protocol: options.ProtocolChoice = Protocol.stream,
+    documents: options.DocumentsOfModel = None,
+    encoding: options.Encoding = None,
+    errors: options.Errors = "strict",
+    keep_newlines: options.KeepNewlines = False,
+    label_column: options.LabelColumn = None,
+    label_folders: options.LabelFolders = False,
+    device: options.DeviceChoice = Device.auto,
+    as_json: options.Json = False,
+) -> None:
+    """Measure how well a model predicts SOURCES, or its own held-out text if none is named."""
+    from sunspring.api import load
+    from sunspring.sources import ReadingOptions
+
+    loaded = load(model, device.value)
+    reading = ReadingOptions(
+        documents.value if documents else loaded.documents,
+        encoding,
+        errors,
+        keep_newlines,
+        label_column,
+        label_folders,
+    )
+    evaluation, baselines = loaded.evaluate(sources or (), protocol.value, reading, _say)
+    figures = {
+        "protocol": evaluation.protocol,
+        "nats_per_token": evaluation.nats_per_token,
+        "nats_per_character": evaluation.nats_per_character,
+        "bpc": evaluation.bpc,
+        "perplexity": evaluation.perplexity,
+        "characters": evaluation.characters,
+        "standard_error": evaluation.standard_error,
+        "baselines": baselines,
+    }
+    if as_json:
+        _print_json(figures)
+        return
+    print(f"{evaluation.characters:,} characters by {evaluation.protocol}")
+    for name, nats in {"this model": evaluation.nats_per_character, **baselines}.items():
+        print(f"{name:<12} {nats:.4f} nats per character  {nats / math.log(2):.4f} bpc")
+
+
+@app.command()
+def doctor(as_json: options.Json = False) -> None:
+    """Look at this machine: device, speeds, versions, and what train would choose."""
+    from sunspring.doctor import describe, examine
+
+    report = examine()
+    if as_json:
+        _print_json(report)
+    else:
+        print(describe(report))
+
+
+def main() -> None:
+    """Run the command line; errors that users can mend end it with one line and exit code 1."""
+    signal.signal(signal.SIGINT, _interrupt)
+    if not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    try:
+        app()
+    except SunspringError as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        _fail(str(MissingExtraError("this command", "train")))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}: check the disk and the permissions")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"sunspring: {message}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    print("\nsunspring: interrupted", file=sys.stderr)
+    raise SystemExit(130)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _ask(question: str) -> str:
+    print(question, end="", file=sys.stderr, flush=True)
+    return input()
+
+
+def _print_json(values: Any) -> None:
+    print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+def _print_stream(pieces: Iterator[str]) -> None:
+    """Print a text while it is written; only on a terminal is a line end added to it."""
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    if sys.stdout.isatty():
+        print()
+
+
+def _check_resumed(context: typer.Context, out: Path | None) -> None:
+    """Make sure that nothing is asked of a resumed run that was settled when it began."""
+    if out is None:
+        raise SettingsError("--resume goes on with the run in --out: name its folder")
+    free = {"out", "minutes", "epochs", "steps", "resume", "as_json"}
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in free and source is not None and source.name == "COMMANDLINE":
+            shown = "SOURCES" if name == "sources" else f"--{name.replace('_', '-')}"
+            raise SettingsError(
+                f"{shown} was settled when the run in {out} began: leave it out with --resume"
+            )
+
+
+def _free_run(sources: Sequence[str]) -> Path:
+    """Name a new folder under runs/ after the first source."""
+    stem = Path(sources[0].rstrip("/")).name.split(".")[0] if sources else "python-help"
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in stem)
+    base = Path("runs") / (name.strip("-") or "text")
+    number = 1
+    path = base
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path
+
+
+def _parse_settings(settings: Sequence[str]) -> dict[str, str]:
+    parsed = {}
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise SettingsError(f"--set {setting} has no value: write it as key=value")
+        parsed[key.strip()] = value.strip()
+    return parsed
+
+
+def _read_prompt(prompt: str, path: Path | None) -> str:
+    if path is None:
+        return prompt
+    if prompt:
+        raise SettingsError("give the prompt by --prompt or by --prompt-file, not both")
+    try:
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not utf-8 at byte {error.start}: convert it") from None
+
+
+def _report_adapted(model: Model, prompt: str) -> None:
+    """Say which characters of a prompt the model does not know, and what became of them."""
+    _, replaced = model.adapt(prompt)
+    if replaced:
+        changes = ", ".join(
+            f"{old!r} is read as {new!r}" if new else f"{old!r} is left out"
+            for old, new in sorted(replaced.items())
+        )
+        _say(f"characters of the prompt that the model has never seen: {changes}")
+
+
+def _describe_writings(prompt: str, writings: Sequence[Writing], seconds: float) -> dict[str, Any]:
+    characters = sum(len(writing.text) - len(prompt) for writing in writings)
+    return {
+        "prompt": prompt,
+        "texts": [vars(writing) for writing in writings],
+        "characters_per_second": characters / seconds,
+        "engine": "torch",
+    }
+
+
+def _describe_result(result: TrainingResult) -> str:
+    if result.heldout is None:
+        return (
+            f"interrupted, and saved in {result.run}; "
+            f"go on with: sunspring train --out {result.run} --resume"
+        )
+    return (
+        f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
+        f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)\n"
+        f"saved in {result.run}; write with: sunspring write {result.run}"
+    )

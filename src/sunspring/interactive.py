@@ -1,0 +1,69 @@
+"""Writing together: the model proposes, the person picks, types or takes back.
+
+A conversation over two functions, one that asks and one that shows, so that it runs in a terminal
+and in a test alike. Stands beside api.py, before cli.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sunspring.api import Model
+
+HELP = """\
+A number picks that proposal, Enter picks the first; anything else is added as you typed it.
+:undo takes back the last step, :quit ends; begin with = to add a number or a command as text."""
+
+_PROPOSALS = 5
+_SHOWN = 400  # characters of the text so far
+
+
+def write_together(
+    model: Model,
+    prompt: str,
+    settings: dict[str, Any],
+    ask: Callable[[str], str],
+    show: Callable[[str], None],
+) -> str:
+    """Hold the conversation; returns the text in the end.
+
+    Args:
+        model: proposes.
+        prompt: the text to begin with.
+        settings: of the writing, as for `Model.propose`.
+        ask: shows a question and gives the answer; raises `EOFError` at the end of the answers.
+        show: shows a text.
+    """
+    show(HELP)
+    steps = [prompt]
+    while True:
+        text = "".join(steps)
+        proposals = model.propose(text, _PROPOSALS, **settings)
+        show(f"\n{'…' if len(text) > _SHOWN else ''}{text[-_SHOWN:]}▏\n")
+        for number, proposal in enumerate(proposals, start=1):
+            show(f"  {number}  {proposal.probability:6.1%}  {_visible(proposal.text)}")
+        try:
+            answer = ask("> ")
+        except EOFError:
+            return text
+        if answer == ":quit":
+            return text
+        if answer == ":undo":
+            if len(steps) > 1:
+                steps.pop()
+            else:
+                show("there is nothing to take back")
+        elif (answer.isascii() and answer.isdigit()) or not answer:
+            number = int(answer or 1)
+            if 1 <= number <= len(proposals):
+                steps.append(proposals[number - 1].text)
+            else:
+                show(f"there is no proposal {number}: choose 1 to {len(proposals)}")
+        else:
+            steps.append(answer.removeprefix("="))
+
+
+def _visible(text: str) -> str:
+    """Make line ends and blanks at the edges visible."""
+    return text.replace("\n", "⏎").replace(" ", "␣") if text.strip() != text else text

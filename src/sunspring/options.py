@@ -1,0 +1,159 @@
+"""The options of the command line: their names, their help, their values.
+
+Apart from cli.py so that the commands there can be read at a glance; right before it in the street.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+class Documents(StrEnum):
+    """What starts from a fresh state and ends with an end token."""
+
+    none = "none"
+    lines = "lines"
+    files = "files"
+
+
+class Tokens(StrEnum):
+    """What the network reads and writes."""
+
+    chars = "chars"
+    bytes = "bytes"
+    subwords = "subwords"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Protocol(StrEnum):
+    """How held-out text is read."""
+
+    stream = "stream"
+    windows = "windows"
+
+
+Sources = Annotated[
+    list[str] | None,
+    Argument(
+        metavar="SOURCES…",
+        help="Files, folders, patterns, - for stdin, table.csv:column, table.jsonl:field, web "
+        "addresses, gutenberg:ID.",
+        show_default=False,
+    ),
+]
+ModelFolder = Annotated[
+    Path, Argument(metavar="MODEL", help="A model folder, or a run.", show_default=False)
+]
+Json = Annotated[
+    bool, Option("--json", help="Print one JSON object on stdout, and nothing else there.")
+]
+DeviceChoice = Annotated[Device, Option("--device", help="Where to compute.")]
+
+# Reading
+DocumentsChoice = Annotated[
+    Documents, Option("--documents", help="What starts afresh, and has an end to learn.")
+]
+DocumentsOfModel = Annotated[
+    Documents | None, Option("--documents", help="As in training where it is not given.")
+]
+Encoding = Annotated[
+    str | None,
+    Option("--encoding", help="Of files without a byte order mark; utf-8 where not given."),
+]
+Errors = Annotated[
+    str,
+    Option("--errors", help="Bytes that cannot be decoded: strict, replace, ignore, …"),
+]
+KeepNewlines = Annotated[bool, Option("--keep-newlines", help="Leave CRLF and CR as they are.")]
+LabelColumn = Annotated[
+    str | None, Option("--label-column", help="The column or field with each row's label.")
+]
+LabelFolders = Annotated[
+    bool, Option("--label-folders", help="A subfolder's name labels the files in it.")
+]
+
+# Training
+Out = Annotated[
+    Path | None, Option("--out", help="Folder of the run; a new one under runs/ if not given.")
+]
+Minutes = Annotated[float | None, Option("--minutes", help="Train for so long.", show_default="3")]
+Epochs = Annotated[float | None, Option("--epochs", help="Or: for so many readings of the text.")]
+Steps = Annotated[int | None, Option("--steps", help="Or: for so many steps.")]
+Preset = Annotated[
+    str,
+    Option("--preset", help="auto, article, deepmoji, tiny, small, large, rnn or gru."),
+]
+TokensChoice = Annotated[Tokens, Option("--tokens", help="What the network reads and writes.")]
+TrainingSeed = Annotated[int, Option("--seed", help="Of everything that is drawn.")]
+Settings = Annotated[
+    list[str] | None,
+    Option("--set", metavar="KEY=VALUE", help="A single setting, as in hidden_size=384."),
+]
+Resume = Annotated[bool, Option("--resume", help="Go on with the run in --out.")]
+InitFrom = Annotated[
+    Path | None, Option("--init-from", help="A model to go on from, on this text.")
+]
+Heldout = Annotated[
+    list[str] | None,
+    Option("--heldout", help="A source of held-out text, instead of a tenth; may be repeated."),
+]
+MinimumCount = Annotated[
+    int, Option("--minimum-count", help="Rarer characters become the unknown token.")
+]
+SubwordVocabulary = Annotated[
+    int, Option("--subword-vocabulary", help="How many subwords to learn.")
+]
+TensorBoard = Annotated[bool, Option("--tensorboard", help="Log for TensorBoard too.")]
+
+# Writing
+Prompt = Annotated[str, Option("--prompt", help="The seed text to go on from.")]
+PromptFile = Annotated[
+    Path | None, Option("--prompt-file", help="A file with the seed text; - is stdin.")
+]
+Length = Annotated[int, Option("--length", help="The most characters after the prompt.")]
+Count = Annotated[int, Option("--count", help="How many texts.", min=1)]
+Temperature = Annotated[
+    float, Option("--temperature", help="0 takes the most probable token; above 1 is wild.")
+]
+TopK = Annotated[int, Option("--top-k", help="Keep so many of the likeliest tokens; 0 is all.")]
+TopP = Annotated[
+    float, Option("--top-p", help="Keep the likeliest tokens that reach this probability.")
+]
+MinP = Annotated[
+    float, Option("--min-p", help="Drop what is below this share of the likeliest token's.")
+]
+RepetitionPenalty = Annotated[
+    float, Option("--repetition-penalty", help="Above 1: recent tokens become less likely.")
+]
+Stop = Annotated[
+    list[str] | None, Option("--stop", help="A text that ends the writing; may be repeated.")
+]
+Regex = Annotated[
+    str | None, Option("--regex", help="A pattern that the whole text, prompt included, matches.")
+]
+WritingSeed = Annotated[
+    int | None, Option("--seed", help="Gives the same text again.", show_default="a new one")
+]
+Unique = Annotated[bool, Option("--unique", help="No text twice.")]
+Novel = Annotated[bool, Option("--novel", help="No text that is a line of the source.")]
+Label = Annotated[str | None, Option("--label", help="The label to write under.")]
+Interactive = Annotated[
+    bool, Option("--interactive", help="Write together: pick proposals, type, take back.")
+]
+
+# Evaluation
+ProtocolChoice = Annotated[
+    Protocol,
+    Option("--protocol", help="stream: once through, in order; windows: random stretches of 256."),
+]

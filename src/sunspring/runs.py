@@ -1,0 +1,453 @@
+"""From a request to a finished run: corpus, plan, folder, training, held-out figure.
+
+The notebook and the command line both come through here. Stands after everything that it puts
+together, right before api.py in the street.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from sunspring.callbacks import (
+    JsonLog,
+    OnSample,
+    SampleWriter,
+    TensorBoardLog,
+    Units,
+    choose_progress,
+)
+from sunspring.checkpoint import Checkpoint, RunFolder, load_model, load_weights, save_model
+from sunspring.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
+from sunspring.downloads import cache_folder
+from sunspring.errors import ModelError, SettingsError
+from sunspring.evaluation import Evaluation, evaluate_stream
+from sunspring.machine import Precision, choose_device, probe_precision
+from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend
+from sunspring.optim import Optimizers, OptimizerSettings
+from sunspring.plan import Budget, Plan, Recipe, make_plan
+from sunspring.sources import ReadingOptions
+from sunspring.training import (
+    Callback,
+    QuickSets,
+    StepReport,
+    Trainer,
+    make_batches,
+    quick_batches,
+)
+from sunspring.vocabulary import Vocabulary
+
+_FORMAT = 1
+_HELDOUT_TOKENS = 1_000_000  # scored at the end of a training; `evaluate` scores all
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What a user asks for.
+
+    Args:
+        sources: names of the training text; none at all is the embedded text.
+        out: the run folder to make.
+        budget: when training ends.
+        preset: a preset's name, or `auto`.
+        device: `auto`, `cpu` or `cuda`.
+        seed: of everything that is drawn: weights, order, dropout, held-out documents.
+        reading: how the sources are read.
+        encoding: how text becomes ids.
+        heldout: names of the held-out text, if it is not to be cut from the sources.
+        overrides: single settings by name, see `apply_settings`.
+        init_from: a model folder whose weights are the beginning.
+        tensorboard: log for TensorBoard too.
+    """
+
+    sources: tuple[str, ...]
+    out: Path
+    budget: Budget = field(default_factory=lambda: Budget("minutes", 3))
+    preset: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
+    encoding: CorpusSettings = field(default_factory=CorpusSettings)
+    heldout: tuple[str, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    init_from: Path | None = None
+    tensorboard: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the request for run.json; local sources by their absolute paths."""
+        values = asdict(self)
+        for name in ("sources", "heldout"):
+            values[name] = [_absolute(source) for source in values[name]]
+        values["out"] = str(self.out.absolute())
+        values["init_from"] = None if self.init_from is None else str(self.init_from.absolute())
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> TrainingRequest:
+        """Read what `to_json` wrote."""
+        init_from = values["init_from"]
+        read = {
+            "sources": tuple(values["sources"]),
+            "heldout": tuple(values["heldout"]),
+            "out": Path(values["out"]),
+            "budget": Budget(**values["budget"]),
+            "reading": ReadingOptions(**values["reading"]),
+            "encoding": CorpusSettings(**values["encoding"]),
+            "init_from": None if init_from is None else Path(init_from),
+        }
+        return cls(**{**values, **read})
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training ended with.
+
+    Args:
+        run: the run folder.
+        preset: what was trained.
+        parameters: number of weights.
+        corpus: characters, tokens, vocabulary (its size) and fingerprint.
+        seconds: of training.
+        characters_per_second: read in training.
+        epochs: times that the training text was read.
+        heldout: of the model that was kept, by `stream`; None if training was interrupted.
+        device: `cpu` or `cuda`.
+        precision: number format of the matrix products.
+        seed: of the run.
+    """
+
+    run: str
+    preset: str
+    parameters: int
+    corpus: Mapping[str, Any]
+    seconds: float
+    characters_per_second: float
+    epochs: float
+    heldout: Evaluation | None
+    device: str
+    precision: Precision
+    seed: int
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether training was asked to stop before its budget was spent."""
+        return self.heldout is None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the object that `train --json` prints."""
+        heldout = self.heldout and {
+            "nats": self.heldout.nats_per_character,
+            "bpc": self.heldout.bpc,
+            "characters": self.heldout.characters,
+            "protocol": self.heldout.protocol,
+        }
+        return {**asdict(self), "heldout": heldout}
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What a run starts from, new or resumed."""
+
+    request: TrainingRequest
+    corpus: Corpus
+    plan: Plan
+    precision: Precision
+    device: torch.device
+
+
+def train(request: TrainingRequest, stream: TextIO | None = None) -> TrainingResult:
+    """Train a model into a new run folder.
+
+    Args:
+        request: what to train on what.
+        stream: where progress, samples and notices go; None for silence.
+
+    Raises:
+        SunspringError: something the user can mend: a source, a setting, a folder.
+    """
+    say = _speaker(stream)
+    RunFolder(request.out).check_free()
+    base = None if request.init_from is None else load_model(request.init_from)
+    device = choose_device(request.device)
+    if not request.sources:
+        say("no source was named: learning from the English text that every Python carries")
+    corpus = _corpus(request, say, base[1] if base else None, base[0].config.labels if base else ())
+    config = base[0].config if base else None
+    plan = make_plan(
+        preset=request.preset,
+        vocabulary_size=corpus.vocabulary.size,
+        labels=corpus.labels,
+        training_characters=corpus.train.characters,
+        budget=request.budget,
+        device=device.type,
+        overrides=request.overrides,
+        base=config,
+    )
+    model = _new_model(plan, request.seed, base[0] if base else None)
+    make_batches(corpus.train, corpus.vocabulary.start_id, plan.recipe, request.seed)  # long enough
+    say(_describe(corpus))
+    say(f"preset {plan.preset}: {plan.reason}")
+    precision = _choose_precision(plan, device)
+    beginning = _Beginning(request, corpus, plan, precision, device)
+    folder = RunFolder(request.out)
+    folder.begin(plan.model, corpus.vocabulary, _record(beginning))
+    return _run(beginning, folder, model, None, stream)
+
+
+def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None) -> TrainingResult:
+    """Go on with a run from its last checkpoint, to the same bytes as if it had never stopped.
+
+    Args:
+        out: the run folder.
+        budget: replaces the one that the run was begun with, e.g. to train for longer.
+        stream: where progress, samples and notices go; None for silence.
+
+    Raises:
+        SunspringError: the run cannot go on: its folder is damaged, or its text has changed.
+    """
+    say = _speaker(stream)
+    folder = RunFolder(out)
+    record = folder.record()
+    try:
+        request = TrainingRequest.from_json(record["request"])
+        recipe = _recipe_from_json(record["plan"]["recipe"])
+        plan = Plan(
+            record["plan"]["preset"],
+            ModelConfig.read(out / "config.json"),
+            recipe,
+            record["plan"]["reason"],
+        )
+        precision = record["precision"]
+    except (KeyError, TypeError, SettingsError) as error:
+        raise ModelError(f"{out / 'run.json'} is damaged ({error}): train again") from None
+    request = replace(request, out=out, budget=budget or request.budget)
+    checkpoint = folder.latest_checkpoint(say) if folder.has_checkpoint else None
+    if checkpoint is None:
+        say(f"{out} has no checkpoint yet: beginning again")
+    corpus = open_run_corpus(record, say)
+    device = choose_device(request.device)
+    init_from = None if request.init_from is None else load_model(request.init_from)[0]
+    model = _new_model(plan, request.seed, init_from if checkpoint is None else None)
+    return _run(
+        _Beginning(request, corpus, plan, precision, device), folder, model, checkpoint, stream
+    )
+
+
+def open_run_corpus(record: Mapping[str, Any], say: Notice) -> Corpus:
+    """Open the text of a run: from the cache, or encoded again from its sources.
+
+    Raises:
+        SourceError: a source is gone.
+        ModelError: the text is no longer the one that the run was trained on.
+    """
+    request = TrainingRequest.from_json(record["request"])
+    folder = Path(record["corpus"]["folder"])
+    if (folder / "corpus.json").exists():
+        corpus = open_corpus(folder)
+        if corpus.fingerprint == record["corpus"]["fingerprint"]:
+            return corpus
+    base = None if request.init_from is None else load_model(request.init_from)
+    corpus = _corpus(request, say, base[1] if base else None, base[0].config.labels if base else ())
+    if corpus.fingerprint != record["corpus"]["fingerprint"]:
+        raise ModelError(
+            f"the text of {', '.join(request.sources) or 'this Python'} has changed since the run "
+            "began: restore it, or train again with another --out"
+        )
+    return corpus
+
+
+def _corpus(
+    request: TrainingRequest, say: Notice, base: Vocabulary | None, labels: tuple[str, ...]
+) -> Corpus:
+    return build_corpus(
+        request.sources,
+        request.reading,
+        replace(request.encoding, split_seed=request.seed),
+        cache_folder() / "corpora",
+        heldout=request.heldout,
+        base=base,
+        base_labels=labels,
+        on_notice=say,
+    )
+
+
+def _new_model(plan: Plan, seed: int, base: RecurrentModel | None) -> RecurrentModel:
+    """Draw the weights by the seed, or take those of a model to go on from."""
+    torch.manual_seed(seed)
+    model = RecurrentModel(plan.model)
+    if base is not None:
+        extended = extend(base, plan.model.vocabulary_size, plan.model.labels)
+        load_weights(model, extended.state_dict())
+    return model
+
+
+def _choose_precision(plan: Plan, device: torch.device) -> Precision:
+    recipe = plan.recipe
+    if recipe.precision != "auto":
+        return recipe.precision
+    return probe_precision(plan.model, recipe.batch_size, recipe.window, device).choice
+
+
+def _run(
+    beginning: _Beginning,
+    folder: RunFolder,
+    model: RecurrentModel,
+    checkpoint: Checkpoint | None,
+    stream: TextIO | None,
+) -> TrainingResult:
+    request, corpus, plan = beginning.request, beginning.corpus, beginning.plan
+    start_id = corpus.vocabulary.start_id
+    model.to(beginning.device)
+    trainer = Trainer(
+        model,
+        make_batches(corpus.train, start_id, plan.recipe, request.seed),
+        Optimizers(model, plan.recipe.optimization),
+        budget=request.budget,
+        warmup_steps=plan.recipe.optimization.warmup_steps,
+        precision=beginning.precision,
+        quick=QuickSets(
+            quick_batches(corpus.validation, start_id), quick_batches(corpus.heldout, start_id)
+        ),
+        callbacks=_callbacks(request, corpus, stream),
+        save=folder.save_checkpoint,
+    )
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+    with _stop_on_signals(trainer):
+        report = trainer.run()
+    interrupted = report.spent < 1
+    load_weights(model, trainer.best)
+    heldout = None
+    if not interrupted:
+        heldout = evaluate_stream(model, corpus.heldout, start_id, None, _HELDOUT_TOKENS)
+    result = _result(beginning, model, report, heldout)
+    if not interrupted:
+        save_model(
+            folder.path, plan.model, corpus.vocabulary, trainer.best, _card(result, plan, request)
+        )
+    return result
+
+
+def _callbacks(request: TrainingRequest, corpus: Corpus, stream: TextIO | None) -> list[Callback]:
+    units = Units(len(corpus.train.tokens) / max(1, corpus.train.characters))
+    log = JsonLog(request.out / "log.jsonl", units)
+    callbacks: list[Callback] = [log]
+    listeners: list[OnSample] = [log.on_sample]
+    if stream is not None:
+        progress = choose_progress(stream, units)
+        callbacks.append(progress)
+        listeners.append(progress.on_sample)
+    if request.tensorboard:
+        board = TensorBoardLog(request.out / "tensorboard", units)
+        callbacks.append(board)
+        listeners.append(board.on_sample)
+    label = corpus.labels[0] if corpus.labels else None
+    return [SampleWriter(corpus.vocabulary, label, listeners), *callbacks]
+
+
+@contextmanager
+def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C and a polite kill end training after the current step; a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: Any) -> None:
+        trainer.request_stop()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _result(
+    beginning: _Beginning, model: RecurrentModel, report: StepReport, heldout: Evaluation | None
+) -> TrainingResult:
+    corpus = beginning.corpus
+    characters_per_token = corpus.train.characters / max(1, len(corpus.train.tokens))
+    return TrainingResult(
+        run=str(beginning.request.out),
+        preset=beginning.plan.preset,
+        parameters=count_parameters(model),
+        corpus={
+            "characters": corpus.characters,
+            "tokens": corpus.tokens,
+            "vocabulary": corpus.vocabulary.size,
+            "fingerprint": corpus.fingerprint,
+        },
+        seconds=report.seconds,
+        characters_per_second=report.tokens_per_second * characters_per_token,
+        epochs=report.epochs,
+        heldout=heldout,
+        device=beginning.device.type,
+        precision=beginning.precision,
+        seed=beginning.request.seed,
+    )
+
+
+def _record(beginning: _Beginning) -> dict[str, Any]:
+    """Describe a run for run.json: all that `resume` and `evaluate` need."""
+    plan = beginning.plan
+    return {
+        "format": _FORMAT,
+        "request": beginning.request.to_json(),
+        "plan": {"preset": plan.preset, "reason": plan.reason, "recipe": asdict(plan.recipe)},
+        "precision": beginning.precision,
+        "corpus": {
+            "fingerprint": beginning.corpus.fingerprint,
+            "folder": str(beginning.corpus.folder),
+        },
+    }
+
+
+def _card(result: TrainingResult, plan: Plan, request: TrainingRequest) -> dict[str, Any]:
+    """Describe a model to whoever gets it; paths stay at home, in run.json."""
+    values = result.to_json()
+    del values["run"]
+    return {**values, "budget": str(request.budget), "recipe": asdict(plan.recipe)}
+
+
+def _recipe_from_json(values: Mapping[str, Any]) -> Recipe:
+    return Recipe(**{**values, "optimization": OptimizerSettings(**values["optimization"])})
+
+
+def _describe(corpus: Corpus) -> str:
+    parts = f"{corpus.characters:,} characters, {corpus.vocabulary.size:,} different tokens"
+    if corpus.documents != "none":
+        documents = sum(
+            split.documents for split in (corpus.train, corpus.validation, corpus.heldout)
+        )
+        parts += f", {documents:,} documents"
+    if corpus.labels:
+        parts += f", labels {', '.join(corpus.labels)}"
+    return f"{parts}; {corpus.heldout.characters:,} characters held out"
+
+
+def _speaker(stream: TextIO | None) -> Notice:
+    def say(line: str) -> None:
+        if stream is not None:
+            print(line, file=stream, flush=True)
+
+    return say
+
+
+def _absolute(source: str) -> str:
+    """Make a source's name independent of the folder that the user stood in."""
+    is_elsewhere = source == "-" or source.startswith(("http://", "https://", "gutenberg:"))
+    return source if is_elsewhere else str(Path(source).absolute())

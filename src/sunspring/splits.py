@@ -1,0 +1,114 @@
+"""The parts of a corpus: ids, document starts and labels in memory-mapped files.
+
+How they are opened, and read in runs that are larger than memory together.
+Private to corpus.py, and before it and spool.py in the street.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("train", "validation", "heldout")
+TRAIN, VALIDATION, HELDOUT = range(3)
+_RUN = 1 << 20  # tokens read at a time
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a corpus.
+
+    Args:
+        tokens: (tokens,) memory-mapped ids of the documents, one after another; with documents
+            each one ends with the end token.
+        starts: (documents + 1,) document i is `tokens[starts[i]:starts[i + 1]]`.
+        labels: (documents,) index of each document's label, or None.
+        characters: number of characters; an end token counts as one (it stands for the newline).
+        pages: the files behind the arrays.
+    """
+
+    tokens: NDArray[np.unsignedinteger[Any]]
+    starts: NDArray[np.int64]
+    labels: NDArray[np.uint16] | None
+    characters: int
+    pages: tuple[mmap.mmap, ...] = field(default=(), repr=False)
+
+    @property
+    def documents(self) -> int:
+        """Number of documents, or of parts of documents where a split cuts through one."""
+        return len(self.starts) - 1
+
+    def release_pages(self) -> None:
+        """Let go of the resident pages of the files; they come back when they are read."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for pages in self.pages:
+                pages.madvise(mmap.MADV_DONTNEED)
+
+
+def id_type(vocabulary_size: int) -> type[np.unsignedinteger[Any]]:
+    """Pick the smallest unsigned type that holds every id."""
+    if vocabulary_size <= 1 << 8:
+        return np.uint8
+    return np.uint16 if vocabulary_size <= 1 << 16 else np.uint32
+
+
+def open_split(folder: Path, name: str, characters: int, vocabulary_size: int) -> Split:
+    """Open one part of a corpus.
+
+    Raises:
+        OSError: a file is missing.
+        ValueError: a file is damaged.
+    """
+    tokens, *pages = _map(folder / f"{name}.tokens", id_type(vocabulary_size))
+    starts, *more_pages = _map(folder / f"{name}.starts", np.int64)
+    labels, *most_pages = _map(folder / f"{name}.labels", np.uint16)
+    if len(starts) == 0 or starts[-1] != len(tokens) or len(labels) not in (0, len(starts) - 1):
+        raise ValueError(f"the files of {name} do not fit together")
+    return Split(
+        tokens,
+        starts,
+        labels if len(labels) else None,
+        characters,
+        (*pages, *more_pages, *most_pages),
+    )
+
+
+def _map(path: Path, dtype: type[Any]) -> tuple[Any, ...]:
+    """Map a file into memory as an array; its pages follow, if it has any."""
+    if path.stat().st_size == 0:
+        return (np.zeros(0, dtype),)
+    with path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(pages, dtype), pages
+
+
+def read_runs(
+    splits: Sequence[Split], separators: Sequence[int], *, every: bool
+) -> Iterator[NDArray[Any]]:
+    """Cut splits, one after another, into runs of tokens that end with a separator.
+
+    Args:
+        splits: to read.
+        separators: ids after which a run may end.
+        every: whether it ends at each of them, or at the last one of a block.
+    """
+    begun: list[NDArray[Any]] = []
+    for split in splits:
+        for offset in range(0, len(split.tokens), _RUN):
+            block = split.tokens[offset : offset + _RUN]
+            ends = np.flatnonzero(np.isin(block, separators)) + 1
+            begin = 0
+            for end in ends if every else ends[-1:]:
+                yield np.concatenate([*begun, block[begin:end]]) if begun else block[begin:end]
+                begun, begin = [], end
+            if begin < len(block):
+                begun.append(block[begin:].copy())
+            split.release_pages()
+    if begun:
+        yield np.concatenate(begun)

@@ -1,0 +1,541 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from sunspring.checkpoint import (
+    Checkpoint,
+    RunFolder,
+    load_model,
+    load_weights,
+    model_weights,
+    read_json,
+    save_model,
+    write_atomically,
+)
+from sunspring.errors import ModelError
+from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.vocabulary import CharacterVocabulary
+
+VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
+CONFIG = ModelConfig(5, layers=2, hidden_size=4, embedding_size=3, labels=("a", "é"))
+TIED = ModelConfig(5, layers=1, hidden_size=3, embedding_size=3, tied=True)
+MODEL_FILES = ["config.json", "tokenizer.json", "model.safetensors", "card.json"]
+
+
+def make_model(config: ModelConfig = CONFIG) -> RecurrentModel:
+    torch.manual_seed(0)
+    return RecurrentModel(config)
+
+
+def save_example(folder: Path, config: ModelConfig = CONFIG) -> RecurrentModel:
+    model = make_model(config)
+    save_model(folder, config, VOCABULARY, model_weights(model), {"title": "an example"})
+    return model
+
+
+def checkpoint_at(step: int) -> Checkpoint:
+    """A checkpoint whose every part tells its step."""
+    weights = {
+        name: torch.full_like(tensor, step) for name, tensor in make_model().state_dict().items()
+    }
+    return Checkpoint(
+        state={"step": step, "position": {"first": [step]}},
+        weights=weights,
+        best=weights,
+        optimizers={"0.0.step": torch.tensor(float(step))},
+        carried={"random.cpu": torch.full((3,), step, dtype=torch.uint8)},
+    )
+
+
+def step_of(checkpoint: Checkpoint) -> int:
+    """The step of a checkpoint, all of whose parts must be of that step."""
+    step = int(checkpoint.state["step"])
+    expected = checkpoint_at(step)
+    assert checkpoint.state == expected.state
+    for part in ("weights", "best", "optimizers", "carried"):
+        tensors, wanted = getattr(checkpoint, part), getattr(expected, part)
+        assert tensors.keys() == wanted.keys()
+        assert all(torch.equal(tensors[name], wanted[name]) for name in wanted)
+    return step
+
+
+def begin_run(path: Path, *steps: int) -> RunFolder:
+    run = RunFolder(path)
+    run.begin(CONFIG, VOCABULARY, {"seed": 1})
+    for step in steps:
+        run.save_checkpoint(checkpoint_at(step))
+    return run
+
+
+def fail(warning: str) -> None:
+    raise AssertionError(warning)
+
+
+def checkpoint_folders(run: RunFolder) -> list[Path]:
+    return sorted((run.path / "checkpoints").iterdir())
+
+
+# Models
+
+
+@pytest.mark.parametrize("config", [CONFIG, TIED], ids=["labels", "tied"])
+def test_model_comes_back_from_its_folder(config: ModelConfig, tmp_path: Path) -> None:
+    saved = save_example(tmp_path / "new" / "model", config)
+    model, vocabulary, card = load_model(tmp_path / "new" / "model")
+    assert model.config == config
+    assert not model.training
+    assert vocabulary.document() == VOCABULARY.document()
+    assert card == {"title": "an example"}
+    assert all(torch.equal(t, saved.state_dict()[name]) for name, t in model.state_dict().items())
+    assert (model.head.weight is model.embedding.weight) == config.tied
+
+
+def test_tied_weights_are_saved_once(tmp_path: Path) -> None:
+    save_example(tmp_path, TIED)
+    assert "head.weight" not in load_file(tmp_path / "model.safetensors")
+
+
+def test_model_folder_holds_four_files_and_no_pickle(tmp_path: Path) -> None:
+    save_example(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(MODEL_FILES)
+    for name in ("config.json", "tokenizer.json", "card.json"):
+        json.loads((tmp_path / name).read_text(encoding="utf-8"))
+
+
+def test_model_without_a_card_loads(tmp_path: Path) -> None:
+    save_example(tmp_path)
+    (tmp_path / "card.json").unlink()
+    assert load_model(tmp_path)[2] == {}
+
+
+def test_loading_a_model_leaves_the_random_generator_as_it_was(tmp_path: Path) -> None:
+    save_example(tmp_path)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load_model(tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_copied_weights_do_not_change_with_the_model() -> None:
+    model = make_model()
+    weights = model_weights(model)
+    before = weights["head.bias"].clone()
+    with torch.no_grad():
+        model.head.bias.fill_(7)
+    assert torch.equal(weights["head.bias"], before)
+
+
+def test_weights_of_another_shape_are_one_clear_line() -> None:
+    with pytest.raises(ModelError, match=r"do not fit .*head\.weight") as caught:
+        load_weights(make_model(), model_weights(make_model(replace(CONFIG, hidden_size=5))))
+    assert "\n" not in str(caught.value)
+
+
+def load_or_explain(folder: Path) -> None:
+    """Load a model; where that fails it must be a one-line `ModelError` and nothing else."""
+    try:
+        load_model(folder)
+    except ModelError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("name", MODEL_FILES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_model_with_changed_bytes_loads_or_is_one_clear_line(
+    name: str, data: st.DataObject, tmp_path: Path
+) -> None:
+    save_example(tmp_path)
+    content = bytearray((tmp_path / name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, min(len(content), 1500) - 1))
+        content[place] = data.draw(st.one_of(st.integers(0, 255), st.sampled_from(b'0123456789"')))
+    (tmp_path / name).write_bytes(content)
+    load_or_explain(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_truncated_model_is_one_clear_line(name: str, data: st.DataObject, tmp_path: Path) -> None:
+    save_example(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: data.draw(st.integers(0, len(content) - 2))])
+    with pytest.raises(ModelError, match=name.split(".")[0]) as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", MODEL_FILES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        replace_by_folder,
+        lambda path: path.write_bytes(b"\x00\xff" * 50),
+        lambda path: path.write_text("[1]"),
+        lambda path: path.write_text("[" * 100_000),
+        lambda path: path.write_text("<html>not found</html>\n" * 9),
+    ],
+    ids=["folder", "zeros", "list", "nested", "html"],
+)
+def test_foreign_file_in_a_model_is_one_clear_line(
+    name: str, damage: Callable[[Path], object], tmp_path: Path
+) -> None:
+    if name == "tokenizer.json" and "nested" in os.environ["PYTEST_CURRENT_TEST"]:
+        pytest.skip("vocabulary.py")
+    save_example(tmp_path)
+    damage(tmp_path / name)
+    with pytest.raises(ModelError, match=name) as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_missing_file_of_a_model_is_named(name: str, tmp_path: Path) -> None:
+    save_example(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": 10**6},
+        {"hidden_size": 10**12},
+        {"hidden_size": 10**30},
+        {"embedding_size": 10**12},
+        {"layers": 10**9},
+        {"cell": "gru"},
+        {"tied": True, "embedding_size": 4},
+        {"skip": True},
+        {"attention": True},
+        {"labels": []},
+    ],
+)
+def test_config_of_another_or_an_absurd_size_is_one_clear_line(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    save_example(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ModelError, match=r"config\.json") as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_vocabulary_of_another_model_is_told_apart(tmp_path: Path) -> None:
+    save_example(tmp_path)
+    CharacterVocabulary("abcdefg", end=False, unknown=False).save(tmp_path / "tokenizer.json")
+    with pytest.raises(ModelError, match=r"tokenizer\.json has 7 tokens and config\.json 5"):
+        load_model(tmp_path)
+
+
+def test_weights_of_another_program_are_one_clear_line(tmp_path: Path) -> None:
+    save_example(tmp_path)
+    save_file({"transformer.wte": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match="do not fit") as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"there is no model folder .*nowhere"):
+        load_model(tmp_path / "nowhere")
+
+
+def test_run_that_saved_nothing_yet_says_so(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run")
+    with pytest.raises(ModelError, match=r"no model\.safetensors yet.*--resume"):
+        load_model(run.path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\x00"])
+def test_json_that_is_no_object_is_one_clear_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text(content)
+    with pytest.raises(ModelError, match=r"card\.json is damaged"):
+        read_json(tmp_path / "card.json")
+
+
+def test_file_is_replaced_whole_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "file", b"old")
+    write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# Runs
+
+
+def test_run_begins_with_what_does_not_change(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "a" / "run")
+    assert not run.exists
+    run.begin(CONFIG, VOCABULARY, {"seed": 1})
+    assert run.exists
+    assert not run.has_checkpoint
+    assert run.record() == {"seed": 1}
+
+
+def test_checkpoint_comes_back(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run", 10)
+    assert run.has_checkpoint
+    assert step_of(run.latest_checkpoint(fail)) == 10
+
+
+def test_run_folder_is_a_model_folder_of_the_best_weights(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run")
+    best = model_weights(make_model())
+    run.save_checkpoint(replace(checkpoint_at(3), best=best))
+    model, _, _ = load_model(run.path)
+    assert all(torch.equal(tensor, best[name]) for name, tensor in model.state_dict().items())
+
+
+def test_last_two_checkpoints_are_kept_and_nothing_else(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run", 10, 20, 30, 40)
+    assert len(checkpoint_folders(run)) == 2
+    assert step_of(run.latest_checkpoint(fail)) == 40
+    shutil.rmtree(checkpoint_folders(run)[-1])
+    assert step_of(run.latest_checkpoint(fail)) == 30
+
+
+def test_checkpoint_holds_safetensors_and_json_alone(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run", 10)
+    for path in checkpoint_folders(run)[0].iterdir():
+        if path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        else:
+            assert path.suffix == ".safetensors"
+            load_file(path)
+
+
+def test_newest_is_what_was_saved_last_whatever_its_step(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run", 10, 20, 5)
+    assert step_of(run.latest_checkpoint(fail)) == 5
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "flipped": flip,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "deleted": Path.unlink,
+    "folder": replace_by_folder,
+    "null": lambda path: path.write_text("null"),
+    "braces": lambda path: path.write_text("{}"),
+    "list": lambda path: path.write_text("[]"),
+}
+CHECKPOINT_FILES = [
+    "manifest.json",
+    "state.json",
+    "weights.safetensors",
+    "best.safetensors",
+    "optimizers.safetensors",
+    "carried.safetensors",
+]
+
+
+def test_every_file_of_a_checkpoint_is_in_the_tests_of_damage(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run", 10)
+    names = sorted(path.name for path in checkpoint_folders(run)[0].iterdir())
+    assert names == sorted(CHECKPOINT_FILES)
+
+
+@pytest.mark.parametrize("name", CHECKPOINT_FILES)
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_checkpoint_falls_back_to_the_one_before_with_a_warning(
+    name: str, damage: Callable[[Path], object], tmp_path: Path
+) -> None:
+    run = begin_run(tmp_path / "run", 10, 20)
+    damage(checkpoint_folders(run)[-1] / name)
+    warnings: list[str] = []
+    assert step_of(run.latest_checkpoint(warnings.append)) == 10
+    assert len(warnings) == 1
+    assert str(checkpoint_folders(run)[-1]) in warnings[0]
+    assert "\n" not in warnings[0]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed(data: st.DataObject, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    run = begin_run(tmp_path / "run", 10, 20)
+    path = checkpoint_folders(run)[-1] / data.draw(st.sampled_from(CHECKPOINT_FILES))
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    warnings: list[str] = []
+    step = step_of(run.latest_checkpoint(warnings.append))
+    assert (step, len(warnings)) == (10, 1)
+
+
+def test_training_goes_on_over_a_damaged_checkpoint(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run", 10, 20)
+    flip(checkpoint_folders(run)[-1] / "weights.safetensors")
+    run.save_checkpoint(checkpoint_at(15))
+    assert step_of(run.latest_checkpoint(fail)) == 15
+    run.save_checkpoint(checkpoint_at(20))
+    assert step_of(run.latest_checkpoint(fail)) == 20
+
+
+def test_run_whose_checkpoints_are_all_damaged_says_so(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run", 10, 20)
+    for folder in checkpoint_folders(run):
+        flip(folder / "state.json")
+    warnings: list[str] = []
+    with pytest.raises(ModelError, match="no whole checkpoint: train again"):
+        run.latest_checkpoint(warnings.append)
+    assert len(warnings) == 2
+
+
+def test_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no whole checkpoint"):
+        begin_run(tmp_path / "run").latest_checkpoint(fail)
+
+
+def test_run_is_not_begun_over_another(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run", 10)
+    with pytest.raises(ModelError, match="already holds a run"):
+        run.begin(CONFIG, VOCABULARY, {"seed": 2})
+    assert run.record() == {"seed": 1}
+    save_example(tmp_path / "model")
+    with pytest.raises(ModelError, match="already holds a run"):
+        RunFolder(tmp_path / "model").begin(CONFIG, VOCABULARY, {})
+
+
+def test_folder_that_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"it has no run\.json"):
+        RunFolder(tmp_path).record()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_folder_that_cannot_be_made_is_one_clear_line(inside: bool, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    path = tmp_path / "file" / "run" if inside else tmp_path / "file"
+    for make in (lambda: begin_run(path), lambda: save_example(path)):
+        with pytest.raises(ModelError, match=r"file") as caught:
+            make()
+        assert "\n" not in str(caught.value)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_folder_that_takes_no_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
+    run = begin_run(tmp_path / "run")
+    (run.path / "checkpoints").write_text("in the way")
+    with pytest.raises(ModelError, match="run cannot be written"):
+        run.save_checkpoint(checkpoint_at(1))
+
+
+DISK_EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+
+
+def save_in_a_child_killed_at_event(run: RunFolder, step: int, number: int) -> bool:
+    """Save in a child that SIGKILLs itself at its `number`th access to the disk.
+
+    Returns:
+        Whether it was killed, and not done before.
+    """
+    checkpoint = checkpoint_at(step)
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def kill(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal left
+            left -= event in DISK_EVENTS
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(kill)
+            run.save_checkpoint(checkpoint)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
+@pytest.mark.parametrize("before", [(5,), (5, 10), (10, 20)])
+def test_kill_at_any_access_to_the_disk_leaves_a_whole_checkpoint(
+    before: tuple[int, ...], tmp_path: Path
+) -> None:
+    number, killed, seen = 0, True, set()
+    while killed:
+        number += 1
+        run = begin_run(tmp_path / str(number), *before)
+        killed = save_in_a_child_killed_at_event(run, 10, number)
+        seen.add(step_of(run.latest_checkpoint(fail)))
+        assert seen <= {before[-1], 10}
+        load_model(run.path)
+    assert number > 10
+    assert 10 in seen
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
+def test_killed_saves_leave_nothing_behind_after_the_next_one(tmp_path: Path) -> None:
+    clean = begin_run(tmp_path / "clean", 10, 20)
+    run = begin_run(tmp_path / "run", 10)
+    number = 1
+    while save_in_a_child_killed_at_event(run, 15, number):
+        number += 1
+    run.save_checkpoint(checkpoint_at(20))
+    assert len(checkpoint_folders(run)) == len(checkpoint_folders(clean))
+    names = [sorted(path.name for path in each.path.iterdir()) for each in (run, clean)]
+    assert names[0] == names[1]
+
+
+ENDLESS_SAVING = """
+import sys
+from pathlib import Path
+import torch
+from sunspring.checkpoint import Checkpoint, RunFolder
+
+run, step = RunFolder(Path(sys.argv[1])), int(sys.argv[2])
+while True:
+    step += 1
+    tensors = {"values": torch.full((300_000,), float(step))}
+    print(step, flush=True)
+    run.save_checkpoint(Checkpoint({"step": step}, tensors, tensors, tensors, tensors))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system with SIGKILL")
+def test_process_killed_again_and_again_while_it_saves_leaves_a_whole_checkpoint(
+    tmp_path: Path,
+) -> None:
+    run = begin_run(tmp_path / "run")
+    step = 0
+    for lines in (2, 5, 9):
+        command = [sys.executable, "-c", ENDLESS_SAVING, str(run.path), str(step)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            started = [int(child.stdout.readline()) for _ in range(lines)]
+            child.kill()
+        checkpoint = run.latest_checkpoint(fail)
+        step = checkpoint.state["step"]
+        assert started[-2] <= step  # the one before was whole when the last was begun
+        for tensors in (checkpoint.weights, checkpoint.best, checkpoint.carried):
+            assert (tensors["values"] == step).all()

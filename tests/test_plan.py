@@ -1,0 +1,266 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sunspring.errors import SettingsError
+from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.optim import OptimizerSettings
+from sunspring.plan import PRESETS, Budget, Plan, Recipe, apply_settings, make_plan
+
+
+def plan_for(preset: str = "auto", **changes: Any) -> Plan:
+    settings: dict[str, Any] = {
+        "vocabulary_size": 65,
+        "labels": (),
+        "training_characters": 1_000_000,
+        "budget": Budget("minutes", 3),
+        "device": "cpu",
+        "overrides": {},
+    }
+    return make_plan(preset=preset, **{**settings, **changes})
+
+
+def dropouts(config: ModelConfig) -> tuple[float, float, float]:
+    return config.embedding_dropout, config.layer_dropout, config.output_dropout
+
+
+def test_article_is_the_tutorial_s_model_and_training() -> None:
+    plan = plan_for("article")
+    model, recipe = plan.model, plan.recipe
+    assert (model.cell, model.layers) == ("lstm", 2)
+    assert model.layer_dropout > 0
+    assert model.output_dropout > 0
+    assert not (model.skip or model.attention or model.tied)
+    assert (recipe.batching, recipe.window) == ("windows", 100)
+    assert recipe.optimization.optimizer == "adamw"
+    assert recipe.optimization.learning_rate == 1e-3
+    assert recipe.optimization.weight_decay == 0
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_rnn_and_gru_differ_from_the_article_in_the_cell_alone(cell: str) -> None:
+    plan, article = plan_for(cell), plan_for("article")
+    assert plan.model.cell == cell
+    assert replace(plan.model, cell="lstm") == article.model
+    assert plan.recipe == article.recipe
+
+
+def test_deepmoji_is_the_paper_s_shape() -> None:
+    """Felbo et al. 2017, section 3.3 and figure 2, but read from left to right only."""
+    model = plan_for("deepmoji").model
+    assert (model.embedding_size, model.embedding_activation) == (256, "tanh")
+    assert (model.cell, model.layers, model.hidden_size) == ("lstm", 2, 512)
+    assert model.skip
+    assert model.attention
+    assert model.features_size == 2 * (256 + 512 + 512)
+
+
+def test_presets_grow_from_tiny_to_large() -> None:
+    def size(name: str) -> int:
+        return sum(each.numel() for each in RecurrentModel(plan_for(name).model).parameters())
+
+    assert size("tiny") < size("small") < size("large")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_fits_any_vocabulary_and_labels(preset: str) -> None:
+    for vocabulary_size, labels in ((1, ()), (50_000, ("a", "b"))):
+        model = plan_for(preset, vocabulary_size=vocabulary_size, labels=labels).model
+        assert (model.vocabulary_size, model.labels) == (vocabulary_size, labels)
+
+
+def test_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(SettingsError) as caught:
+        plan_for("huge")
+    assert "'huge'" in str(caught.value)
+    assert all(name in str(caught.value) for name in ("auto", *PRESETS))
+
+
+@pytest.mark.parametrize(
+    ("characters", "device", "preset"),
+    [
+        (5_000, "cpu", "tiny"),
+        (5_000, "cuda", "tiny"),
+        (1_000_000, "cpu", "small"),
+        (1_000_000, "cuda", "large"),
+    ],
+)
+def test_auto_chooses_by_the_text_s_size_and_the_device(
+    characters: int, device: str, preset: str
+) -> None:
+    plan = plan_for(training_characters=characters, device=device)
+    assert plan.preset == preset
+    assert f"{characters:,} characters" in plan.reason
+
+
+amounts = st.floats(0.01, 1e6)
+
+
+@given(
+    characters=st.integers(0, 10**10),
+    unit=st.sampled_from(["minutes", "epochs", "steps"]),
+    amount=amounts,
+    device=st.sampled_from(["cpu", "cuda"]),
+)
+def test_auto_has_a_plan_for_any_text_and_budget(
+    characters: int, unit: Any, amount: float, device: str
+) -> None:
+    plan = plan_for(training_characters=characters, budget=Budget(unit, amount), device=device)
+    assert all(0 <= value <= 0.5 for value in dropouts(plan.model))
+
+
+@given(unit=st.sampled_from(["minutes", "epochs", "steps"]), one=amounts, other=amounts)
+def test_auto_drops_more_of_a_text_that_is_read_more_often(
+    unit: Any, one: float, other: float
+) -> None:
+    less, more = (
+        plan_for(budget=Budget(unit, amount)).model for amount in sorted((one, other))
+    )
+    assert dropouts(less) <= dropouts(more)
+
+
+def test_auto_drops_nothing_of_a_text_that_is_read_once() -> None:
+    assert dropouts(plan_for(budget=Budget("epochs", 1)).model) == (0, 0, 0)
+    assert min(dropouts(plan_for(budget=Budget("epochs", 100)).model)) > 0.2
+
+
+def test_settings_reach_model_recipe_and_optimizer() -> None:
+    plan = plan_for(
+        "small",
+        overrides={
+            "hidden_size": "77",
+            "cell": "gru",
+            "skip": "no",
+            "layer_dropout": "0.25",
+            "batching": "windows",
+            "batch_size": "9",
+            "optimizer": "adamw",
+            "learning_rate": "1e-4",
+            "warmup_steps": "0",
+        },
+    )
+    before = plan_for("small")
+    assert plan.model == replace(
+        before.model, hidden_size=77, cell="gru", skip=False, layer_dropout=0.25
+    )
+    rates = replace(
+        before.recipe.optimization, optimizer="adamw", learning_rate=1e-4, warmup_steps=0
+    )
+    assert plan.recipe == replace(
+        before.recipe, batching="windows", batch_size=9, optimization=rates
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("true", True), ("True", True), ("yes", True), ("1", True)]
+    + [("false", False), ("FALSE", False), ("no", False), ("0", False)],
+)
+def test_switches_are_read_as_people_write_them(text: str, value: bool) -> None:
+    assert plan_for("small", overrides={"attention": text}).model.attention is value
+
+
+def test_dropout_stands_for_all_three() -> None:
+    assert dropouts(plan_for("article", overrides={"dropout": "0.3"}).model) == (0.3, 0.3, 0.3)
+    overrides = {"dropout": "0.3", "layer_dropout": "0"}
+    assert dropouts(plan_for("article", overrides=overrides).model) == (0.3, 0, 0.3)
+
+
+def test_one_setting_may_need_another_in_any_order() -> None:
+    for keys in (["tied", "skip", "embedding_size"], ["embedding_size", "skip", "tied"]):
+        values = {"tied": "true", "skip": "false", "embedding_size": "256"}
+        plan = plan_for("small", overrides={key: values[key] for key in keys})
+        assert plan.model.tied
+
+
+@pytest.mark.parametrize("key", ["hiden_size", "vocabulary_size", "labels", "optimization", ""])
+def test_unknown_setting_names_the_known_ones(key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        plan_for("small", overrides={key: "3"})
+    message = str(caught.value)
+    assert f"there is no setting {key!r}: choose among " in message
+    known = message.split("choose among ")[1].split(", ")
+    assert {"hidden_size", "window", "learning_rate", "dropout", "precision"} < {*known}
+    assert not {"vocabulary_size", "labels", "optimization"} & {*known}
+
+
+def test_every_setting_that_is_named_can_be_set() -> None:
+    with pytest.raises(SettingsError) as caught:
+        plan_for("small", overrides={"": ""})
+    plan = plan_for("small")
+    values = {
+        **vars(plan.model),
+        **vars(plan.recipe),
+        **vars(plan.recipe.optimization),
+        "dropout": 0,
+    }
+    for key in str(caught.value).split("choose among ")[1].split(", "):
+        plan_for("small", overrides={key: str(values[key])})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("hidden_size", "many", "hidden_size is 'many': it must be a whole number"),
+        ("hidden_size", "2.5", "hidden_size is '2.5': it must be a whole number"),
+        ("hidden_size", "", "hidden_size is '': it must be a whole number"),
+        ("hidden_size", "0", "hidden_size is 0: it must be a whole number, at least 1"),
+        ("learning_rate", "fast", "learning_rate is 'fast': it must be a number"),
+        ("learning_rate", "nan", "learning_rate is nan: it must be above 0"),
+        ("skip", "maybe", "skip is 'maybe': it must be true or false"),
+        ("cell", "transformer", "choose one of rnn, gru, lstm"),
+        ("batching", "rows", "choose windows or lanes"),
+        ("precision", "fp8", "choose auto, fp32 or bf16"),
+        ("optimizer", "sgd", "choose adamw or muon"),
+        ("window", "0", "window is 0: it must be at least 1"),
+        ("dropout", "1", r"it must be in \[0, 1\)"),
+    ],
+)
+def test_value_that_does_not_fit_is_refused(key: str, value: str, wanted: str) -> None:
+    with pytest.raises(SettingsError, match=wanted):
+        plan_for("small", overrides={key: value})
+
+
+def test_plan_without_settings_stays_as_it_is() -> None:
+    plan = plan_for("deepmoji")
+    assert apply_settings(plan, {}) == plan
+
+
+@pytest.mark.parametrize("preset", ["auto", *PRESETS])
+def test_fine_tuning_keeps_the_architecture_at_a_third_of_the_rates(preset: str) -> None:
+    base = ModelConfig(30, cell="gru", layers=1, hidden_size=24, embedding_size=24, tied=True)
+    plan = plan_for(preset, base=base, labels=("a",))
+    usual = plan_for(preset).recipe.optimization
+    architecture = {"embedding_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0}
+    assert replace(plan.model, **architecture) == replace(base, vocabulary_size=65, labels=("a",))
+    rates = plan.recipe.optimization
+    assert math.isclose(rates.learning_rate, usual.learning_rate / 3)
+    assert math.isclose(rates.muon_learning_rate, usual.muon_learning_rate / 3)
+
+
+@pytest.mark.parametrize(
+    ("unit", "end"),
+    [("minutes", {"seconds": 120.0}), ("epochs", {"epochs": 2.0}), ("steps", {"steps": 2})],
+)
+def test_budget_counts_its_own_unit_alone(unit: Any, end: dict[str, Any]) -> None:
+    budget = Budget(unit, 2)
+    nothing: dict[str, Any] = {"seconds": 0.0, "epochs": 0.0, "steps": 0}
+    everything: dict[str, Any] = {"seconds": 1e9, "epochs": 1e9, "steps": 10**9}
+    assert budget.spent(**nothing) == 0
+    assert budget.spent(**{**nothing, **end}) == 1
+    assert budget.spent(**{**everything, **dict.fromkeys(end, 0)}) == 0
+
+
+@pytest.mark.parametrize("amount", [0, -1, math.nan])
+def test_budget_of_nothing_is_refused(amount: float) -> None:
+    with pytest.raises(SettingsError, match="it must be above 0"):
+        Budget("minutes", amount)
+
+
+def test_recipe_refuses_an_impossible_batch() -> None:
+    with pytest.raises(SettingsError, match="batch_size is 0"):
+        Recipe(batch_size=0, optimization=OptimizerSettings())
