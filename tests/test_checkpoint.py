@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
@@ -144,6 +144,14 @@ def test_weights_of_another_shape_are_one_clear_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture(scope="module")
+def example_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder; whoever changes it puts it back."""
+    folder = tmp_path_factory.mktemp("example") / "model"
+    save_example(folder)
+    return folder
+
+
 def load_or_explain(folder: Path) -> None:
     """Load a model; where that fails it must be a one-line `ModelError` and nothing else."""
     try:
@@ -153,29 +161,38 @@ def load_or_explain(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MODEL_FILES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_model_with_changed_bytes_loads_or_is_one_clear_line(
-    name: str, data: st.DataObject, tmp_path: Path
+    name: str, data: st.DataObject, example_model: Path
 ) -> None:
-    save_example(tmp_path)
-    content = bytearray((tmp_path / name).read_bytes())
+    path = example_model / name
+    original = path.read_bytes()
+    content = bytearray(original)
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, min(len(content), 1500) - 1))
         content[place] = data.draw(st.one_of(st.integers(0, 255), st.sampled_from(b'0123456789"')))
-    (tmp_path / name).write_bytes(content)
-    load_or_explain(tmp_path)
+    path.write_bytes(content)
+    try:
+        load_or_explain(example_model)
+    finally:
+        path.write_bytes(original)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_truncated_model_is_one_clear_line(name: str, data: st.DataObject, tmp_path: Path) -> None:
-    save_example(tmp_path)
-    content = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(content[: data.draw(st.integers(0, len(content) - 2))])
-    with pytest.raises(ModelError, match=name.split(".")[0]) as caught:
-        load_model(tmp_path)
+def test_truncated_model_is_one_clear_line(
+    name: str, data: st.DataObject, example_model: Path
+) -> None:
+    path = example_model / name
+    content = path.read_bytes()
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 2))])
+    try:
+        with pytest.raises(ModelError, match=name) as caught:
+            load_model(example_model)
+    finally:
+        path.write_bytes(content)
     assert "\n" not in str(caught.value)
 
 
@@ -377,17 +394,25 @@ def test_damaged_checkpoint_falls_back_to_the_one_before_with_a_warning(
     assert "\n" not in warnings[0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module")
+def example_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run of two checkpoints; whoever changes it puts it back."""
+    return begin_run(tmp_path_factory.mktemp("example") / "run", 10, 20)
+
+
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed(data: st.DataObject, tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "run", ignore_errors=True)
-    run = begin_run(tmp_path / "run", 10, 20)
-    path = checkpoint_folders(run)[-1] / data.draw(st.sampled_from(CHECKPOINT_FILES))
-    content = bytearray(path.read_bytes())
-    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    path.write_bytes(content)
+def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed(
+    data: st.DataObject, example_run: RunFolder
+) -> None:
+    path = checkpoint_folders(example_run)[-1] / data.draw(st.sampled_from(CHECKPOINT_FILES))
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(changed)
     warnings: list[str] = []
-    step = step_of(run.latest_checkpoint(warnings.append))
+    step = step_of(example_run.latest_checkpoint(warnings.append))
+    path.write_bytes(content)
     assert (step, len(warnings)) == (10, 1)
 
 
@@ -415,14 +440,19 @@ def test_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
         begin_run(tmp_path / "run").latest_checkpoint(fail)
 
 
-def test_run_is_not_begun_over_another(tmp_path: Path) -> None:
-    run = begin_run(tmp_path / "run", 10)
-    with pytest.raises(ModelError, match="already holds a run"):
-        run.begin(CONFIG, VOCABULARY, {"seed": 2})
-    assert run.record() == {"seed": 1}
+def test_folder_with_a_run_or_a_model_is_not_free(tmp_path: Path) -> None:
     save_example(tmp_path / "model")
-    with pytest.raises(ModelError, match="already holds a run"):
-        RunFolder(tmp_path / "model").begin(CONFIG, VOCABULARY, {})
+    (tmp_path / "file").write_text("text")
+    for path in (begin_run(tmp_path / "run").path, tmp_path / "model"):
+        with pytest.raises(ModelError, match=r"already holds a run: .*--resume"):
+            RunFolder(path).check_free()
+    with pytest.raises(ModelError, match="is a file"):
+        RunFolder(tmp_path / "file").check_free()
+
+
+def test_new_or_empty_folder_is_free(tmp_path: Path) -> None:
+    RunFolder(tmp_path).check_free()
+    RunFolder(tmp_path / "new" / "run").check_free()
 
 
 def test_folder_that_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
@@ -464,17 +494,20 @@ def save_in_a_child_killed_at_event(run: RunFolder, step: int, number: int) -> b
 
         def kill(event: str, arguments: tuple[object, ...]) -> None:
             nonlocal left
-            left -= event in DISK_EVENTS
-            if left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if event in DISK_EVENTS:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         try:
             sys.addaudithook(kill)
             run.save_checkpoint(checkpoint)
-        finally:
             os._exit(0)
+        finally:
+            os._exit(1)
     _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
+    assert status in (0, signal.SIGKILL)
+    return status != 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
@@ -482,10 +515,11 @@ def save_in_a_child_killed_at_event(run: RunFolder, step: int, number: int) -> b
 def test_kill_at_any_access_to_the_disk_leaves_a_whole_checkpoint(
     before: tuple[int, ...], tmp_path: Path
 ) -> None:
+    begin_run(tmp_path / "before", *before)
     number, killed, seen = 0, True, set()
     while killed:
         number += 1
-        run = begin_run(tmp_path / str(number), *before)
+        run = RunFolder(shutil.copytree(tmp_path / "before", tmp_path / str(number)))
         killed = save_in_a_child_killed_at_event(run, 10, number)
         seen.add(step_of(run.latest_checkpoint(fail)))
         assert seen <= {before[-1], 10}

@@ -117,9 +117,7 @@ def test_auto_has_a_plan_for_any_text_and_budget(
 def test_auto_drops_more_of_a_text_that_is_read_more_often(
     unit: Any, one: float, other: float
 ) -> None:
-    less, more = (
-        plan_for(budget=Budget(unit, amount)).model for amount in sorted((one, other))
-    )
+    less, more = (plan_for(budget=Budget(unit, amount)).model for amount in sorted((one, other)))
     assert dropouts(less) <= dropouts(more)
 
 

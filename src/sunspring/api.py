@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from sunspring.checkpoint import load_model, model_weights, read_json, save_model, write_json
 from sunspring.corpus import Corpus, CorpusSettings, Split, TokenKind, encode_sources
+from sunspring.decoding import ReadingOptions
+from sunspring.drafts import WritingSettings
 from sunspring.errors import ModelError, SettingsError
 from sunspring.evaluation import (
     Evaluation,
@@ -26,13 +28,13 @@ from sunspring.evaluation import (
     evaluate_windows,
     surprisals,
 )
-from sunspring.generation import Proposal, Writer, Writing, WritingSettings
+from sunspring.generation import Proposal, Writer, Writing
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters
 from sunspring.plan import Budget
-from sunspring.runs import Notice, TrainingRequest, TrainingResult, open_run_corpus
+from sunspring.request import TrainingRequest
+from sunspring.runs import Notice, TrainingResult, open_run_corpus
 from sunspring.runs import train as run_training
 from sunspring.sampling import SamplingSettings
-from sunspring.sources import ReadingOptions
 from sunspring.vocabulary import Vocabulary
 
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from sunspring.drafts import WritingSettings
 from sunspring.errors import MissingExtraError
-from sunspring.generation import Writer, WritingSettings
+from sunspring.generation import Writer
 from sunspring.model import RecurrentModel
 from sunspring.sampling import SamplingSettings
 from sunspring.training import Callback, EvaluationReport, StepReport, Trainer

@@ -13,14 +13,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from sunspring.errors import ModelError
@@ -29,6 +30,7 @@ from sunspring.vocabulary import Vocabulary, load_vocabulary
 
 _KEPT_CHECKPOINTS = 2
 _MANIFEST = "manifest.json"
+_PARTS = ("weights", "best", "optimizers", "carried")  # of a checkpoint, each a safetensors file
 
 Weights = dict[str, Tensor]
 
@@ -85,14 +87,19 @@ def save_model(
     weights: Weights,
     card: Mapping[str, Any],
 ) -> None:
-    """Write a model folder; each file is replaced whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as building:
-        vocabulary.save(Path(building) / "tokenizer.json")
-        (Path(building) / "tokenizer.json").replace(folder / "tokenizer.json")
-    write_atomically(folder / "config.json", config.to_json().encode())
-    write_json(folder / "card.json", card)
-    write_atomically(folder / "model.safetensors", save(weights))
+    """Write a model folder; each file is replaced whole or not at all.
+
+    Raises:
+        ModelError: the folder cannot be written.
+    """
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as building:
+            vocabulary.save(Path(building) / "tokenizer.json")
+            (Path(building) / "tokenizer.json").replace(folder / "tokenizer.json")
+        write_atomically(folder / "config.json", config.to_json().encode())
+        write_json(folder / "card.json", card)
+        write_atomically(folder / "model.safetensors", save(weights))
 
 
 def load_model(folder: Path) -> tuple[RecurrentModel, Vocabulary, dict[str, Any]]:
@@ -117,14 +124,36 @@ def load_model(folder: Path) -> tuple[RecurrentModel, Vocabulary, dict[str, Any]
             "go on with --resume"
         )
     try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
+        weights = load(path.read_bytes())
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise ModelError(f"{path} is damaged ({error}): train or copy the model again") from None
-    model = RecurrentModel(config)
+    _check_sizes(config, weights)
+    with torch.random.fork_rng(devices=[]):  # the weights that are drawn are not the model's
+        model = RecurrentModel(config)
     load_weights(model, weights)
     card_path = folder / "card.json"
     card = read_json(card_path) if card_path.exists() else {}
     return model.eval(), vocabulary, card
+
+
+def _check_sizes(config: ModelConfig, weights: Weights) -> None:
+    """Compare shapes before memory is taken for them: a damaged config.json may ask for anything.
+
+    Raises:
+        ModelError: the weights are of another model.
+    """
+    if config.layers > len(weights):
+        raise ModelError(
+            f"the weights do not fit the model's config.json, which has {config.layers} layers: "
+            "save the model again"
+        )
+    try:
+        with torch.device("meta"):
+            model = RecurrentModel(config)
+    except (RuntimeError, TypeError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"the model's config.json is damaged ({reason})") from None
+    load_weights(model, {name: tensor.to("meta") for name, tensor in weights.items()})
 
 
 class RunFolder:
@@ -162,11 +191,16 @@ class RunFolder:
             raise ModelError(f"{self.path} is a file: name a folder with --out")
 
     def begin(self, config: ModelConfig, vocabulary: Vocabulary, record: Mapping[str, Any]) -> None:
-        """Write what does not change during training."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        vocabulary.save(self.path / "tokenizer.json")
-        write_atomically(self.path / "config.json", config.to_json().encode())
-        write_json(self.path / "run.json", record)
+        """Write what does not change during training.
+
+        Raises:
+            ModelError: the folder cannot be written.
+        """
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            vocabulary.save(self.path / "tokenizer.json")
+            write_atomically(self.path / "config.json", config.to_json().encode())
+            write_json(self.path / "run.json", record)
 
     def record(self) -> dict[str, Any]:
         """Read run.json.
@@ -179,31 +213,31 @@ class RunFolder:
         return read_json(self.path / "run.json")
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint and publish its best weights as the run's model; keep the last two."""
-        self._checkpoints.mkdir(exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=self._checkpoints))
-        try:
-            files = {
-                "state.json": json.dumps(checkpoint.state).encode(),
-                "weights.safetensors": save(checkpoint.weights),
-                "best.safetensors": save(checkpoint.best),
-                "optimizers.safetensors": save(checkpoint.optimizers),
-                "carried.safetensors": save(checkpoint.carried),
-            }
-            manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        """Write a checkpoint and publish its best weights as the run's model; keep the last two.
+
+        Raises:
+            ModelError: the folder cannot be written.
+        """
+        files = {
+            "state.json": json.dumps(checkpoint.state).encode(),
+            **{f"{part}.safetensors": save(getattr(checkpoint, part)) for part in _PARTS},
+        }
+        manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        with _writing(self.path):
+            self._checkpoints.mkdir(exist_ok=True)
+            building = self._checkpoints / ".building"
+            shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
+            building.mkdir()
             for name, data in {**files, _MANIFEST: json.dumps(manifest).encode()}.items():
                 _write_synced(building / name, data)
             _sync_folder(building)
-            target = self._checkpoints / f"step-{checkpoint.state['step']:09d}"
-            if target.exists():  # the same step again: resumed and interrupted at once
-                shutil.rmtree(target)
-            building.rename(target)
+            # Numbered, not named by step: saving one step again must not first delete the old one.
+            number = 1 + max(map(_number, self._folders()), default=0)
+            building.rename(self._checkpoints / f"checkpoint-{number:06d}")
             _sync_folder(self._checkpoints)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-        write_atomically(self.path / "model.safetensors", files["best.safetensors"])
-        for old in self._folders()[:-_KEPT_CHECKPOINTS]:
-            shutil.rmtree(old)
+            write_atomically(self.path / "model.safetensors", files["best.safetensors"])
+            for old in self._folders()[:-_KEPT_CHECKPOINTS]:
+                shutil.rmtree(old)
 
     def latest_checkpoint(self, on_warning: Callable[[str], None]) -> Checkpoint:
         """Read the newest checkpoint that is whole; a damaged one is passed over with a warning.
@@ -214,25 +248,48 @@ class RunFolder:
         for folder in reversed(self._folders()):
             try:
                 return _read_checkpoint(folder)
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
+            except (OSError, ValueError, SafetensorError) as error:
                 on_warning(f"{folder} is damaged ({error}): going back to the one before")
         raise ModelError(f"{self.path} has no whole checkpoint: train again with another --out")
 
     def _folders(self) -> list[Path]:
-        return sorted(self._checkpoints.glob("step-*"))
+        """List the checkpoints, the newest last."""
+        return sorted(filter(_number, self._checkpoints.glob("checkpoint-*")), key=_number)
+
+
+def _number(folder: Path) -> int:
+    """Read the number of a checkpoint's folder; 0 of a folder that is none."""
+    digits = folder.name.removeprefix("checkpoint-")
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _read_checkpoint(folder: Path) -> Checkpoint:
     manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-    for name, digest in manifest.items():
-        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+    names = ["state.json", *(f"{part}.safetensors" for part in _PARTS)]
+    if not isinstance(manifest, dict) or {*manifest} != {*names}:
+        raise ValueError(f"{_MANIFEST} is not a list of its files")
+    files = {name: (folder / name).read_bytes() for name in names}
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != manifest[name]:
             raise ValueError(f"{name} does not match its checksum")
-    tensors = {
-        name: load_file(folder / f"{name}.safetensors")
-        for name in ("weights", "best", "optimizers", "carried")
-    }
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    return Checkpoint(state=state, **tensors)
+    tensors = {part: load(files[f"{part}.safetensors"]) for part in _PARTS}
+    return Checkpoint(state=json.loads(files["state.json"]), **tensors)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Explain what the disk refuses.
+
+    Raises:
+        ModelError: in place of any `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"{folder} cannot be written ({error.strerror or error}): "
+            "make room or give it write permission, or name another folder"
+        ) from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -243,10 +300,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is damaged ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged ({error}): restore it from a copy") from None
     if not isinstance(values, dict):
-        raise ModelError(f"{path} is damaged (not a JSON object)")
+        raise ModelError(f"{path} is damaged (not a JSON object): restore it from a copy")
     return values
 
 

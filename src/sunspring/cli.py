@@ -66,7 +66,8 @@ def train(
     from sunspring import runs
     from sunspring.api import choose_budget
     from sunspring.corpus import CorpusSettings
-    from sunspring.sources import ReadingOptions
+    from sunspring.decoding import ReadingOptions
+    from sunspring.request import TrainingRequest
 
     if resume:
         _check_resumed(context, out)
@@ -78,7 +79,7 @@ def train(
         reading = ReadingOptions(
             documents.value, encoding, errors, keep_newlines, label_column, label_folders
         )
-        request = runs.TrainingRequest(
+        request = TrainingRequest(
             sources=names,
             out=out or _free_run(names),
             budget=choose_budget(minutes, epochs, steps),
@@ -170,7 +171,7 @@ def evaluate(
 ) -> None:
     """Measure how well a model predicts SOURCES, or its own held-out text if none is named."""
     from sunspring.api import load
-    from sunspring.sources import ReadingOptions
+    from sunspring.decoding import ReadingOptions
 
     loaded = load(model, device.value)
     reading = ReadingOptions(

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
+from sunspring.decoding import ReadingOptions
 from sunspring.errors import ModelError, SettingsError, SourceError
-from sunspring.sources import ReadingOptions, read_passages, source_signature
+from sunspring.sources import read_passages, source_signature
 from sunspring.splits import HELDOUT, SPLITS, open_split, read_runs
 from sunspring.splits import Split as Split
 from sunspring.spool import (

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from typing import Any
 
 from sunspring.downloads import cache_folder
-from sunspring.generation import Writer, WritingSettings
+from sunspring.drafts import WritingSettings
+from sunspring.generation import Writer
 from sunspring.machine import choose_device, describe_machine, probe_precision
 from sunspring.model import RecurrentModel
 from sunspring.plan import Budget, make_plan

@@ -10,57 +10,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from sunspring.drafts import Draft, FinishReason, WritingSettings
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.model import RecurrentModel, State
 from sunspring.patterns import Pattern
-from sunspring.sampling import REPETITION_WINDOW, SamplingSettings, draw, token_probabilities
+from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
 from sunspring.vocabulary import Vocabulary, adapt_text
 
-FinishReason = Literal["length", "stop", "end", "pattern"]
-
 _MOST_ROWS = 256  # written at once
-_UNIFORMS = 64  # drawn from a row's generator at a time
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
-
-
-@dataclass(frozen=True)
-class WritingSettings:
-    """What is to be written.
-
-    Args:
-        length: the most characters after the prompt.
-        sampling: how each token is drawn.
-        stop: texts that end the writing and are left out of it.
-        regex: a pattern that the whole text, prompt included, matches in the end.
-        label: the label to write under, for a model that was trained with labels.
-        seed: of the first text; each further one has the next seed.
-
-    Raises:
-        SettingsError: the length or the seed is negative, or a stop is empty.
-    """
-
-    length: int = 500
-    sampling: SamplingSettings = field(default_factory=SamplingSettings)
-    stop: tuple[str, ...] = ()
-    regex: str | None = None
-    label: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.length < 0:
-            raise SettingsError(f"length is {self.length}: it must be at least 0")
-        if not 0 <= self.seed < 1 << 63:
-            raise SettingsError(f"seed is {self.seed}: it must be at least 0 and below 2**63")
-        if "" in self.stop:
-            raise SettingsError("a stop text is empty: leave it out")
 
 
 @dataclass(frozen=True)
@@ -167,7 +132,8 @@ class Writer:
         """Propose pieces that may follow a text, the most probable first.
 
         Each begins with one of the most probable tokens and goes on with the most probable ones to
-        the end of the word; its probability is that of all its tokens together.
+        the end of the word (of the next one after a space); its probability is that of all its
+        tokens together.
         """
         read, _ = self.adapt(text)
         logits, state = self._read(read, settings.label)
@@ -187,7 +153,7 @@ class Writer:
         decoder = self._vocabulary.decoder()
         text = decoder.push(token)
         labels = self._labels(settings.label, 1)
-        while len(text) < 20 and (not text or text[-1].isalnum()):
+        while len(text) < 20 and (text in ("", " ") or text[-1].isalnum()):
             logits, state = self._step(torch.tensor([token]), state, labels)
             best = token_probabilities(logits, settings.sampling)[0].max(dim=-1)
             token = int(best.indices)
@@ -207,15 +173,15 @@ class Writer:
         for row in rows:
             yield Writing(row.prompt + row.take(), row.tokens, row.finish_reason, row.seed)
 
-    def _rows(self, prompt: str, settings: WritingSettings, seeds: Sequence[int]) -> list[_Row]:
+    def _rows(self, prompt: str, settings: WritingSettings, seeds: Sequence[int]) -> list[Draft]:
         read, _ = self.adapt(prompt)
         pattern = None if settings.regex is None else Pattern(settings.regex, self._vocabulary)
-        first = _Row(read, self._vocabulary, settings, pattern)
+        first = Draft(read, self._vocabulary, settings, pattern)
         if pattern is not None:
             self._start_pattern(first, pattern, settings)
         return [first.again(seed) for seed in seeds]
 
-    def _start_pattern(self, row: _Row, pattern: Pattern, settings: WritingSettings) -> None:
+    def _start_pattern(self, row: Draft, pattern: Pattern, settings: WritingSettings) -> None:
         """Follow the pattern through the prompt, and see whether it can be matched in time."""
         state: int | None = pattern.initial
         for token in self._vocabulary.encode(row.prompt).tolist():
@@ -232,7 +198,7 @@ class Writer:
             )
         row.pattern_state = state
 
-    def _run(self, rows: list[_Row], settings: WritingSettings) -> Iterator[None]:
+    def _run(self, rows: list[Draft], settings: WritingSettings) -> Iterator[None]:
         """Write all rows to their ends, a token each at a time; yields after every token."""
         active = [row for row in rows if not row.finish()]
         if not active:
@@ -287,115 +253,3 @@ class Writer:
             listed = ", ".join(known) if known else "none: it was trained without labels"
             raise SettingsError(f"the model {asked}: its labels are {listed}")
         return torch.full((rows,), known.index(label), device=self._model.device)
-
-
-class _Row:
-    """One text in the making: its randomness, its pattern, and what of it may be shown."""
-
-    def __init__(
-        self,
-        prompt: str,
-        vocabulary: Vocabulary,
-        settings: WritingSettings,
-        pattern: Pattern | None,
-    ) -> None:
-        self.prompt = prompt
-        self.seed = settings.seed
-        self.tokens = 0
-        self.finish_reason: FinishReason = "length"
-        self.pattern_state = 0
-        self._vocabulary = vocabulary
-        self._settings = settings
-        self._pattern = pattern
-        self._writable = np.ones(vocabulary.size, dtype=np.bool_)
-        if vocabulary.unknown_id is not None:
-            self._writable[vocabulary.unknown_id] = False
-        self._start()
-
-    def _start(self) -> None:
-        # Counter-based: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
-        self._random = np.random.Generator(np.random.Philox(key=self.seed))
-        self._uniforms: list[float] = []
-        self._decoder = self._vocabulary.decoder()
-        self._written = 0  # characters, held-back ones included
-        self._ready = ""
-        self._held_back = ""
-        self._finished = False
-
-    def again(self, seed: int) -> _Row:
-        """Make the same row for another seed."""
-        row = copy.copy(self)
-        row.seed = seed
-        row._start()
-        return row
-
-    def uniform(self) -> float:
-        """Draw this row's next random number, in [0, 1)."""
-        if not self._uniforms:
-            self._uniforms = self._random.random(_UNIFORMS)[::-1].tolist()
-        return self._uniforms.pop()
-
-    def allowed(self) -> NDArray[np.bool_]:
-        """Tell which tokens may come next; (vocabulary,)."""
-        if self._pattern is None:
-            return self._writable
-        mask = self._continuations(self._pattern)
-        if self._vocabulary.end_id is not None:
-            mask[self._vocabulary.end_id] = self._pattern.is_final(self.pattern_state)
-        return mask
-
-    def push(self, token: int) -> None:
-        """Take the next token."""
-        self.tokens += 1
-        if token == self._vocabulary.end_id:
-            self._end("end", self._decoder.finish())
-            return
-        if self._pattern is not None:
-            self.pattern_state = self._pattern.follow(self.pattern_state, token) or 0
-        piece = self._decoder.push(token)[: self._settings.length - self._written]
-        self._written += len(piece)
-        self._held_back += piece
-        self._release()
-
-    def finish(self) -> bool:
-        """Tell whether the text is over, and end it if nothing more may follow."""
-        if not self._finished and self._pattern and not self._continuations(self._pattern).any():
-            self._end("pattern")
-        if not self._finished and self._written >= self._settings.length:
-            self._end("length")
-        return self._finished
-
-    def take(self) -> str:
-        """Give what was written since the last call and cannot be taken back any more."""
-        ready, self._ready = self._ready, ""
-        return ready
-
-    def _continuations(self, pattern: Pattern) -> NDArray[np.bool_]:
-        """Tell which tokens lead to a match in time; where there are none, the text matches."""
-        return pattern.allowed(self.pattern_state, self._settings.length - self._written)
-
-    def _end(self, reason: FinishReason, rest: str = "") -> None:
-        self._finished = True
-        self.finish_reason = reason
-        self._ready += self._held_back + rest
-        self._held_back = ""
-
-    def _release(self) -> None:
-        """Make text ready, but for what may turn out to be the beginning of a stop text."""
-        places = [self._held_back.find(stop) for stop in self._settings.stop]
-        if found := [place for place in places if place >= 0]:
-            self._held_back = self._held_back[: min(found)]
-            self._end("stop")
-            return
-        held = max(
-            (
-                size
-                for stop in self._settings.stop
-                for size in range(1, len(stop))
-                if self._held_back.endswith(stop[:size])
-            ),
-            default=0,
-        )
-        split = len(self._held_back) - held
-        self._ready += self._held_back[:split]
-        self._held_back = self._held_back[split:]

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,7 +25,7 @@ from sunspring.callbacks import (
     choose_progress,
 )
 from sunspring.checkpoint import Checkpoint, RunFolder, load_model, load_weights, save_model
-from sunspring.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
+from sunspring.corpus import Corpus, build_corpus, open_corpus
 from sunspring.downloads import cache_folder
 from sunspring.errors import ModelError, SettingsError
 from sunspring.evaluation import Evaluation, evaluate_stream
@@ -33,7 +33,7 @@ from sunspring.machine import Precision, choose_device, probe_precision
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.plan import Budget, Plan, Recipe, make_plan
-from sunspring.sources import ReadingOptions
+from sunspring.request import TrainingRequest
 from sunspring.training import (
     Callback,
     QuickSets,
@@ -48,63 +48,6 @@ _FORMAT = 1
 _HELDOUT_TOKENS = 1_000_000  # scored at the end of a training; `evaluate` scores all
 
 Notice = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """What a user asks for.
-
-    Args:
-        sources: names of the training text; none at all is the embedded text.
-        out: the run folder to make.
-        budget: when training ends.
-        preset: a preset's name, or `auto`.
-        device: `auto`, `cpu` or `cuda`.
-        seed: of everything that is drawn: weights, order, dropout, held-out documents.
-        reading: how the sources are read.
-        encoding: how text becomes ids.
-        heldout: names of the held-out text, if it is not to be cut from the sources.
-        overrides: single settings by name, see `apply_settings`.
-        init_from: a model folder whose weights are the beginning.
-        tensorboard: log for TensorBoard too.
-    """
-
-    sources: tuple[str, ...]
-    out: Path
-    budget: Budget = field(default_factory=lambda: Budget("minutes", 3))
-    preset: str = "auto"
-    device: str = "auto"
-    seed: int = 0
-    reading: ReadingOptions = field(default_factory=ReadingOptions)
-    encoding: CorpusSettings = field(default_factory=CorpusSettings)
-    heldout: tuple[str, ...] = ()
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    init_from: Path | None = None
-    tensorboard: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Describe the request for run.json; local sources by their absolute paths."""
-        values = asdict(self)
-        for name in ("sources", "heldout"):
-            values[name] = [_absolute(source) for source in values[name]]
-        values["out"] = str(self.out.absolute())
-        values["init_from"] = None if self.init_from is None else str(self.init_from.absolute())
-        return values
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> TrainingRequest:
-        """Read what `to_json` wrote."""
-        init_from = values["init_from"]
-        read = {
-            "sources": tuple(values["sources"]),
-            "heldout": tuple(values["heldout"]),
-            "out": Path(values["out"]),
-            "budget": Budget(**values["budget"]),
-            "reading": ReadingOptions(**values["reading"]),
-            "encoding": CorpusSettings(**values["encoding"]),
-            "init_from": None if init_from is None else Path(init_from),
-        }
-        return cls(**{**values, **read})
 
 
 @dataclass(frozen=True)
@@ -445,9 +388,3 @@ def _speaker(stream: TextIO | None) -> Notice:
             print(line, file=stream, flush=True)
 
     return say
-
-
-def _absolute(source: str) -> str:
-    """Make a source's name independent of the folder that the user stood in."""
-    is_elsewhere = source == "-" or source.startswith(("http://", "https://", "gutenberg:"))
-    return source if is_elsewhere else str(Path(source).absolute())

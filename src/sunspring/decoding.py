@@ -1,0 +1,207 @@
+"""Bytes become text: unpacked, decoded, rid of foreign line ends, in chunks.
+
+It also says how sources are read (`ReadingOptions`) and what a file to read is (`File`). Stands
+before files.py, tables.py and sources.py in the street, which read through it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import itertools
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from sunspring.errors import SettingsError, SourceError
+
+_ERRORS = ("strict", "replace", "ignore", "backslashreplace", "surrogateescape")
+_BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+)
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How sources are read.
+
+    Args:
+        documents: `none` (all is one document), `lines` (each line or table row), or `files`.
+        encoding: of files without a byte order mark; None is UTF-8.
+        errors: `strict`, or what becomes of bytes that cannot be decoded, as in `bytes.decode`.
+        keep_newlines: leave CRLF and CR as they are (but for the line ends of `lines`).
+        label_column: column or field that holds a row's label; for `lines` of tables.
+        label_folders: a file's label is its first folder below the folder given as a source.
+        binary: bytes pass unchanged, as UTF-8 with Python's `surrogateescape`.
+
+    Raises:
+        SettingsError: a value is unknown, or two contradict each other.
+    """
+
+    documents: Literal["none", "lines", "files"] = "none"
+    encoding: str | None = None
+    errors: str = "strict"
+    keep_newlines: bool = False
+    label_column: str | None = None
+    label_folders: bool = False
+    binary: bool = False
+
+    def __post_init__(self) -> None:
+        if self.documents not in ("none", "lines", "files"):
+            raise SettingsError(f"documents is {self.documents!r}: choose none, lines or files")
+        if self.errors not in _ERRORS:
+            raise SettingsError(f"errors is {self.errors!r}: choose one of {', '.join(_ERRORS)}")
+        if self.encoding is not None:
+            if self.binary:
+                raise SettingsError(
+                    "an encoding says nothing about bytes: leave out --encoding or --tokens bytes"
+                )
+            try:
+                codecs.getincrementaldecoder(self.encoding)
+                b"a".decode(self.encoding, "ignore")
+            except (LookupError, ValueError):
+                raise SettingsError(
+                    f"Python knows no text encoding {self.encoding!r}: "
+                    "try utf-8, utf-16, latin-1, cp1252, shift_jis or gb18030"
+                ) from None
+        if self.label_column is not None and self.label_folders:
+            raise SettingsError("labels come from a column or from folders: choose one of them")
+        if self.label_column is not None and self.documents != "lines":
+            raise SettingsError("a label column labels each row: use it with --documents lines")
+        if self.label_folders and self.documents == "none":
+            raise SettingsError("folders label documents: use --documents files or lines with them")
+
+
+@dataclass(frozen=True)
+class File:
+    """One file to read.
+
+    Args:
+        name: as messages show it.
+        path: None is standard input.
+        status: None for what has no size and can be read only once.
+        table: `csv`, `tsv`, `jsonl` or `ndjson`, if only `column` of it is read.
+        is_book: of Project Gutenberg, with a licence around the text.
+        is_member: found in a folder or by a pattern, not named itself.
+        is_binary: a member that is no text, to be skipped.
+    """
+
+    name: str
+    path: Path | None
+    status: os.stat_result | None
+    table: str | None = None
+    column: str = ""
+    label: str | None = None
+    is_book: bool = False
+    is_member: bool = False
+    is_binary: bool = False
+
+
+def unreadable(name: str, error: OSError) -> SourceError:
+    """Say that a file cannot be read, and why."""
+    return SourceError(f"{name} cannot be read ({error.strerror or error}): check its permissions")
+
+
+class _Counted(io.RawIOBase):
+    """Reads another file, and reports how many bytes at a time."""
+
+    def __init__(self, file: io.BufferedIOBase, report: Callable[[int], None]) -> None:
+        self._file = file
+        self._report = report
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        size = self._file.readinto(buffer)
+        self._report(size)
+        return size
+
+
+def read_chunks(file: File, size: int, report: Callable[[int], None]) -> Iterator[bytes]:
+    """Read a file's bytes, unpacked if it is gzip, and report the bytes that went in."""
+    try:
+        with ExitStack() as stack:
+            if file.path is None:
+                opened = cast(io.BufferedIOBase, sys.stdin.buffer)
+            else:
+                opened = stack.enter_context(file.path.open("rb"))
+            counted = io.BufferedReader(_Counted(opened, report), max(size, 2))
+            is_packed = counted.peek(2)[:2] == b"\x1f\x8b"
+            content = gzip.GzipFile(fileobj=counted) if is_packed else counted
+            # the first chunk must hold a byte order mark
+            chunk = content.read(max(size, 4))
+            while chunk:
+                yield chunk
+                chunk = content.read(size)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise SourceError(
+            f"{file.name} is damaged or cut short gzip data: make or fetch the file again"
+        ) from None
+    except OSError as error:
+        raise unreadable(file.name, error) from None
+
+
+def _encoding(head: bytes, options: ReadingOptions) -> tuple[str, int]:
+    """Tell a file's encoding by its first bytes, and the size of its byte order mark."""
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return encoding, len(mark)
+    return codecs.lookup(options.encoding or "utf-8").name, 0
+
+
+def is_text(head: bytes, options: ReadingOptions) -> bool:
+    """Tell by a file's first bytes whether it may be text."""
+    return _is_wide(_encoding(head, options)[0]) or b"\0" not in head
+
+
+def _is_wide(encoding: str) -> bool:
+    """Tell whether zero bytes are part of text."""
+    return encoding.startswith(("utf-16", "utf-32"))
+
+
+def decode(file: File, chunks: Iterator[bytes], options: ReadingOptions) -> Iterator[str]:
+    """Turn bytes into text with line ends as the options want them."""
+    head = next(chunks, b"")
+    encoding, offset = ("utf-8", 0) if options.binary else _encoding(head, options)
+    errors = "surrogateescape" if options.binary else options.errors
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    # documents are cut at line ends of every kind
+    cuts_lines = options.documents == "lines" and not file.table
+    translates = not options.binary and (cuts_lines or not options.keep_newlines)
+    whole = ((chunk, False) for chunk in itertools.chain([head[offset:]], chunks))
+    for chunk, final in itertools.chain(whole, [(b"", True)]):
+        if not options.binary and not _is_wide(encoding) and b"\0" in chunk:
+            raise _binary(file.name, chunk, offset)
+        pending = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(chunk, final)
+        except UnicodeError as error:
+            at = offset - pending + getattr(error, "start", 0)
+            raise SourceError(
+                f"{file.name} is not {encoding} at byte {at}: name its encoding, as in "
+                "--encoding latin-1, or use --errors replace"
+            ) from None
+        offset += len(chunk)
+        yield newlines.decode(text, final) if translates else text
+
+
+def _binary(name: str, chunk: bytes, offset: int) -> SourceError:
+    """Say at which byte a file shows that it is no text, and whether it looks like UTF-16."""
+    at = offset + chunk.index(0)
+    even, odd = (chunk[(offset + parity) % 2 :: 2].count(0) for parity in (0, 1))
+    advice = "give a text, or use --tokens bytes"
+    if min(even, odd) == 0 and max(even, odd) * 8 > len(chunk):
+        advice = f"try --encoding utf-16-{'le' if odd else 'be'}, or --tokens bytes"
+    return SourceError(f"{name} is binary, with a zero at byte {at}: {advice}")

@@ -1,0 +1,167 @@
+"""A text in the making: what its tokens may be, what of it may be shown, and when it is over.
+
+Knows nothing of networks: generation.py, right after it in the street, asks it which tokens may
+come and tells it which one came.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sunspring.errors import SettingsError
+from sunspring.patterns import Pattern
+from sunspring.sampling import SamplingSettings
+from sunspring.vocabulary import Vocabulary
+
+FinishReason = Literal["length", "stop", "end", "pattern"]
+
+_UNIFORMS = 64  # drawn from a draft's generator at a time
+
+
+@dataclass(frozen=True)
+class WritingSettings:
+    """What is to be written.
+
+    Args:
+        length: the most characters after the prompt.
+        sampling: how each token is drawn.
+        stop: texts that end the writing and are left out of it.
+        regex: a pattern that the whole text, prompt included, matches in the end.
+        label: the label to write under, for a model that was trained with labels.
+        seed: of the first text; each further one has the next seed.
+
+    Raises:
+        SettingsError: the length or the seed is negative, or a stop is empty.
+    """
+
+    length: int = 500
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    stop: tuple[str, ...] = ()
+    regex: str | None = None
+    label: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.length < 0:
+            raise SettingsError(f"length is {self.length}: it must be at least 0")
+        if not 0 <= self.seed < 1 << 63:
+            raise SettingsError(f"seed is {self.seed}: it must be at least 0 and below 2**63")
+        if "" in self.stop:
+            raise SettingsError("a stop text is empty: leave it out")
+
+
+class Draft:
+    """One text in the making: its randomness, its pattern, and what of it may be shown."""
+
+    def __init__(
+        self,
+        prompt: str,
+        vocabulary: Vocabulary,
+        settings: WritingSettings,
+        pattern: Pattern | None,
+    ) -> None:
+        self.prompt = prompt
+        self.seed = settings.seed
+        self.tokens = 0
+        self.finish_reason: FinishReason = "length"
+        self.pattern_state = 0
+        self._vocabulary = vocabulary
+        self._settings = settings
+        self._pattern = pattern
+        self._writable = np.ones(vocabulary.size, dtype=np.bool_)
+        if vocabulary.unknown_id is not None:
+            self._writable[vocabulary.unknown_id] = False
+        self._start()
+
+    def _start(self) -> None:
+        # Counter-based: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+        self._random = np.random.Generator(np.random.Philox(key=self.seed))
+        self._uniforms: list[float] = []
+        self._decoder = self._vocabulary.decoder()
+        self._written = 0  # characters, held-back ones included
+        self._ready = ""
+        self._held_back = ""
+        self._finished = False
+
+    def again(self, seed: int) -> Draft:
+        """Make the same row for another seed."""
+        row = copy.copy(self)
+        row.seed = seed
+        row._start()
+        return row
+
+    def uniform(self) -> float:
+        """Draw this row's next random number, in [0, 1)."""
+        if not self._uniforms:
+            self._uniforms = self._random.random(_UNIFORMS)[::-1].tolist()
+        return self._uniforms.pop()
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """Tell which tokens may come next; (vocabulary,)."""
+        if self._pattern is None:
+            return self._writable
+        mask = self._continuations(self._pattern)
+        if self._vocabulary.end_id is not None:
+            mask[self._vocabulary.end_id] = self._pattern.is_final(self.pattern_state)
+        return mask
+
+    def push(self, token: int) -> None:
+        """Take the next token."""
+        self.tokens += 1
+        if token == self._vocabulary.end_id:
+            self._end("end", self._decoder.finish())
+            return
+        if self._pattern is not None:
+            self.pattern_state = self._pattern.follow(self.pattern_state, token) or 0
+        piece = self._decoder.push(token)[: self._settings.length - self._written]
+        self._written += len(piece)
+        self._held_back += piece
+        self._release()
+
+    def finish(self) -> bool:
+        """Tell whether the text is over, and end it if nothing more may follow."""
+        if not self._finished and self._pattern and not self._continuations(self._pattern).any():
+            self._end("pattern")
+        if not self._finished and self._written >= self._settings.length:
+            self._end("length")
+        return self._finished
+
+    def take(self) -> str:
+        """Give what was written since the last call and cannot be taken back any more."""
+        ready, self._ready = self._ready, ""
+        return ready
+
+    def _continuations(self, pattern: Pattern) -> NDArray[np.bool_]:
+        """Tell which tokens lead to a match in time; where there are none, the text matches."""
+        return pattern.allowed(self.pattern_state, self._settings.length - self._written)
+
+    def _end(self, reason: FinishReason, rest: str = "") -> None:
+        self._finished = True
+        self.finish_reason = reason
+        self._ready += self._held_back + rest
+        self._held_back = ""
+
+    def _release(self) -> None:
+        """Make text ready, but for what may turn out to be the beginning of a stop text."""
+        places = [self._held_back.find(stop) for stop in self._settings.stop]
+        if found := [place for place in places if place >= 0]:
+            self._held_back = self._held_back[: min(found)]
+            self._end("stop")
+            return
+        held = max(
+            (
+                size
+                for stop in self._settings.stop
+                for size in range(1, len(stop))
+                if self._held_back.endswith(stop[:size])
+            ),
+            default=0,
+        )
+        split = len(self._held_back) - held
+        self._ready += self._held_back[:split]
+        self._held_back = self._held_back[split:]
