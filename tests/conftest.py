@@ -13,3 +13,23 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["SUNSPRING_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def english(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of 40,000 characters."""
+    from sunspring.sources import embedded_text
+
+    path = tmp_path_factory.mktemp("text") / "english.txt"
+    path.write_text(embedded_text()[:40_000])
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(english: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on that text, to be left as it is."""
+    from commands import SMALL, succeed
+
+    folder = tmp_path_factory.mktemp("run") / "trained"
+    succeed("train", english, "--out", folder, "--steps", "20", *SMALL)
+    return folder

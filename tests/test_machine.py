@@ -23,7 +23,7 @@ def test_cpu_is_the_cpu_wherever_it_is_asked_for() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_gpu_that_is_not_there_is_one_clear_line() -> None:
-    with pytest.raises(SettingsError, match="no CUDA GPU .* --device cpu"):
+    with pytest.raises(SettingsError, match=r"no CUDA GPU .* --device cpu"):
         choose_device("cuda")
 
 

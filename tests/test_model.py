@@ -1,8 +1,6 @@
-import json
 import math
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sunspring.errors import ModelError, SettingsError
 from sunspring.model import (
     CausalAttention,
     ModelConfig,
@@ -397,84 +394,3 @@ def test_extended_labels_keep_their_places() -> None:
     assert isinstance(larger.label_embedding, nn.Embedding)
     assert torch.equal(larger.label_embedding.weight[0], model.label_embedding.weight[0])
     assert not larger.label_embedding.weight[1].any()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"cell": "transformer"}, "cell is 'transformer': choose one of rnn, gru, lstm"),
-        ({"embedding_activation": "relu"}, "choose none or tanh"),
-        ({"layers": 0}, "layers is 0"),
-        ({"hidden_size": -1}, "hidden_size is -1"),
-        ({"embedding_size": 0}, "embedding_size is 0"),
-        ({"vocabulary_size": 0}, "vocabulary_size is 0"),
-        ({"layer_dropout": 1.0}, "layer_dropout is 1.0"),
-        ({"output_dropout": math.nan}, "output_dropout is nan"),
-        ({"tied": True}, "set embedding_size=6"),
-        ({"tied": True, "embedding_size": 6, "attention": True}, "set embedding_size=12"),
-    ],
-)
-def test_impossible_architecture_is_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        replace(PLAIN, **change)  # type: ignore[arg-type]
-
-
-def test_tied_with_skip_connections_names_a_remedy_that_works() -> None:
-    with pytest.raises(SettingsError, match="set skip=false, or tied=false"):
-        replace(PLAIN, tied=True, skip=True)
-
-
-@every_config
-def test_config_comes_back_from_its_file(config: ModelConfig, tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    config = replace(config, labels=("vers", "été"))
-    path.write_text(config.to_json(), encoding="utf-8")
-    assert ModelConfig.read(path) == config
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        "3",
-        "null",
-        "{}",
-        "\x00",
-        "[" * 100_000,
-        *(
-            json.dumps({"vocabulary_size": 11, **change})
-            for change in (
-                {"layers": "2"},
-                {"layers": 2.5},
-                {"layers": None},
-                {"layers": True},
-                {"hidden_size": [8]},
-                {"cell": ["lstm"]},
-                {"cell": "LSTM"},
-                {"skip": "false"},
-                {"labels": None},
-                {"labels": "abc"},
-                {"labels": [1, 2]},
-                {"layer_dropout": "0.1"},
-                {"wings": 2},
-                {"vocabulary_size": 0},
-            )
-        ),
-    ],
-)
-def test_wrong_config_is_one_clear_line(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ModelError, match="is damaged or of another version") as caught:
-        ModelConfig.read(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_config_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is not a model: it has no config\.json"):
-        ModelConfig.read(tmp_path / "config.json")
-    (tmp_path / "config.json").mkdir()
-    with pytest.raises(ModelError, match=r"config\.json"):
-        ModelConfig.read(tmp_path / "config.json")

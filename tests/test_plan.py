@@ -155,8 +155,10 @@ def test_settings_reach_model_recipe_and_optimizer() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("true", True), ("True", True), ("yes", True), ("1", True)]
-    + [("false", False), ("FALSE", False), ("no", False), ("0", False)],
+    [
+        *((text, True) for text in ("true", "True", "yes", "1")),
+        *((text, False) for text in ("false", "FALSE", "no", "0")),
+    ],
 )
 def test_switches_are_read_as_people_write_them(text: str, value: bool) -> None:
     assert plan_for("small", overrides={"attention": text}).model.attention is value

@@ -20,7 +20,7 @@ from sunspring.checkpoint import load_model, model_weights, read_json, save_mode
 from sunspring.corpus import Corpus, CorpusSettings, Split, TokenKind, encode_sources
 from sunspring.decoding import ReadingOptions
 from sunspring.drafts import WritingSettings
-from sunspring.errors import ModelError, SettingsError
+from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.evaluation import (
     Evaluation,
     baselines,
@@ -32,10 +32,11 @@ from sunspring.generation import Proposal, Writer, Writing
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters
 from sunspring.plan import Budget
 from sunspring.request import TrainingRequest
-from sunspring.runs import Notice, TrainingResult, open_run_corpus
+from sunspring.run_corpus import Notice, open_run_corpus
+from sunspring.runs import TrainingResult
 from sunspring.runs import train as run_training
 from sunspring.sampling import SamplingSettings
-from sunspring.vocabulary import Vocabulary
+from sunspring.vocabulary import Vocabulary, adapt_text
 
 
 class Model:
@@ -137,7 +138,7 @@ class Model:
 
     def adapt(self, prompt: str) -> tuple[str, dict[str, str]]:
         """Give a prompt as the model reads it, and what became of characters it lacks."""
-        return Writer(self.network, self.vocabulary).adapt(prompt)
+        return adapt_text(prompt, self.vocabulary)
 
     def score(self, text: str, label: str | None = None) -> NDArray[np.float64]:
         """Bits that each token of a text costs the model: its surprisal, (tokens,).
@@ -188,7 +189,7 @@ class Model:
                 heldout = encode_sources(
                     names, reading, self.vocabulary, self.config.labels, Path(folder), on_notice
                 )
-                corpus = self._corpus(on_notice) if self._record else None
+                corpus = self._corpus_if_at_hand(on_notice or _ignore)
             else:
                 corpus = self._corpus(on_notice)
                 heldout = corpus.heldout
@@ -220,7 +221,7 @@ class Model:
         """What was a document in training; `none` where that is not known."""
         documents: Literal["none", "lines", "files"] = "none"
         if self._record is not None:
-            documents = TrainingRequest.from_json(self._record["request"]).reading.documents
+            documents = TrainingRequest.from_record(self._record).reading.documents
         return documents
 
     def _corpus(self, on_notice: Notice | None) -> Corpus:
@@ -230,6 +231,16 @@ class Model:
                 "name a text, or use the run folder that it was trained in"
             )
         return open_run_corpus(self._record, on_notice or _ignore)
+
+    def _corpus_if_at_hand(self, on_notice: Notice) -> Corpus | None:
+        """Open the training text for what can do without it."""
+        if self._record is None:
+            return None
+        try:
+            return open_run_corpus(self._record, on_notice)
+        except SunspringError as error:
+            on_notice(f"no baselines, as the training text is not at hand: {error}")
+            return None
 
     def _baselines(self, corpus: Corpus | None, heldout: Split) -> dict[str, float]:
         if corpus is None:

@@ -310,12 +310,13 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON object for people to read, atomically."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, text.encode())
+    # a file's name may hold bytes that are no text, which JSON escapes
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file whole: after a crash it has either the old content or the new."""
-    building = path.with_name(f".{path.name}.building-{os.getpid()}")
+    building = path.with_name(f".{path.name}.building")
     try:
         _write_synced(building, data)
         building.replace(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -103,6 +104,7 @@ def train(
 
 @app.command()
 def write(
+    context: typer.Context,
     model: options.ModelFolder,
     prompt: options.Prompt = "",
     prompt_file: options.PromptFile = None,
@@ -127,9 +129,11 @@ def write(
     from sunspring.api import load
     from sunspring.interactive import write_together
 
+    if interactive:
+        _check_interactive(context)
     text = _read_prompt(prompt, prompt_file)
     loaded = load(model, device.value)
-    _report_adapted(loaded, text)
+    read = _read_as_model(loaded, text)
     settings: dict[str, Any] = {
         "temperature": temperature,
         "top_k": top_k,
@@ -149,7 +153,7 @@ def write(
     writings = loaded.write_many(count, text, unique=unique, novel=novel, **settings)
     seconds = time.perf_counter() - began
     if as_json:
-        _print_json(_describe_writings(text, writings, seconds))
+        _print_json(_describe_writings(text, read, writings, seconds))
     else:
         for writing in writings:
             print(writing.text)
@@ -215,9 +219,9 @@ def doctor(as_json: options.Json = False) -> None:
 
 def main() -> None:
     """Run the command line; errors that users can mend end it with one line and exit code 1."""
-    signal.signal(signal.SIGINT, _interrupt)
-    if not sys.stdout.isatty():
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    _prepare_streams()
     try:
         app()
     except SunspringError as error:
@@ -231,13 +235,24 @@ def main() -> None:
         _fail(f"{place}{error.strerror or error}: check the disk and the permissions")
 
 
+def _prepare_streams() -> None:
+    """Make piped text UTF-8; a stream that is closed says nothing and takes everything."""
+    nowhere = Path(os.devnull)
+    sys.stdin = sys.stdin or nowhere.open("r")
+    sys.stdout = sys.stdout or nowhere.open("w")
+    sys.stderr = sys.stderr or nowhere.open("w")
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+
+
 def _fail(message: str) -> NoReturn:
     print(f"sunspring: {message}", file=sys.stderr)
     raise SystemExit(1)
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
-    print("\nsunspring: interrupted", file=sys.stderr)
+    os.write(2, b"\nsunspring: interrupted\n")  # print may have been interrupted itself
     raise SystemExit(130)
 
 
@@ -251,7 +266,9 @@ def _ask(question: str) -> str:
 
 
 def _print_json(values: Any) -> None:
-    print(json.dumps(values, ensure_ascii=False), flush=True)
+    text = json.dumps(values, ensure_ascii=False)
+    # a name or a prompt may hold bytes that are no text, which JSON escapes
+    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
 
 
 def _print_stream(pieces: Iterator[str]) -> None:
@@ -268,19 +285,39 @@ def _check_resumed(context: typer.Context, out: Path | None) -> None:
         raise SettingsError("--resume goes on with the run in --out: name its folder")
     free = {"out", "minutes", "epochs", "steps", "resume", "as_json"}
     for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in free and source is not None and source.name == "COMMANDLINE":
-            shown = "SOURCES" if name == "sources" else f"--{name.replace('_', '-')}"
+        if name not in free and _is_given(context, name):
             raise SettingsError(
-                f"{shown} was settled when the run in {out} began: leave it out with --resume"
+                f"{_shown(context, name)} was settled when the run in {out} began: "
+                "leave it out with --resume"
             )
+
+
+def _check_interactive(context: typer.Context) -> None:
+    """Make sure that nothing is asked of writing together that it does not do."""
+    for name in ("length", "count", "stop", "regex", "seed", "unique", "novel", "as_json"):
+        if _is_given(context, name):
+            raise SettingsError(
+                f"{_shown(context, name)} does not go with --interactive, where you choose: "
+                "leave one of them out"
+            )
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _shown(context: typer.Context, name: str) -> str:
+    """Name a parameter as the user writes it."""
+    parameter = next(each for each in context.command.params if each.name == name)
+    return parameter.opts[0] if parameter.opts[0].startswith("-") else name.upper()
 
 
 def _free_run(sources: Sequence[str]) -> Path:
     """Name a new folder under runs/ after the first source."""
     stem = Path(sources[0].rstrip("/")).name.split(".")[0] if sources else "python-help"
     name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in stem)
-    base = Path("runs") / (name.strip("-") or "text")
+    base = Path("runs") / (name[:60].strip("-") or "text")
     number = 1
     path = base
     while path.exists():
@@ -304,26 +341,33 @@ def _read_prompt(prompt: str, path: Path | None) -> str:
         return prompt
     if prompt:
         raise SettingsError("give the prompt by --prompt or by --prompt-file, not both")
+    shown = "standard input" if str(path) == "-" else path
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not utf-8 at byte {error.start}: convert it") from None
+        at = f"byte {error.start}"
+        raise SourceError(f"{shown} is not utf-8 at {at}: convert the prompt to it") from None
+    except OSError as error:
+        raise SourceError(f"{shown} cannot be read ({error.strerror}): check the path") from None
 
 
-def _report_adapted(model: Model, prompt: str) -> None:
-    """Say which characters of a prompt the model does not know, and what became of them."""
-    _, replaced = model.adapt(prompt)
+def _read_as_model(model: Model, prompt: str) -> str:
+    """Read a prompt as the model does, and say what became of characters that it does not know."""
+    read, replaced = model.adapt(prompt)
     if replaced:
         changes = ", ".join(
             f"{old!r} is read as {new!r}" if new else f"{old!r} is left out"
             for old, new in sorted(replaced.items())
         )
         _say(f"characters of the prompt that the model has never seen: {changes}")
+    return read
 
 
-def _describe_writings(prompt: str, writings: Sequence[Writing], seconds: float) -> dict[str, Any]:
-    characters = sum(len(writing.text) - len(prompt) for writing in writings)
+def _describe_writings(
+    prompt: str, read: str, writings: Sequence[Writing], seconds: float
+) -> dict[str, Any]:
+    characters = sum(len(writing.text) - len(read) for writing in writings)
     return {
         "prompt": prompt,
         "texts": [vars(writing) for writing in writings],

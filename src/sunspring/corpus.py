@@ -22,14 +22,7 @@ from sunspring.errors import ModelError, SettingsError, SourceError
 from sunspring.sources import read_passages, source_signature
 from sunspring.splits import HELDOUT, SPLITS, open_split, read_runs
 from sunspring.splits import Split as Split
-from sunspring.spool import (
-    Pieces,
-    Spool,
-    assign_splits,
-    training_text,
-    whole_split,
-    write_ids,
-)
+from sunspring.spool import Pieces, Spool, assign_splits, training_text, whole_split, write_ids
 from sunspring.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,

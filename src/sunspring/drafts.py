@@ -55,8 +55,30 @@ class WritingSettings:
             raise SettingsError("a stop text is empty: leave it out")
 
 
+def writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
+    """Tell which tokens may be written at all, (vocabulary,): all but the unknown one."""
+    writable = np.ones(vocabulary.size, dtype=np.bool_)
+    if vocabulary.unknown_id is not None:
+        writable[vocabulary.unknown_id] = False
+    return writable
+
+
 class Draft:
-    """One text in the making: its randomness, its pattern, and what of it may be shown."""
+    """One text in the making: its randomness, its pattern, and what of it may be shown.
+
+    Args:
+        prompt: as it is shown.
+        vocabulary: of the model.
+        settings: what is to be written.
+        pattern: of `settings.regex`.
+
+    Attributes:
+        prompt: as above.
+        seed: of the randomness.
+        tokens: how many came.
+        finish_reason: why the text is over, once it is.
+        pattern_state: where the pattern is; to be set to where the prompt leaves it.
+    """
 
     def __init__(
         self,
@@ -73,9 +95,7 @@ class Draft:
         self._vocabulary = vocabulary
         self._settings = settings
         self._pattern = pattern
-        self._writable = np.ones(vocabulary.size, dtype=np.bool_)
-        if vocabulary.unknown_id is not None:
-            self._writable[vocabulary.unknown_id] = False
+        self._writable = writable_tokens(vocabulary)
         self._start()
 
     def _start(self) -> None:
@@ -84,19 +104,20 @@ class Draft:
         self._uniforms: list[float] = []
         self._decoder = self._vocabulary.decoder()
         self._written = 0  # characters, held-back ones included
+        self._begun = 0  # characters, an unfinished one included; counted for the pattern
         self._ready = ""
         self._held_back = ""
         self._finished = False
 
     def again(self, seed: int) -> Draft:
-        """Make the same row for another seed."""
-        row = copy.copy(self)
-        row.seed = seed
-        row._start()
-        return row
+        """Make the same draft for another seed."""
+        draft = copy.copy(self)
+        draft.seed = seed
+        draft._start()
+        return draft
 
     def uniform(self) -> float:
-        """Draw this row's next random number, in [0, 1)."""
+        """Draw this draft's next random number, in [0, 1)."""
         if not self._uniforms:
             self._uniforms = self._random.random(_UNIFORMS)[::-1].tolist()
         return self._uniforms.pop()
@@ -118,6 +139,7 @@ class Draft:
             return
         if self._pattern is not None:
             self.pattern_state = self._pattern.follow(self.pattern_state, token) or 0
+            self._begun += self._pattern.characters(token)
         piece = self._decoder.push(token)[: self._settings.length - self._written]
         self._written += len(piece)
         self._held_back += piece
@@ -125,9 +147,13 @@ class Draft:
 
     def finish(self) -> bool:
         """Tell whether the text is over, and end it if nothing more may follow."""
-        if not self._finished and self._pattern and not self._continuations(self._pattern).any():
-            self._end("pattern")
-        if not self._finished and self._written >= self._settings.length:
+        if self._finished:
+            return True
+        if self._pattern is not None:
+            if not self._continuations(self._pattern).any():
+                is_complete = self._pattern.is_complete(self.pattern_state)
+                self._end("pattern" if is_complete else "length")
+        elif self._written >= self._settings.length:
             self._end("length")
         return self._finished
 
@@ -138,7 +164,7 @@ class Draft:
 
     def _continuations(self, pattern: Pattern) -> NDArray[np.bool_]:
         """Tell which tokens lead to a match in time; where there are none, the text matches."""
-        return pattern.allowed(self.pattern_state, self._settings.length - self._written)
+        return pattern.allowed(self.pattern_state, self._settings.length - self._begun)
 
     def _end(self, reason: FinishReason, rest: str = "") -> None:
         self._finished = True

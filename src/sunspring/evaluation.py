@@ -26,6 +26,7 @@ from sunspring.ngrams import NGramModel
 _BATCH = 64  # rows
 _WINDOW = 256  # tokens of each row at a time
 _SINGLE_WINDOW = 2048  # of a single row: oneDNN's LSTM is fastest in long calls
+_LARGEST_EXPONENT = 709  # of math.exp
 _LOGITS = 1 << 24  # values in memory at a time, whatever the vocabulary
 
 
@@ -283,7 +284,7 @@ def _evaluation(
         nats_per_token=nats / tokens,
         nats_per_character=nats / characters,
         bpc=nats / characters / math.log(2),
-        perplexity=math.exp(nats / tokens),
+        perplexity=math.exp(nats / tokens) if nats / tokens < _LARGEST_EXPONENT else math.inf,
         characters=round(characters),
         tokens=tokens,
     )

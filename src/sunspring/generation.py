@@ -8,6 +8,7 @@ patterns; what people see of it is in api.py and cli.py.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sunspring.drafts import Draft, FinishReason, WritingSettings
+from sunspring.drafts import Draft, FinishReason, WritingSettings, writable_tokens
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.model import RecurrentModel, State
 from sunspring.patterns import Pattern
@@ -26,6 +27,9 @@ from sunspring.vocabulary import Vocabulary, adapt_text
 
 _MOST_ROWS = 256  # written at once
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
+_PART = 1024  # tokens of a prompt read at once
+_LONGEST_WORD = 20  # characters of a proposal
+_SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of a prompt that are no text
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,20 @@ class Writing:
     seed: int
 
 
+class _Task(NamedTuple):
+    """What the texts of one call have in common.
+
+    Args:
+        draft: the first of them, before any token.
+        tokens: (time,) the prompt.
+        settings: as they were asked for.
+    """
+
+    draft: Draft
+    tokens: Tensor
+    settings: WritingSettings
+
+
 class Proposal(NamedTuple):
     """A piece that may come next, and its probability."""
 
@@ -57,8 +75,9 @@ class Writer:
     """Writes with a trained model.
 
     It works on a copy in float64. Rounding depends on how many rows are computed together, and in
-    float32 it would now and then change which token is drawn; in float64 a seed gives the same text
-    alone and in a batch, on a CPU and on a GPU. (For one row of 256 units PyTorch is faster so:
+    float32 it would now and then change which token is drawn; in float64, with the state rounded
+    to float32 after each step, a seed gives the same text alone and in a batch, on a CPU and on a
+    GPU. (For one row of 256 units PyTorch is faster so:
     float32 goes through oneDNN, whose calls are costly.)
 
     Args:
@@ -76,20 +95,20 @@ class Writer:
 
     def stream(self, prompt: str, settings: WritingSettings) -> Iterator[str]:
         """Write one text; yields the prompt and then pieces of the text as they come."""
-        rows = self._rows(prompt, settings, [settings.seed])
-        yield rows[0].prompt
-        for _ in self._run(rows, settings):
-            if piece := rows[0].take():
+        task = self._begin(prompt, settings)
+        draft = task.draft
+        yield draft.prompt
+        for _ in self._run(task, [draft]):
+            if piece := draft.take():
                 yield piece
 
     def write(self, prompt: str, settings: WritingSettings, count: int = 1) -> list[Writing]:
         """Write several texts, each with a seed of its own, in batches."""
+        task = self._begin(prompt, settings)
         return [
             writing
             for begin in range(0, count, _MOST_ROWS)
-            for writing in self._batch(
-                prompt, settings, range(begin, min(count, begin + _MOST_ROWS))
-            )
+            for writing in self._batch(task, range(begin, min(count, begin + _MOST_ROWS)))
         ]
 
     def write_distinct(
@@ -109,6 +128,7 @@ class Writer:
         Raises:
             SunspringError: a hundred tries for each text wanted did not give enough.
         """
+        task = self._begin(prompt, settings)
         seen: set[str] = set()
         found = tried = 0
         while found < count:
@@ -117,9 +137,11 @@ class Writer:
                     f"only {found} of {count} texts after {tried} tries: "
                     "raise --temperature, or ask for fewer"
                 )
-            offsets = range(tried, tried + min(_MOST_ROWS, _TRIES * count - tried))
+            # As many as are missing, or as were tried in vain: at most twice the work that it takes.
+            rows = min(_MOST_ROWS, max(count - found, tried), _TRIES * count - tried)
+            offsets = range(tried, tried + rows)
             tried = offsets.stop
-            for writing in self._batch(prompt, settings, offsets):
+            for writing in self._batch(task, offsets):
                 text = writing.text.strip()
                 if not text or text in excluded or text in seen or found == count:
                     continue
@@ -136,88 +158,90 @@ class Writer:
         tokens together.
         """
         read, _ = self.adapt(text)
-        logits, state = self._read(read, settings.label)
-        probabilities = token_probabilities(logits, settings.sampling)[0]
-        chances, tokens = probabilities.topk(min(count, len(probabilities)))
+        tokens = self._encode(read)
+        logits, state = self._read(tokens, settings.label)
+        probabilities = self._probabilities(logits, tokens, settings)
+        if self._vocabulary.end_id is not None:
+            probabilities[self._vocabulary.end_id] = 0
+        best = probabilities.topk(min(count, len(probabilities)))
+        proposals = [
+            self._finish_word(tokens, token, chance, state, settings)
+            for chance, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            if chance > 0
+        ]
         found: dict[str, Proposal] = {}
-        for chance, token in zip(chances.tolist(), tokens.tolist(), strict=True):
-            if chance == 0 or token == self._vocabulary.end_id:
-                continue
-            proposal = self._finish_word(token, chance, state, settings)
+        for proposal in sorted(proposals, key=lambda proposal: -proposal.probability):
             found.setdefault(proposal.text, proposal)
-        return sorted(found.values(), key=lambda proposal: -proposal.probability)
+        return [proposal for proposal in found.values() if proposal.text]
 
     def _finish_word(
-        self, token: int, probability: float, state: State, settings: WritingSettings
+        self, before: Tensor, token: int, chance: float, state: State, settings: WritingSettings
     ) -> Proposal:
+        """Go on with the most probable tokens as long as the word does."""
         decoder = self._vocabulary.decoder()
-        text = decoder.push(token)
+        text, probability = decoder.push(token), chance
         labels = self._labels(settings.label, 1)
-        while len(text) < 20 and (text in ("", " ") or text[-1].isalnum()):
-            logits, state = self._step(torch.tensor([token]), state, labels)
-            best = token_probabilities(logits, settings.sampling)[0].max(dim=-1)
-            token = int(best.indices)
-            piece = "" if token == self._vocabulary.end_id else decoder.push(token)
-            if token == self._vocabulary.end_id or not (piece == "" or piece[0].isalnum()):
+        while len(text) < _LONGEST_WORD and (text in ("", " ") or text[-1].isalnum()):
+            before = torch.cat((before, torch.tensor([token])))
+            logits, state = self._step(before[-1:], state, labels)
+            best = self._probabilities(logits, before, settings).max(dim=-1)
+            token, chance = int(best.indices), chance * float(best.values)
+            if token == self._vocabulary.end_id:
                 break
-            text, probability = text + piece, probability * float(best.values)
+            piece = decoder.push(token)
+            if piece and text and not piece[0].isalnum():
+                break
+            if piece:  # else a character has only begun, which may turn out to be no letter
+                text, probability = text + piece, chance
         return Proposal(text, probability)
 
-    def _batch(
-        self, prompt: str, settings: WritingSettings, offsets: Sequence[int]
-    ) -> Iterator[Writing]:
-        """Write the texts of the seeds so far after the first, at once."""
-        rows = self._rows(prompt, settings, [settings.seed + offset for offset in offsets])
-        for _ in self._run(rows, settings):
-            pass
-        for row in rows:
-            yield Writing(row.prompt + row.take(), row.tokens, row.finish_reason, row.seed)
+    def _probabilities(self, logits: Tensor, before: Tensor, settings: WritingSettings) -> Tensor:
+        """Give the next token's probabilities (vocabulary,) after the tokens before it."""
+        unwritable = torch.from_numpy(~writable_tokens(self._vocabulary)).to(logits.device)
+        recent = before[-REPETITION_WINDOW:].unsqueeze(0).to(logits.device)
+        logits = logits.masked_fill(unwritable, -torch.inf)
+        return token_probabilities(logits, settings.sampling, recent)[0]
 
-    def _rows(self, prompt: str, settings: WritingSettings, seeds: Sequence[int]) -> list[Draft]:
+    def _begin(self, prompt: str, settings: WritingSettings) -> _Task:
+        """Check what is asked for, and read the prompt as the model can."""
+        self._labels(settings.label, 1)
         read, _ = self.adapt(prompt)
+        tokens = self._encode(read)
         pattern = None if settings.regex is None else Pattern(settings.regex, self._vocabulary)
-        first = Draft(read, self._vocabulary, settings, pattern)
+        draft = Draft(_SURROGATES.sub("\ufffd", read), self._vocabulary, settings, pattern)
         if pattern is not None:
-            self._start_pattern(first, pattern, settings)
-        return [first.again(seed) for seed in seeds]
+            draft.pattern_state = _follow_prompt(pattern, tokens, draft.prompt, settings)
+        return _Task(draft, tokens, settings)
 
-    def _start_pattern(self, row: Draft, pattern: Pattern, settings: WritingSettings) -> None:
-        """Follow the pattern through the prompt, and see whether it can be matched in time."""
-        state: int | None = pattern.initial
-        for token in self._vocabulary.encode(row.prompt).tolist():
-            state = None if state is None else pattern.follow(state, token)
-        if state is None:
-            raise SettingsError(
-                f"no text that begins with {row.prompt!r} matches {settings.regex!r}: "
-                "the pattern is for the whole text, prompt included"
-            )
-        if pattern.needed(state) > settings.length:
-            raise SettingsError(
-                f"a match of {settings.regex!r} needs {pattern.needed(state)} characters and "
-                f"length is {settings.length}: raise --length"
-            )
-        row.pattern_state = state
+    def _batch(self, task: _Task, offsets: Sequence[int]) -> Iterator[Writing]:
+        """Write the texts of the seeds so far after the first, at once."""
+        drafts = [task.draft.again(task.settings.seed + offset) for offset in offsets]
+        for _ in self._run(task, drafts):
+            pass
+        for draft in drafts:
+            text = draft.prompt + draft.take()
+            yield Writing(text, draft.tokens, draft.finish_reason, draft.seed)
 
-    def _run(self, rows: list[Draft], settings: WritingSettings) -> Iterator[None]:
-        """Write all rows to their ends, a token each at a time; yields after every token."""
-        active = [row for row in rows if not row.finish()]
+    def _run(self, task: _Task, drafts: Sequence[Draft]) -> Iterator[None]:
+        """Write all drafts to their ends, a token each at a time; yields after every token."""
+        active = [draft for draft in drafts if not draft.finish()]
         if not active:
             return
-        logits, state = self._read(rows[0].prompt, settings.label)
+        settings = task.settings
+        logits, state = self._read(task.tokens, settings.label)
         logits = logits.expand(len(active), -1)
         state = tuple(tuple(t.expand(len(active), -1) for t in layer) for layer in state)
-        prompt = torch.from_numpy(self._vocabulary.encode(rows[0].prompt).astype(np.int64))
-        recent = prompt[-REPETITION_WINDOW:].expand(len(active), -1).to(logits.device)
+        recent = task.tokens[-REPETITION_WINDOW:].expand(len(active), -1).to(logits.device)
         while active:
-            allowed = np.stack([row.allowed() for row in active])
+            allowed = np.stack([draft.allowed() for draft in active])
             logits = logits.masked_fill(~torch.from_numpy(allowed).to(logits.device), -torch.inf)
             probabilities = token_probabilities(logits, settings.sampling, recent)
-            uniforms = torch.tensor([row.uniform() for row in active], dtype=logits.dtype)
+            uniforms = torch.tensor([draft.uniform() for draft in active], dtype=logits.dtype)
             tokens = draw(probabilities, uniforms.to(logits.device))
-            for row, token in zip(active, tokens.tolist(), strict=True):
-                row.push(token)
+            for draft, token in zip(active, tokens.tolist(), strict=True):
+                draft.push(token)
+            going = [index for index, draft in enumerate(active) if not draft.finish()]
             yield
-            going = [index for index, row in enumerate(active) if not row.finish()]
             if len(going) < len(active):
                 active = [active[index] for index in going]
                 tokens, recent = tokens[going], recent[going]
@@ -227,22 +251,27 @@ class Writer:
                 labels = self._labels(settings.label, len(active))
                 logits, state = self._step(tokens, state, labels)
 
+    def _encode(self, text: str) -> Tensor:
+        return torch.from_numpy(self._vocabulary.encode(text).astype(np.int64))
+
     @torch.inference_mode()
-    def _read(self, prompt: str, label: str | None) -> tuple[Tensor, State]:
-        """Read the prompt from a fresh state; returns the next token's logits (1, vocabulary)."""
-        start = np.array([self._vocabulary.start_id])
-        ids = np.concatenate((start, self._vocabulary.encode(prompt))).astype(np.int64)
-        tokens = torch.from_numpy(ids).unsqueeze(0).to(self._model.device)
-        state = self._model.initial_state(1)
-        logits, state = self._model(tokens, state, self._labels(label, 1))
-        return logits[:, -1], state
+    def _read(self, tokens: Tensor, label: str | None) -> tuple[Tensor, State]:
+        """Read a prompt (time,) from a fresh state; returns the next token's logits (1, vocabulary).
+
+        A long one is read part by part: attention takes memory for the square of a part.
+        """
+        state, labels = self._model.initial_state(1), self._labels(label, 1)
+        start = torch.tensor([self._vocabulary.start_id])
+        for part in torch.cat((start, tokens)).to(self._model.device).split(_PART):
+            logits, state = self._model(part.unsqueeze(0), state, labels)
+        return logits[:, -1], _rounded(state)
 
     @torch.inference_mode()
     def _step(self, tokens: Tensor, state: State, labels: Tensor | None) -> tuple[Tensor, State]:
         """Read one token a row (batch,); returns the logits (batch, vocabulary) of the next."""
         tokens = tokens.to(self._model.device).unsqueeze(1)
         logits, state = self._model(tokens, state, labels)
-        return logits[:, 0], state
+        return logits[:, 0], _rounded(state)
 
     def _labels(self, label: str | None, rows: int) -> Tensor | None:
         known = self._model.config.labels
@@ -253,3 +282,26 @@ class Writer:
             listed = ", ".join(known) if known else "none: it was trained without labels"
             raise SettingsError(f"the model {asked}: its labels are {listed}")
         return torch.full((rows,), known.index(label), device=self._model.device)
+
+
+def _follow_prompt(pattern: Pattern, tokens: Tensor, prompt: str, settings: WritingSettings) -> int:
+    """Follow a pattern through a prompt, and see whether it can be matched in time."""
+    state: int | None = pattern.initial
+    for token in tokens.tolist():
+        state = None if state is None else pattern.follow(state, token)
+    if state is None:
+        raise SettingsError(
+            f"no text that begins with {prompt!r} matches {settings.regex!r}: "
+            "the pattern is for the whole text, prompt included"
+        )
+    if pattern.needed(state) > settings.length:
+        raise SettingsError(
+            f"a match of {settings.regex!r} needs {pattern.needed(state)} characters and "
+            f"length is {settings.length}: raise --length"
+        )
+    return state
+
+
+def _rounded(state: State) -> State:
+    """Round a state to float32, so that differences in rounding do not grow from step to step."""
+    return tuple(tuple(tensor.float().double() for tensor in layer) for layer in state)

@@ -122,6 +122,15 @@ def describe_machine(cache: Path) -> dict[str, Any]:
     }
 
 
+def memory_bytes(device: torch.device) -> float:
+    """Give the memory that a device has; infinity where the system does not say."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return float("inf")
+
+
 def usable_cores() -> int:
     """Count the processor cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

@@ -82,6 +82,14 @@ class Pattern:
         """Whether the text so far matches."""
         return state in self._final
 
+    def is_complete(self, state: int) -> bool:
+        """Whether no match goes on from a state."""
+        return not self.allowed(state, _UNREACHABLE - 1).any()
+
+    def characters(self, token: int) -> int:
+        """Count the characters that begin in a token."""
+        return self._characters[token]
+
     def follow(self, state: int, token: int) -> int | None:
         """Give the state after a token, or None if no match continues so."""
         target = self._moves(state).get(token)

@@ -5,13 +5,15 @@ Stands right before runs.py in the street, which carries it out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sunspring.corpus import CorpusSettings
 from sunspring.decoding import ReadingOptions
+from sunspring.errors import ModelError, SettingsError
 from sunspring.plan import Budget
 
 
@@ -32,6 +34,9 @@ class TrainingRequest:
         overrides: single settings by name, see `apply_settings`.
         init_from: a model folder whose weights are the beginning.
         tensorboard: log for TensorBoard too.
+
+    Raises:
+        SettingsError: the seed is negative or too large.
     """
 
     sources: tuple[str, ...]
@@ -47,6 +52,10 @@ class TrainingRequest:
     init_from: Path | None = None
     tensorboard: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 63:
+            raise SettingsError(f"seed is {self.seed}: it must be at least 0 and below 2**63")
+
     def to_json(self) -> dict[str, Any]:
         """Describe the request for run.json; local sources by their absolute paths."""
         values = asdict(self)
@@ -57,19 +66,40 @@ class TrainingRequest:
         return values
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> TrainingRequest:
-        """Read what `to_json` wrote."""
-        init_from = values["init_from"]
-        read = {
-            "sources": tuple(values["sources"]),
-            "heldout": tuple(values["heldout"]),
-            "out": Path(values["out"]),
-            "budget": Budget(**values["budget"]),
-            "reading": ReadingOptions(**values["reading"]),
-            "encoding": CorpusSettings(**values["encoding"]),
-            "init_from": None if init_from is None else Path(init_from),
-        }
-        return cls(**{**values, **read})
+    def from_record(cls, record: Mapping[str, Any]) -> TrainingRequest:
+        """Read from a run.json what `to_json` wrote.
+
+        Raises:
+            ModelError: the record is damaged.
+        """
+        with reading_record():
+            values = record["request"]
+            init_from = values["init_from"]
+            read = {
+                "sources": tuple(values["sources"]),
+                "heldout": tuple(values["heldout"]),
+                "out": Path(values["out"]),
+                "budget": Budget(**values["budget"]),
+                "reading": ReadingOptions(**values["reading"]),
+                "encoding": CorpusSettings(**values["encoding"]),
+                "init_from": None if init_from is None else Path(init_from),
+            }
+            return cls(**{**values, **read})
+
+
+@contextmanager
+def reading_record() -> Iterator[None]:
+    """Explain what is missing or odd in a run.json.
+
+    Raises:
+        ModelError: in place of what Python raises.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, SettingsError) as error:
+        raise ModelError(
+            f"the model's run.json is damaged ({error!r}): restore it from a copy, or train again"
+        ) from None
 
 
 def _absolute(source: str) -> str:

@@ -6,11 +6,12 @@ together, right before api.py in the street.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,16 +25,22 @@ from sunspring.callbacks import (
     Units,
     choose_progress,
 )
-from sunspring.checkpoint import Checkpoint, RunFolder, load_model, load_weights, save_model
-from sunspring.corpus import Corpus, build_corpus, open_corpus
-from sunspring.downloads import cache_folder
-from sunspring.errors import ModelError, SettingsError
+from sunspring.checkpoint import (
+    Checkpoint,
+    RunFolder,
+    load_weights,
+    save_model,
+    write_json,
+)
+from sunspring.corpus import Corpus
+from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import Evaluation, evaluate_stream
-from sunspring.machine import Precision, choose_device, probe_precision
+from sunspring.machine import Precision, choose_device, memory_bytes, probe_precision
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.plan import Budget, Plan, Recipe, make_plan
-from sunspring.request import TrainingRequest
+from sunspring.request import TrainingRequest, reading_record
+from sunspring.run_corpus import Notice, encode_request, load_base, open_run_corpus
 from sunspring.training import (
     Callback,
     QuickSets,
@@ -42,12 +49,18 @@ from sunspring.training import (
     make_batches,
     quick_batches,
 )
-from sunspring.vocabulary import Vocabulary
 
 _FORMAT = 1
 _HELDOUT_TOKENS = 1_000_000  # scored at the end of a training; `evaluate` scores all
-
-Notice = Callable[[str], None]
+_PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
+_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+_FREE_IN_FINE_TUNING = {
+    "vocabulary_size",
+    "labels",
+    "embedding_dropout",
+    "layer_dropout",
+    "output_dropout",
+}
 
 
 @dataclass(frozen=True)
@@ -119,11 +132,13 @@ def train(request: TrainingRequest, stream: TextIO | None = None) -> TrainingRes
     """
     say = _speaker(stream)
     RunFolder(request.out).check_free()
-    base = None if request.init_from is None else load_model(request.init_from)
+    if request.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise MissingExtraError("TensorBoard logging", "tensorboard")
+    base = load_base(request)
     device = choose_device(request.device)
     if not request.sources:
         say("no source was named: learning from the English text that every Python carries")
-    corpus = _corpus(request, say, base[1] if base else None, base[0].config.labels if base else ())
+    corpus = encode_request(request, base, say)
     config = base[0].config if base else None
     plan = make_plan(
         preset=request.preset,
@@ -135,6 +150,9 @@ def train(request: TrainingRequest, stream: TextIO | None = None) -> TrainingRes
         overrides=request.overrides,
         base=config,
     )
+    if config is not None:
+        _check_architecture(plan.model, config)
+    _check_size(plan.model, device)
     model = _new_model(plan, request.seed, base[0] if base else None)
     make_batches(corpus.train, corpus.vocabulary.start_id, plan.recipe, request.seed)  # long enough
     say(_describe(corpus))
@@ -160,67 +178,58 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
     say = _speaker(stream)
     folder = RunFolder(out)
     record = folder.record()
-    try:
-        request = TrainingRequest.from_json(record["request"])
+    request = replace(TrainingRequest.from_record(record), out=out)
+    with reading_record():
+        preset, reason = record["plan"]["preset"], record["plan"]["reason"]
         recipe = _recipe_from_json(record["plan"]["recipe"])
-        plan = Plan(
-            record["plan"]["preset"],
-            ModelConfig.read(out / "config.json"),
-            recipe,
-            record["plan"]["reason"],
-        )
         precision = record["precision"]
-    except (KeyError, TypeError, SettingsError) as error:
-        raise ModelError(f"{out / 'run.json'} is damaged ({error}): train again") from None
-    request = replace(request, out=out, budget=budget or request.budget)
+    plan = Plan(preset, ModelConfig.read(out / "config.json"), recipe, reason)
+    if budget is not None:
+        request = replace(request, budget=budget)
+        record["request"]["budget"] = asdict(budget)
     checkpoint = folder.latest_checkpoint(say) if folder.has_checkpoint else None
-    if checkpoint is None:
-        say(f"{out} has no checkpoint yet: beginning again")
+    if checkpoint is None and (out / "model.safetensors").exists():
+        raise ModelError(
+            f"{out} is a saved model without the checkpoints of its training: "
+            f"train on from it with --init-from {out} and another --out"
+        )
     corpus = open_run_corpus(record, say)
     device = choose_device(request.device)
-    init_from = None if request.init_from is None else load_model(request.init_from)[0]
-    model = _new_model(plan, request.seed, init_from if checkpoint is None else None)
+    base = None
+    if checkpoint is None:
+        say(f"{out} has no checkpoint yet: beginning again")
+        base = load_base(request)
+    _check_size(plan.model, device)
+    model = _new_model(plan, request.seed, base[0] if base else None)
+    write_json(out / "run.json", record)
     return _run(
         _Beginning(request, corpus, plan, precision, device), folder, model, checkpoint, stream
     )
 
 
-def open_run_corpus(record: Mapping[str, Any], say: Notice) -> Corpus:
-    """Open the text of a run: from the cache, or encoded again from its sources.
+def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:
+    """Make sure that the weights of a base model fit."""
+    for name in [field.name for field in fields(config) if field.name not in _FREE_IN_FINE_TUNING]:
+        kept, asked = getattr(base, name), getattr(config, name)
+        if kept != asked:
+            raise SettingsError(
+                f"{name} is {kept} in the model of --init-from, whose weights do not fit "
+                f"{asked}: leave it out of --set, or train anew"
+            )
 
-    Raises:
-        SourceError: a source is gone.
-        ModelError: the text is no longer the one that the run was trained on.
-    """
-    request = TrainingRequest.from_json(record["request"])
-    folder = Path(record["corpus"]["folder"])
-    if (folder / "corpus.json").exists():
-        corpus = open_corpus(folder)
-        if corpus.fingerprint == record["corpus"]["fingerprint"]:
-            return corpus
-    base = None if request.init_from is None else load_model(request.init_from)
-    corpus = _corpus(request, say, base[1] if base else None, base[0].config.labels if base else ())
-    if corpus.fingerprint != record["corpus"]["fingerprint"]:
-        raise ModelError(
-            f"the text of {', '.join(request.sources) or 'this Python'} has changed since the run "
-            "began: restore it, or train again with another --out"
+
+def _check_size(config: ModelConfig, device: torch.device) -> None:
+    """Refuse what memory cannot hold before it is taken: some systems kill the process for it."""
+    hidden = config.hidden_size
+    parameters = _GATES[config.cell] * hidden * (config.layers * hidden + config.embedding_size)
+    parameters += config.vocabulary_size * (config.embedding_size + hidden)
+    needed, held = _PARAMETER_BYTES * parameters / 1e9, memory_bytes(device) / 1e9
+    if needed > held:
+        raise SettingsError(
+            f"training {parameters:,} parameters takes {needed:,.0f} GB of memory and this "
+            f"{device.type} has {held:,.0f}: choose fewer layers, or a smaller hidden_size or "
+            "embedding_size"
         )
-    return corpus
-
-
-def _corpus(
-    request: TrainingRequest, say: Notice, base: Vocabulary | None, labels: tuple[str, ...]
-) -> Corpus:
-    return build_corpus(
-        request.sources,
-        request.reading,
-        replace(request.encoding, split_seed=request.seed),
-        cache_folder() / "corpora",
-        heldout=request.heldout,
-        base=base,
-        base_labels=labels,
-        on_notice=say,
-    )
 
 
 def _new_model(plan: Plan, seed: int, base: RecurrentModel | None) -> RecurrentModel:
@@ -297,7 +306,7 @@ def _callbacks(request: TrainingRequest, corpus: Corpus, stream: TextIO | None) 
     return [SampleWriter(corpus.vocabulary, label, listeners), *callbacks]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
     """Let Ctrl-C and a polite kill end training after the current step; a second one at once."""
     if threading.current_thread() is not threading.main_thread():

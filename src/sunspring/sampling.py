@@ -31,7 +31,7 @@ class SamplingSettings:
             sampling, Holtzman et al. 2020).
         min_p: drop what is less probable than this share of the most probable (Nguyen et al. 2024).
         repetition_penalty: above 1 it makes the latest `REPETITION_WINDOW` tokens less probable
-            (Keskar et al. 2019, equation 2).
+            (Keskar et al. 2019, section 4.1; negative logits are multiplied by it instead).
 
     Raises:
         SettingsError: a value is out of its range.
@@ -45,11 +45,11 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         ranges = {
-            "temperature": (self.temperature >= 0, "at least 0"),
+            "temperature": (0 <= self.temperature <= 100, "between 0 and 100"),
             "top_k": (self.top_k >= 0, "at least 0"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
-            "repetition_penalty": (self.repetition_penalty > 0, "above 0"),
+            "repetition_penalty": (0.01 <= self.repetition_penalty <= 100, "between 0.01 and 100"),
         }
         for name, (fits, wanted) in ranges.items():
             if not fits:
@@ -71,9 +71,10 @@ def token_probabilities(
     """
     if settings.repetition_penalty != 1 and recent is not None:
         logits = _penalise(logits, recent, settings.repetition_penalty)
-    if settings.temperature == 0:
+    if settings.temperature < torch.finfo(logits.dtype).tiny:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1)
-    logits = logits / settings.temperature
+    # From the largest on, so that a low temperature makes the others minus infinity and no NaN.
+    logits = (logits - logits.amax(-1, keepdim=True)) / settings.temperature
     if 0 < settings.top_k < logits.shape[-1]:
         logits = _keep_ranks(logits, settings.top_k)
     if settings.top_p < 1:
@@ -121,5 +122,7 @@ def _keep_nucleus(logits: Tensor, share: float) -> Tensor:
     order = logits.argsort(dim=-1, descending=True, stable=True)
     sorted_probabilities = logits.gather(-1, order).softmax(-1)
     before = sorted_probabilities.cumsum(-1) - sorted_probabilities
-    beyond = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= share)
+    beyond = torch.zeros_like(logits, dtype=torch.bool).scatter(
+        -1, order, (before >= share) & (before > 0)
+    )
     return logits.masked_fill(beyond, -torch.inf)

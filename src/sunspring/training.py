@@ -182,19 +182,20 @@ class Trainer:
             batch = self.batches.next()
             loss += self._train_step(batch, rate_factor(spent, self.step, self._warmup_steps))
             self.step, summed = self.step + 1, summed + 1
-            self._tokens += batch.inputs.size
+            self._tokens += int(np.count_nonzero(batch.targets != IGNORED))
             if self.step % _REPORT_EVERY == 0:
-                report = self._report(float(loss) / summed)
+                report = self._report_step(float(loss) / summed)
                 loss, summed = loss.zero_(), 0
-                self._tell("on_step", report)
             if spent >= self._next_evaluation:
                 self._next_evaluation = spent + min(0.05, max(0.01, 0.5 * spent))
-                self._evaluate(report)
+                self._evaluate(self._report(report.loss))
             if self._clock() - last_checkpoint > _CHECKPOINT_SECONDS:
                 self._checkpoint()
                 last_checkpoint = self._clock()
-        if not self._stop:
-            self._evaluate(report)
+        if summed:
+            report = self._report_step(float(loss) / summed)
+        if spent >= 1:
+            self._evaluate(self._report(report.loss))
         self._checkpoint()
         report = self._report(report.loss)
         self._tell("on_end", report)
@@ -222,11 +223,8 @@ class Trainer:
     def _evaluate(self, report: StepReport) -> None:
         """Look at the model; keep its weights if they do best on the validation part."""
         validation = self._mean_loss(self._quick.validation)
-        if math.isnan(validation) and self._quick.validation:
-            raise SunspringError(
-                f"the loss is no longer a number after {self.step} steps: "
-                "train again with a smaller --set learning_rate"
-            )
+        if self._quick.validation:
+            self._check_finite(math.isfinite(validation))
         best = not validation >= self.best_validation  # NaN: no validation part, the last is best
         if best:
             self.best = model_weights(self.model)
@@ -249,7 +247,7 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """Collect everything that the rest of the run depends on."""
         carried = {
-            f"state.{layer}.{index}": tensor.cpu()
+            f"state.{layer}.{index}": tensor.to("cpu", copy=True).contiguous()
             for layer, tensors in enumerate(self._state)
             for index, tensor in enumerate(tensors)
         }
@@ -265,7 +263,10 @@ class Trainer:
             "next_evaluation": self._next_evaluation,
         }
         optimizers = {name: tensor.cpu() for name, tensor in self.optimizers.state().items()}
-        return Checkpoint(state, model_weights(self.model), self.best, optimizers, carried)
+        weights = model_weights(self.model)
+        # before the first look at the validation part the latest weights are the best known
+        best = weights if math.isinf(self.best_validation) else self.best
+        return Checkpoint(state, weights, best, optimizers, carried)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -291,7 +292,16 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         if self._save is not None:
-            self._save(self.checkpoint())
+            checkpoint = self.checkpoint()
+            self._check_finite(all(bool(t.isfinite().all()) for t in checkpoint.weights.values()))
+            self._save(checkpoint)
+
+    def _check_finite(self, finite: bool) -> None:
+        if not finite:
+            raise SunspringError(
+                f"the loss is no longer a number after {self.step} steps: "
+                "train again with a smaller --set learning_rate"
+            )
 
     def _seconds(self) -> float:
         return self._earlier_seconds + self._clock() - self._began
@@ -311,6 +321,12 @@ class Trainer:
             tokens_per_second=self._tokens / elapsed,
             loss=loss,
         )
+
+    def _report_step(self, loss: float) -> StepReport:
+        self._check_finite(math.isfinite(loss))
+        report = self._report(loss)
+        self._tell("on_step", report)
+        return report
 
     def _tell(self, event: str, value: Any) -> None:
         for callback in self._callbacks:

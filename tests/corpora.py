@@ -1,0 +1,79 @@
+"""Corpora built from small files, for the tests of corpus.py and spool.py."""
+
+import hashlib
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import strategies as st
+
+from sunspring.corpus import Corpus, CorpusSettings, Split, build_corpus
+from sunspring.sources import ReadingOptions
+from sunspring.vocabulary import Vocabulary
+
+PLAIN = ReadingOptions()
+LINES = ReadingOptions("lines")
+FILES = ReadingOptions("files")
+TOKENS: list[Literal["chars", "bytes", "subwords"]] = ["chars", "bytes", "subwords"]
+every_token = pytest.mark.parametrize("tokens", TOKENS)
+
+characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\ufeff")
+texts = st.text(st.one_of(st.sampled_from("ab \n\n"), characters), min_size=1).filter(
+    lambda text: not text.isspace()
+)
+lines_of_text = st.lists(
+    st.text(characters.filter(lambda one: one != "\n"), min_size=1).filter(
+        lambda text: not text.isspace()
+    ),
+    min_size=1,
+    max_size=120,
+)
+
+
+def write(name: str, content: str | bytes) -> str:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return name
+
+
+def build(
+    names: str | list[str],
+    reading: ReadingOptions = PLAIN,
+    *,
+    heldout: list[str] | None = None,
+    base: Vocabulary | None = None,
+    base_labels: tuple[str, ...] = (),
+    on_notice: Callable[[str], None] | None = None,
+    **chosen: Any,
+) -> Corpus:
+    return build_corpus(
+        [names] if isinstance(names, str) else names,
+        reading,
+        CorpusSettings(**chosen),
+        Path("cache"),
+        heldout=heldout or (),
+        base=base,
+        base_labels=base_labels,
+        on_notice=on_notice,
+    )
+
+
+def build_text(text: str, reading: ReadingOptions = PLAIN, **more: Any) -> Corpus:
+    """Build from a file that no other text was ever in, so that the cache never stands for it."""
+    name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return build(write(name, text.encode("utf-8", "surrogateescape")), reading, **more)
+
+
+def documents_of(split: Split, vocabulary: Vocabulary) -> list[str]:
+    return [vocabulary.decode(split.tokens[a:b]) for a, b in pairwise(split.starts)]
+
+
+def split_texts(corpus: Corpus) -> tuple[list[str], list[str], list[str]]:
+    train, validation, heldout = (
+        documents_of(split, corpus.vocabulary)
+        for split in (corpus.train, corpus.validation, corpus.heldout)
+    )
+    return train, validation, heldout

@@ -1,0 +1,198 @@
+"""Where writing ends: stop texts, patterns, and texts that must differ from others."""
+
+import re
+from typing import Any
+
+import pytest
+from chains import START, chain, cycle, random_model
+from hypothesis import given
+from hypothesis import strategies as st
+from test_patterns import regexes
+
+from sunspring.errors import SettingsError, SunspringError
+from sunspring.generation import Writer, Writing, WritingSettings
+from sunspring.model import ModelConfig
+from sunspring.sampling import SamplingSettings
+from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
+
+LETTERS = CharacterVocabulary("abc é\n", end=False, unknown=False)
+NAMES = CharacterVocabulary("abc é\n", end=True, unknown=True)
+BYTES = ByteVocabulary(end=False)
+BYTES_WITH_END = ByteVocabulary(end=True)
+SUBWORDS = train_subwords(iter(["abc abc ab ab éa é\n" * 9]), 262, end=False)
+SUBWORDS_WITH_END = train_subwords(iter(["abc abc ab ab éa é\n" * 9]), 262, end=True)
+ABC = Writer(cycle(LETTERS, *"abc"), LETTERS)
+
+
+def writer_of(vocabulary: Vocabulary) -> Writer:
+    config = ModelConfig(vocabulary.size, layers=1, hidden_size=8, embedding_size=8)
+    return Writer(random_model(config), vocabulary)
+
+
+def written(writer: Writer, prompt: str = "", **settings: Any) -> Writing:
+    return writer.write(prompt, WritingSettings(**settings))[0]
+
+
+def cut(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
+    """The text before the stop text that is complete first; whether there is one."""
+    for end in range(len(text) + 1):
+        if places := [text[:end].find(stop) for stop in stops if stop in text[:end]]:
+            return text[: min(places)], True
+    return text, False
+
+
+class TestStop:
+    @given(
+        stop=st.lists(st.text("abc é\n", min_size=1, max_size=4), max_size=3).map(tuple),
+        seed=st.integers(0, 9),
+        length=st.integers(0, 30),
+    )
+    def test_ends_the_text_where_a_stop_text_is_first_complete(
+        self, stop: tuple[str, ...], seed: int, length: int
+    ) -> None:
+        writer = writer_of(LETTERS)
+        whole = written(writer, "ab", length=length, seed=seed).text
+        writing = written(writer, "ab", length=length, seed=seed, stop=stop)
+        text, is_stopped = cut(whole.removeprefix("ab"), stop)
+        assert writing.text == "ab" + text
+        assert writing.finish_reason == ("stop" if is_stopped else "length")
+
+    @given(stop=st.lists(st.text("abc", min_size=1, max_size=5), max_size=3).map(tuple))
+    def test_is_never_shown_in_part(self, stop: tuple[str, ...]) -> None:
+        expected, _ = cut("abc" * 4, stop)
+        shown = ""
+        for piece in ABC.stream("", WritingSettings(length=12, stop=stop)):
+            shown += piece
+            assert expected.startswith(shown)
+        assert shown == expected
+
+    @pytest.mark.parametrize(
+        ("stop", "expected"),
+        [("bc", "a"), ("c ", "ab"), ("c a", "ab"), (" ", "abc"), ("c b", "abc abc ab")],
+    )
+    def test_may_span_tokens_and_end_within_one(self, stop: str, expected: str) -> None:
+        writer = Writer(cycle(SUBWORDS, "abc", "Ġ"), SUBWORDS)
+        assert written(writer, length=10, stop=(stop,)).text == expected
+
+    def test_is_held_back_while_it_may_still_come_and_then_released(self) -> None:
+        model = chain(NAMES, {START: {"a": 1}, "a": {"b": 1}, "b": {"c": 1}, "c": {"<|end|>": 1}})
+        settings = WritingSettings(stop=("bca", "é"))
+        assert [*Writer(model, NAMES).stream("", settings)] == ["", "a", "bc"]
+        assert [*ABC.stream("", WritingSettings(length=3, stop=("bcb",)))] == ["", "a", "bc"]
+        assert [*ABC.stream("", WritingSettings(length=3, stop=("bb",)))] == ["", "a", "bc"]
+
+    def test_is_not_looked_for_in_the_prompt(self) -> None:
+        assert written(ABC, "abab", length=3, stop=("ab",)).text == "ababca"
+        assert written(ABC, "ca", length=3, stop=("ab",)).text == "cabca"
+
+
+class TestRegex:
+    @pytest.mark.parametrize(
+        "vocabulary",
+        [LETTERS, NAMES, BYTES, BYTES_WITH_END, SUBWORDS, SUBWORDS_WITH_END],
+        ids=["chars", "chars, end", "bytes", "bytes, end", "subwords", "subwords, end"],
+    )
+    @given(
+        regex=regexes,
+        prompt=st.text("abc é\n", max_size=2),
+        length=st.integers(0, 8),
+        seed=st.integers(0, 99),
+    )
+    def test_is_matched_by_the_whole_text_within_the_length(
+        self, vocabulary: Vocabulary, regex: str, prompt: str, length: int, seed: int
+    ) -> None:
+        settings = WritingSettings(length=length, regex=regex, seed=seed)
+        try:
+            texts = writer_of(vocabulary).write(prompt, settings, 5)
+        except SettingsError:  # the prompt or the length is impossible: see below
+            return
+        for writing in texts:
+            assert writing.text.startswith(prompt)
+            assert re.fullmatch(regex, writing.text)
+            assert len(writing.text) - len(prompt) <= length
+
+    @pytest.mark.parametrize("vocabulary", [BYTES, SUBWORDS])
+    def test_is_matched_where_a_byte_decides_how_much_is_still_needed(
+        self, vocabulary: Vocabulary
+    ) -> None:
+        settings = WritingSettings(length=1, regex="é|èx|ê{9}")
+        texts = writer_of(vocabulary).write("", settings, 50)
+        assert {writing.text for writing in texts} == {"é"}
+
+    def test_lets_the_model_end_only_where_it_matches(self) -> None:
+        early = dict.fromkeys([START, *"abc"], {"<|end|>": 0.99, "a": 0.01})
+        writing = written(Writer(chain(NAMES, early), NAMES), regex="a{3,9}")
+        assert writing == Writing("aaa", 4, "end", 0)
+
+    def test_ends_the_text_where_nothing_can_follow(self) -> None:
+        assert written(ABC, regex="abca") == Writing("abca", 4, "pattern", 0)
+        assert written(ABC, length=4, regex="abca") == Writing("abca", 4, "pattern", 0)
+        assert written(ABC, "abca", regex="abca") == Writing("abca", 0, "pattern", 0)
+
+    def test_lets_the_length_end_a_text_that_could_go_on(self) -> None:
+        assert written(ABC, length=4, regex="[a-c]*") == Writing("abca", 4, "length", 0)
+        assert written(ABC, length=5, regex="(abc)*") == Writing("abc", 3, "length", 0)
+
+    @given(regex=regexes, prompt=st.text("abc", max_size=3))
+    def test_that_no_continuation_matches_is_an_error(self, regex: str, prompt: str) -> None:
+        settings = WritingSettings(length=100, regex=f"{regex}é", seed=1)
+        with pytest.raises(SettingsError, match=r"no text that begins with 'b\\nb.*prompt incl"):
+            writer_of(LETTERS).write("b\nb" * 20 + prompt, settings)
+
+    @pytest.mark.parametrize(("regex", "needed"), [("a{5}", 4), ("ab*c{3}", 3)])
+    def test_that_needs_more_than_the_length_is_an_error(self, regex: str, needed: int) -> None:
+        with pytest.raises(SettingsError, match=rf"needs {needed} characters and length is 2"):
+            written(ABC, "a", length=2, regex=regex)
+        assert re.fullmatch(regex, written(ABC, "a", length=needed, regex=regex).text)
+
+    def test_that_is_none_is_an_error(self) -> None:
+        with pytest.raises(SettingsError, match="cannot be followed"):
+            written(ABC, regex="(")
+
+
+class TestDistinctTexts:
+    names = Writer(
+        chain(
+            NAMES,
+            {
+                START: {"a": 0.5, "b": 0.3, "c": 0.1, " ": 0.1},
+                " ": {"<|end|>": 1},
+                **dict.fromkeys("abc", {"a": 0.2, "<|end|>": 0.8}),
+            },
+        ),
+        NAMES,
+    )
+
+    def distinct(self, count: int, **more: Any) -> list[Writing]:
+        return [*self.names.write_distinct("", WritingSettings(length=9), count, **more)]
+
+    def test_are_the_first_of_their_kind_among_the_texts_of_the_seeds(self) -> None:
+        expected: dict[str, Writing] = {}
+        for writing in self.names.write("", WritingSettings(length=9), 400):
+            if text := writing.text.strip():
+                expected.setdefault(text, writing)
+        assert self.distinct(8, unique=True) == [*expected.values()][:8]
+
+    def test_are_not_among_the_excluded_ones(self) -> None:
+        excluded = frozenset({"a", "b", "aa"})
+        texts = self.distinct(30, unique=False, excluded=excluded)
+        assert len(texts) == 30
+        assert not excluded & {writing.text for writing in texts}
+        assert len({writing.text for writing in texts}) < 30
+
+    def test_are_never_blank(self) -> None:
+        assert "" not in {writing.text.strip() for writing in self.distinct(99, unique=False)}
+
+    def test_may_differ_in_more_than_blanks(self) -> None:
+        model = chain(NAMES, {START: {"a": 1}, "a": {" ": 0.5, "<|end|>": 0.5}, " ": {"a": 1}})
+        texts = Writer(model, NAMES).write_distinct("", WritingSettings(length=4), 2, unique=True)
+        assert len({writing.text.strip() for writing in texts}) == 2
+
+    @pytest.mark.parametrize("count", [2, 5])
+    def test_that_the_model_does_not_have_are_an_error(self, count: int) -> None:
+        settings = WritingSettings(length=3, sampling=SamplingSettings(temperature=0))
+        texts = ABC.write_distinct("", settings, count, unique=True)
+        assert next(texts).text == "abc"
+        message = f"only 1 of {count} texts after {100 * count} tries: raise --temperature"
+        with pytest.raises(SunspringError, match=message):
+            next(texts)

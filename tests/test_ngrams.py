@@ -1,0 +1,186 @@
+import math
+import tracemalloc
+from collections import Counter, defaultdict
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from sunspring.ngrams import NGramModel
+
+VOCABULARY = 4
+START = 3
+
+documents = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=12), max_size=5)
+
+
+def join(texts: list[list[int]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    starts = np.cumsum([0, *map(len, texts)])
+    return np.array([token for text in texts for token in text], dtype=np.uint8), starts
+
+
+def make_model(texts: list[list[int]], order: int = 4, **settings: int) -> NGramModel:
+    return NGramModel(*join(texts), VOCABULARY, START, highest_order=order, **settings)
+
+
+class NaiveModel:
+    """Witten and Bell's formula, word for word, over a dictionary of contexts."""
+
+    def __init__(self, texts: list[list[int]], order: int) -> None:
+        self._counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+        for text in texts:
+            for place, token in enumerate(text):
+                past = (START, *text[:place])
+                for length in range(min(order, len(past) + 1)):
+                    self._counts[past[len(past) - length :]][token] += 1
+
+    def probability(self, token: int, context: tuple[int, ...]) -> float:
+        lower = self.probability(token, context[1:]) if context else 1 / VOCABULARY
+        counts = self._counts.get(context, Counter())
+        if not counts:
+            return lower
+        types = len(counts)
+        return (counts[token] + types * lower) / (counts.total() + types)
+
+
+@settings(deadline=None)
+@given(texts=documents, context=st.lists(st.integers(0, VOCABULARY - 1), max_size=5))
+def test_probabilities_sum_to_one_for_every_order_and_context(
+    texts: list[list[int]], context: list[int]
+) -> None:
+    model = make_model(texts)
+    for length in range(len(context) + 1):
+        distribution = model.distribution(context[len(context) - length :])
+        assert math.isclose(distribution.sum(), 1)
+        assert (distribution > 0).all()
+
+
+@settings(deadline=None)
+@given(texts=documents)
+def test_distribution_equals_the_naive_formula(texts: list[list[int]]) -> None:
+    model, naive = make_model(texts, order=3), NaiveModel(texts, 3)
+    for length in range(3):
+        for context in product(range(VOCABULARY), repeat=length):
+            expected = [naive.probability(token, context) for token in range(VOCABULARY)]
+            np.testing.assert_allclose(model.distribution(context), expected)
+
+
+@settings(deadline=None)
+@given(train=documents, test=documents)
+def test_scores_equal_the_naive_formula_within_each_document(
+    train: list[list[int]], test: list[list[int]]
+) -> None:
+    model, naive = make_model(train), NaiveModel(train, 4)
+    scores = model.log_probabilities(*join(test))
+    for order in range(1, 5):
+        expected = []
+        for text in test:
+            for place, token in enumerate(text):
+                past = (START, *text[:place])
+                # Where the document is shorter than the context, a lower order is all there is.
+                expected.append(
+                    math.log(naive.probability(token, past[max(0, len(past) - order + 1) :]))
+                )
+        np.testing.assert_allclose(scores[order - 1], expected)
+
+
+@settings(deadline=None)
+@given(texts=documents, test=documents)
+def test_total_is_the_sum_of_the_scores(texts: list[list[int]], test: list[list[int]]) -> None:
+    model = make_model(texts)
+    expected = model.log_probabilities(*join(test)).sum(axis=1)
+    np.testing.assert_allclose(model.total_log_probabilities(*join(test)), expected)
+
+
+def random_documents(tokens: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Documents that lie across a block's borders, and begin right at one."""
+    random = np.random.default_rng(0)
+    inside = random.choice(np.arange(1, tokens), size=tokens // 1000, replace=False)
+    near = [place for place in range((1 << 20) - 3, (1 << 20) + 4, 2) if place < tokens]
+    starts = np.unique([0, *inside, *near, tokens])
+    return random.integers(0, VOCABULARY, tokens).astype(np.uint8), starts
+
+
+def test_total_over_blocks_is_the_sum_of_the_scores() -> None:
+    tokens, starts = random_documents((1 << 20) + 5000)
+    model = NGramModel(tokens[:2000], np.array([0, 700, 2000]), VOCABULARY, START)
+    expected = model.log_probabilities(tokens, starts).sum(axis=1)
+    np.testing.assert_allclose(model.total_log_probabilities(tokens, starts), expected, rtol=1e-12)
+
+
+def test_memory_of_scoring_does_not_grow_with_the_text() -> None:
+    tokens, starts = random_documents(3 << 20)
+    model = NGramModel(tokens[:2000], np.array([0, 2000]), VOCABULARY, START, highest_order=2)
+    peaks = []
+    for length in (1 << 20, 3 << 20):
+        inside = starts[starts < length]
+        tracemalloc.start()
+        model.total_log_probabilities(tokens[:length], np.append(inside, length))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_longer_text_is_counted_from_its_end() -> None:
+    tokens, starts = random_documents(5000)
+    bounded = NGramModel(tokens, starts, VOCABULARY, START, maximum_tokens=1200)
+    begin = 5000 - 1200
+    rest = np.array([0, *(starts[starts > begin] - begin)])
+    expected = NGramModel(tokens[begin:], rest, VOCABULARY, START)
+    assert bounded.trained_on == expected.trained_on == 1200
+    assert np.array_equal(
+        bounded.log_probabilities(tokens, starts), expected.log_probabilities(tokens, starts)
+    )
+
+
+def test_model_of_nothing_expects_every_token_alike() -> None:
+    model = make_model([])
+    np.testing.assert_allclose(model.distribution([1, 2]), 1 / VOCABULARY)
+
+
+def test_text_of_the_largest_vocabulary_is_counted_without_overflow() -> None:
+    size = 1 << 17
+    tokens = np.random.default_rng(0).integers(0, size, 3000)
+    model = NGramModel(tokens, np.array([0, 3000]), size, 0)
+    scores = model.log_probabilities(tokens, np.array([0, 3000]))
+    assert (np.diff(scores.sum(axis=1)) > 0).all()  # each order knows its own text better
+    assert math.isclose(model.distribution(tokens[:5].tolist()).sum(), 1)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_model_approaches_the_entropy_of_a_markov_source(order: int) -> None:
+    """A source of order 1: an n-gram of order 2 can reach its entropy, one of order 1 cannot."""
+    transitions = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.4, 0.4, 0.1, 0.1]])
+    transitions = np.vstack([transitions, [0.25, 0.25, 0.25, 0.25]])
+    values, vectors = np.linalg.eig(transitions.T)
+    stationary = np.real(vectors[:, np.argmax(np.real(values))])
+    stationary /= stationary.sum()
+    entropy = float(-(stationary[:, None] * transitions * np.log(transitions)).sum())
+    unigram_entropy = float(-(stationary * np.log(stationary)).sum())
+    random = np.random.default_rng(0)
+    draws = random.random(60_000)
+    cumulative = transitions.cumsum(axis=1)
+    tokens = [0]
+    for draw in draws:
+        tokens.append(int(np.searchsorted(cumulative[tokens[-1]], draw)))
+    ids = np.minimum(np.array(tokens), VOCABULARY - 1)
+    model = NGramModel(ids[:40_000], np.array([0, 40_000]), VOCABULARY, START, highest_order=order)
+    test = ids[40_000:]
+    totals = model.total_log_probabilities(test, np.array([0, len(test)]))
+    assert math.isclose(-totals[order - 1] / len(test), entropy, abs_tol=0.02)
+    assert math.isclose(-totals[0] / len(test), unigram_entropy, abs_tol=0.02)
+    assert unigram_entropy > entropy + 0.1
+
+
+def test_documents_do_not_run_into_one_another() -> None:
+    together = make_model([[0, 1], [2, 2]])
+    assert [len(text) for text in ([0, 1], [2, 2])] == [
+        end - begin for begin, end in pairwise([0, 2, 4])
+    ]
+    after_one = together.distribution([1])
+    assert after_one[2] == after_one[1 + 1] < 0.5  # 2 was never seen after 1
+    np.testing.assert_allclose(after_one, together.distribution([]))

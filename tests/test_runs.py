@@ -1,0 +1,298 @@
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import SMALL, Command, Done, error_of, run, succeed, wait_for
+
+STEPS = 300
+ARTICLE = (
+    *("--preset", "article", "--set", "hidden_size=16", "--set", "embedding_size=8"),
+    *("--set", "window=20", "--set", "batch_size=8", "--set", "precision=fp32"),
+)
+RECIPES = {"lanes": SMALL, "lanes with dropout": (*SMALL, "--set", "dropout=0.3"), "windows": ARTICLE}
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    english: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    folders: dict[str, Path] = {}
+
+    def train(name: str) -> Path:
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp("whole") / "run"
+            succeed("train", english, "--out", folders[name], "--steps", STEPS, *RECIPES[name])
+        return folders[name]
+
+    return train
+
+
+def begin(english: Path, recipe: tuple[str, ...] = SMALL, steps: int = STEPS) -> Command:
+    return Command("train", english, "--out", "run", "--steps", str(steps), *recipe)
+
+
+def go_on(*options: str) -> Command:
+    return Command("train", "--out", "run", "--resume", *options)
+
+
+def events(kind: str | None = None) -> list[dict[str, Any]]:
+    path = Path("run/log.jsonl")
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # half written
+            found.append(json.loads(line))
+    return [event for event in found if kind in (None, event["event"])]
+
+
+def interrupt(command: Command, number: int = signal.SIGINT, steps: int = 1) -> Done:
+    """Send a signal when training has taken some steps in this part of the run."""
+    begun = len(events("start")) if Path("run").exists() else 0
+    seen = len(events())
+    wait_for(lambda: command.is_over or len(events("start")) > 0, "the start")
+    wait_for(lambda: command.is_over or len(events()) >= seen + steps, "a step")
+    del begun
+    command.send(number)
+    return command.wait()
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    """Give all that the last checkpoint holds, but for the seconds that were spent."""
+    last = max((folder / "checkpoints").glob("checkpoint-*"))
+    state = json.loads((last / "state.json").read_text())
+    del state["seconds"]
+    return {"state": state, **{path.name: path.read_bytes() for path in last.glob("*.safetensors")}}
+
+
+def assert_same_end(folder: Path, other: Path) -> None:
+    model = "model.safetensors"
+    assert (folder / model).read_bytes() == (other / model).read_bytes()
+    assert checkpoint(folder) == checkpoint(other)
+
+
+class TestInterruptedTraining:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_is_saved_and_says_how_to_go_on(self, english: Path, number: int) -> None:
+        done = interrupt(begin(english, steps=100_000), number)
+        assert done.code == 130
+        assert done.out == ""
+        assert done.err.endswith("go on with: sunspring train --out run --resume\n")
+        assert "Traceback" not in done.err
+        assert len(list(Path("run/checkpoints").iterdir())) == 1
+        assert len(succeed("write", "run", "--length", "20").out) == 20
+
+    def test_has_a_json_object_without_a_heldout_figure(self, english: Path) -> None:
+        command = Command("train", english, "--out", "run", "--steps", "100000", *SMALL, "--json")
+        done = interrupt(command)
+        assert done.code == 130
+        assert done.json["heldout"] is None
+        assert done.json["run"] == "run"
+
+    def test_before_its_first_evaluation_leaves_what_it_learned(self, english: Path) -> None:
+        done = interrupt(begin(english, steps=1_000_000))
+        assert done.code == 130
+        last = checkpoint(Path("run"))
+        assert last["state"]["step"] > 0
+        if last["state"]["best_validation"] == float("inf"):
+            assert last["best.safetensors"] == last["weights.safetensors"]
+        assert Path("run/model.safetensors").read_bytes() == last["best.safetensors"]
+
+    @pytest.mark.parametrize("recipe", RECIPES)
+    def test_that_is_resumed_ends_with_the_same_bytes(
+        self, english: Path, uninterrupted: Callable[[str], Path], recipe: str
+    ) -> None:
+        done = interrupt(begin(english, RECIPES[recipe]))
+        assert done.code == 130
+        while done.code == 130:
+            done = interrupt(go_on(), random.choice([signal.SIGINT, signal.SIGTERM]), 3)
+        assert done.code == 0, done.err
+        assert_same_end(Path("run"), uninterrupted(recipe))
+
+    def test_that_is_killed_at_any_moment_is_resumed_to_the_same_bytes(
+        self, english: Path, uninterrupted: Callable[[str], Path]
+    ) -> None:
+        checkpoints = Path("run/checkpoints")
+        moments: list[Callable[[], bool]] = [
+            Path("run/config.json").exists,
+            Path("run/run.json").exists,
+            lambda: len(events()) > 0,
+            checkpoints.exists,
+            (checkpoints / ".building").exists,
+            (checkpoints / ".building/manifest.json").exists,
+            lambda: len(list(checkpoints.glob("checkpoint-*"))) > 1,
+            Path("run/model.safetensors").exists,
+        ]
+        for moment in moments:
+            command = go_on() if Path("run/run.json").exists() else begin(english)
+            seen = len(events())
+            if moment() or "checkpoint" in repr(moment) or moments.index(moment) > 2:
+                wait_for(lambda c=command, s=seen: c.is_over or len(events()) > s, "a step")
+                command.send(signal.SIGINT)
+            wait_for(lambda c=command, m=moment: c.is_over or m(), "the moment")
+            command.send(signal.SIGKILL)
+            command.wait()
+        done = go_on().wait()
+        assert done.code == 0, done.err
+        assert_same_end(Path("run"), uninterrupted("lanes"))
+        assert not list(Path("run").glob("**/.*"))
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_while_it_reads_leaves_nothing_half_made(self, tmp_path: Path, number: int) -> None:
+        os.mkfifo("pipe")
+        cache = tmp_path / "cache"
+        environment = {"SUNSPRING_CACHE": str(cache)}
+        command = Command("train", "pipe", "--out", "run", *SMALL, environment=environment)
+        with Path("pipe").open("w") as pipe:
+            pipe.write("To be, or not to be.\n" * 1000)
+            pipe.flush()
+            wait_for(lambda: list(cache.glob("corpora/.building-*")), "the reading")
+            command.send(number)
+            done = command.wait()
+        assert (done.code, done.out, done.err) == (130, "", "\nsunspring: interrupted\n")
+        assert not Path("run").exists()
+        assert list(cache.glob("corpora/*")) == []
+
+
+class TestResuming:
+    @pytest.fixture
+    def finished(self, trained: Path) -> Path:
+        shutil.copytree(trained, "run")
+        return Path("run")
+
+    def test_goes_on_to_a_larger_budget(self, english: Path, finished: Path) -> None:
+        done = succeed("train", "--out", "run", "--resume", "--steps", "40", "--json")
+        assert checkpoint(finished)["state"]["step"] == 40
+        assert done.json["heldout"]["protocol"] == "stream"
+
+    def test_keeps_the_larger_budget_when_it_is_interrupted(self, finished: Path) -> None:
+        assert interrupt(go_on("--steps", "100000")).code == 130
+        before = checkpoint(finished)["state"]["step"]
+        assert interrupt(go_on()).code == 130
+        assert checkpoint(finished)["state"]["step"] > before
+
+    def test_a_finished_run_gives_the_same_model_again(self, trained: Path, finished: Path) -> None:
+        first = json.loads((finished / "card.json").read_text())["heldout"]
+        done = succeed("train", "--out", "run", "--resume", "--json")
+        assert done.json["heldout"] == first
+        assert_same_end(finished, trained)
+
+    @pytest.mark.parametrize(
+        ("options", "named"),
+        [
+            (["--seed", "0"], "--seed"),
+            (["text.txt"], "SOURCES"),
+            (["--set", "dropout=0.5"], "--set"),
+            (["--preset", "large"], "--preset"),
+            (["--label-folders"], "--label-folders"),
+        ],
+    )
+    def test_refuses_what_was_settled(self, options: list[str], named: str) -> None:
+        message = error_of("train", "--out", "run", "--resume", *options)
+        assert message.startswith(f"{named} was settled when the run in run began: leave it out")
+
+    def test_needs_the_folder_of_a_run(self, english: Path) -> None:
+        assert "--out" in error_of("train", "--resume")
+        assert error_of("train", "--resume", "--out", "none").startswith("none is not a run")
+
+    def test_of_a_saved_model_is_refused_and_leaves_it(self, finished: Path) -> None:
+        shutil.rmtree("run/checkpoints")
+        before = Path("run/model.safetensors").read_bytes()
+        assert "--init-from run" in error_of("train", "--out", "run", "--resume")
+        assert Path("run/model.safetensors").read_bytes() == before
+
+    def test_reads_text_from_standard_input_from_the_cache(self, english: Path) -> None:
+        text = english.read_bytes()
+        succeed("train", "-", "--out", "run", "--steps", "5", *SMALL, stdin=text)
+        succeed("train", "--out", "run", "--resume", "--steps", "10")
+        succeed("evaluate", "run")
+
+    def test_of_standard_input_without_the_cache_is_an_error(
+        self, english: Path, tmp_path: Path
+    ) -> None:
+        environment = {"SUNSPRING_CACHE": str(tmp_path / "cache")}
+        options = ("--out", "run", "--steps", "5", *SMALL)
+        succeed("train", "-", *options, stdin=english.read_bytes(), environment=environment)
+        shutil.rmtree(tmp_path / "cache")
+        for command in (["train", "--out", "run", "--resume"], ["evaluate", "run"]):
+            message = error_of(*command, stdin=english.read_bytes(), environment=environment)
+            assert message.startswith("the text was read from standard input and is no longer in")
+
+    @pytest.mark.parametrize("loss", ["gone", "damaged"])
+    def test_encodes_the_text_again_where_the_cache_lost_it(
+        self, english: Path, tmp_path: Path, loss: str
+    ) -> None:
+        cache = tmp_path / "cache"
+        environment = {"SUNSPRING_CACHE": str(cache)}
+        options = ("--out", "run", "--steps", "5", *SMALL)
+        succeed("train", english, *options, environment=environment)
+        if loss == "gone":
+            shutil.rmtree(cache)
+        else:
+            next(cache.glob("corpora/*/corpus.json")).write_text("{")
+        again = ("train", "--out", "run", "--resume", "--steps", "10")
+        succeed(*again, environment=environment)
+        assert next(cache.glob("corpora/*/corpus.json")).read_text() != "{"
+
+    def test_on_a_text_that_has_changed_is_an_error(self, english: Path, tmp_path: Path) -> None:
+        environment = {"SUNSPRING_CACHE": str(tmp_path / "cache")}
+        shutil.copy(english, "text.txt")
+        options = ("--out", "run", "--steps", "5", *SMALL)
+        succeed("train", "text.txt", *options, environment=environment)
+        shutil.rmtree(tmp_path / "cache")
+        Path("text.txt").write_text("To be, or not to be. " * 1000)
+        message = error_of("train", "--out", "run", "--resume", environment=environment)
+        assert f"{tmp_path}/text.txt has changed since the run began" in message
+
+    def test_passes_over_a_damaged_checkpoint_with_a_warning(self, finished: Path) -> None:
+        succeed("train", "--out", "run", "--resume", "--steps", "40")
+        last = max((finished / "checkpoints").iterdir())
+        data = bytearray((last / "weights.safetensors").read_bytes())
+        data[-1] ^= 1
+        (last / "weights.safetensors").write_bytes(data)
+        done = succeed("train", "--out", "run", "--resume", "--steps", "40")
+        assert f"{last} is damaged" in done.err
+        assert checkpoint(finished)["state"]["step"] == 40
+
+    def test_without_a_whole_checkpoint_is_an_error(self, finished: Path) -> None:
+        for path in (finished / "checkpoints").glob("*/manifest.json"):
+            path.write_text("{}")
+        done = run("train", "--out", "run", "--resume")
+        assert done.code == 1
+        assert done.err.splitlines()[-1].startswith("sunspring: run has no whole checkpoint: ")
+
+    @pytest.mark.parametrize(
+        "content", ["", "{", "[]", "{}", '{"request": {}}', '{"request": {"sources": 1}}', "\0"]
+    )
+    def test_of_a_damaged_record_is_an_error(self, finished: Path, content: str) -> None:
+        (finished / "run.json").write_text(content)
+        assert "run.json" in error_of("train", "--out", "run", "--resume")
+
+    @pytest.mark.parametrize("key", ["request", "plan", "precision", "corpus"])
+    def test_of_a_record_that_lost_a_part_is_an_error(self, finished: Path, key: str) -> None:
+        record = json.loads((finished / "run.json").read_text())
+        del record[key]
+        (finished / "run.json").write_text(json.dumps(record))
+        message = error_of("train", "--out", "run", "--resume")
+        assert f"run.json is damaged (KeyError('{key}'))" in message
+
+    @pytest.mark.parametrize("content", [None, "", "{", '{"hidden_size": 3}'])
+    def test_of_a_damaged_configuration_is_an_error(
+        self, finished: Path, content: str | None
+    ) -> None:
+        if content is None:
+            (finished / "config.json").unlink()
+        else:
+            (finished / "config.json").write_text(content)
+        assert "config.json" in error_of("train", "--out", "run", "--resume")

@@ -1,0 +1,298 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from trainers import (
+    CONFIG,
+    DROPOUT,
+    LINES,
+    NO_LOOK,
+    SENTENCE,
+    TEXT,
+    VOCABULARY,
+    Recorder,
+    Stopper,
+    line_split,
+    make_trainer,
+    mean_loss,
+    text_split,
+    ticking_clock,
+    weights,
+)
+
+from sunspring.batches import IGNORED, Batch
+from sunspring.checkpoint import Checkpoint, RunFolder, load_model
+from sunspring.errors import SunspringError
+from sunspring.model import RecurrentModel
+from sunspring.plan import Budget
+from sunspring.training import Callback, QuickSets, StepReport, Trainer, quick_batches
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("batching", ["windows", "lanes"])
+def test_loss_falls(cell: Any, optimizer: str, batching: str) -> None:
+    recorder = Recorder()
+    trainer = make_trainer(
+        replace(CONFIG, cell=cell),
+        batching=batching,
+        optimizer=optimizer,
+        budget=Budget("steps", 120),
+        learning_rate=0.02,
+        callbacks=[recorder],
+    )
+    trainer.run()
+    assert recorder.steps[-1].loss < 0.4 * recorder.steps[0].loss
+
+
+def test_loss_falls_in_bf16() -> None:
+    config = replace(CONFIG, skip=True, attention=True)
+    trainer = make_trainer(config, budget=Budget("steps", 120), precision="bf16")
+    batches = quick_batches(TEXT, VOCABULARY.start_id)
+    before = mean_loss(trainer.model, batches)
+    trainer.run()
+    assert mean_loss(trainer.model, batches) < 0.5 * before
+
+
+def overfitting_trainer(**settings: Any) -> tuple[Trainer, Recorder, list[Batch]]:
+    """Learns a short text by heart, and is validated on another that it gets worse at."""
+    recorder = Recorder()
+    train = text_split("the cat sat on the mat xyz")
+    validation = quick_batches(text_split("tat on the sand. the hat dot\n" * 3), 0)
+    heldout = quick_batches(text_split("the cat sat on the mat xyz"), 0)
+    trainer = make_trainer(
+        replace(CONFIG, hidden_size=24),
+        train,
+        budget=Budget("steps", 150),
+        quick=QuickSets(validation, heldout),
+        learning_rate=0.02,
+        callbacks=[recorder],
+        **settings,
+    )
+    return trainer, recorder, validation
+
+
+def test_weights_that_do_best_on_the_validation_part_are_kept() -> None:
+    trainer, recorder, validation = overfitting_trainer()
+    trainer.run()
+    losses = [look.validation for look in recorder.looks]
+    assert min(losses) < losses[-1] - 0.1, "the text was not learned by heart"
+    assert trainer.best_validation == min(losses)
+    best = RecurrentModel(trainer.model.config)
+    best.load_state_dict(trainer.best)
+    assert math.isclose(mean_loss(best, validation), min(losses), rel_tol=1e-4)
+
+
+def test_held_out_text_does_not_steer_what_is_kept() -> None:
+    """Held-out loss falls to the end here, while validation loss has long been rising."""
+    trainer, recorder, _ = overfitting_trainer()
+    trainer.run()
+    assert recorder.looks[-1].heldout == min(look.heldout for look in recorder.looks)
+    assert not recorder.looks[-1].best
+    best = min(recorder.looks, key=lambda look: look.validation)
+    assert [look.best for look in recorder.looks].count(True) >= 1
+    assert max(i for i, look in enumerate(recorder.looks) if look.best) == (
+        recorder.looks.index(best)
+    )
+
+
+def test_checkpoint_holds_the_last_weights_and_the_run_folder_the_best(tmp_path: Path) -> None:
+    trainer, _, _ = overfitting_trainer()
+    run = RunFolder(tmp_path / "run")
+    run.begin(trainer.model.config, VOCABULARY, {})
+    trainer, _, _ = overfitting_trainer(save=run.save_checkpoint)
+    trainer.run()
+    checkpoint = run.latest_checkpoint(pytest.fail)
+    last, published = trainer.model.state_dict(), load_model(run.path)[0].state_dict()
+    assert all(torch.equal(tensor, last[name]) for name, tensor in checkpoint.weights.items())
+    assert all(torch.equal(tensor, trainer.best[name]) for name, tensor in published.items())
+    assert not torch.equal(last["head.weight"], published["head.weight"])
+
+
+def test_without_a_validation_part_the_last_weights_are_the_best() -> None:
+    trainer = make_trainer()
+    trainer.run()
+    last = trainer.model.state_dict()
+    assert all(torch.equal(tensor, last[name]) for name, tensor in trainer.best.items())
+
+
+def test_quick_look_reports_the_mean_loss_of_its_batches() -> None:
+    recorder = Recorder()
+    validation = quick_batches(LINES, VOCABULARY.start_id)
+    heldout = quick_batches(TEXT, VOCABULARY.start_id)
+    assert any((batch.targets == IGNORED).any() for batch in validation)
+    trainer = make_trainer(
+        replace(CONFIG, **DROPOUT), quick=QuickSets(validation, heldout), callbacks=[recorder]
+    )
+    trainer.run()
+    last = recorder.looks[-1]
+    assert math.isclose(last.validation, mean_loss(trainer.model, validation), rel_tol=1e-4)
+    assert math.isclose(last.heldout, mean_loss(trainer.model, heldout), rel_tol=1e-4)
+
+
+def test_what_stands_in_padding_does_not_count() -> None:
+    """The inputs under ignored targets are changed; each row is a window of its own."""
+    ends = []
+    for token in (0, 5):
+        trainer = make_trainer(split=LINES, batching="windows")
+        original = trainer.batches.next
+
+        def changed(original: Callable[[], Batch] = original, token: int = token) -> Batch:
+            batch = original()
+            padding = np.pad(batch.targets[:, :-1] == IGNORED, ((0, 0), (1, 0)))
+            return batch._replace(inputs=np.where(padding, token, batch.inputs))
+
+        trainer.batches.next = changed  # type: ignore[method-assign]
+        trainer.run()
+        ends.append(weights(trainer))
+    assert ends[0] == ends[1]
+
+
+def test_speed_counts_targets_and_not_padding() -> None:
+    lines = line_split([SENTENCE[:16], SENTENCE[:1]] * 100)
+    report = make_trainer(
+        split=lines, batching="windows", budget=Budget("epochs", 1), clock=ticking_clock(1.0)
+    ).run()
+    read = report.tokens_per_second * report.seconds
+    assert math.isclose(read, report.epochs * len(lines.tokens), rel_tol=0.05)
+
+
+def test_quick_batches_are_the_same_every_time_and_few() -> None:
+    split = text_split(SENTENCE * 1000)
+    one, other = (quick_batches(split, VOCABULARY.start_id) for _ in range(2))
+    assert all(np.array_equal(a.inputs, b.inputs) for a, b in zip(one, other, strict=True))
+    assert 8192 <= sum(batch.targets.size for batch in one) < 2 * 8192
+
+
+@pytest.mark.parametrize("text", ["", "t"])
+def test_text_too_short_to_look_at_gives_no_quick_batches(text: str) -> None:
+    assert quick_batches(text_split(text), VOCABULARY.start_id) == []
+
+
+@pytest.mark.parametrize("text", ["th", SENTENCE])
+def test_short_text_is_looked_at_whole(text: str) -> None:
+    batches = quick_batches(text_split(text), VOCABULARY.start_id)
+    assert sum(batch.targets.size for batch in batches) == len(text) - 1
+
+
+# When training ends
+
+
+def test_budget_of_steps_is_kept_to_the_step() -> None:
+    assert make_trainer(budget=Budget("steps", 7)).run().step == 7
+
+
+@pytest.mark.parametrize("batching", ["windows", "lanes"])
+def test_budget_of_epochs_reads_the_text_so_often(batching: str) -> None:
+    trainer = make_trainer(batching=batching, budget=Budget("epochs", 2))
+    report = trainer.run()
+    assert 2 <= report.epochs < 2.05
+    assert math.isclose(report.step, 2 * len(TEXT.tokens) / (4 * 16), rel_tol=0.1)
+
+
+def test_budget_of_minutes_goes_by_the_clock() -> None:
+    report = make_trainer(budget=Budget("minutes", 2), clock=ticking_clock(1.0)).run()
+    assert 120 <= report.seconds < 130
+    assert 10 < report.step < 120
+    assert report.spent == 1
+
+
+def test_checkpoint_is_saved_about_every_minute_and_at_the_end() -> None:
+    saved: list[Checkpoint] = []
+    make_trainer(budget=Budget("minutes", 5), clock=ticking_clock(1.0), save=saved.append).run()
+    seconds = [checkpoint.state["seconds"] for checkpoint in saved]
+    assert len(seconds) == 5
+    assert all(60 <= later - earlier < 70 for earlier, later in pairwise(seconds[:-1]))
+
+
+# What is told
+
+
+def test_callbacks_are_told_in_order() -> None:
+    recorder = Recorder()
+    look = quick_batches(TEXT, VOCABULARY.start_id)[:1]
+    make_trainer(
+        budget=Budget("steps", 25), quick=QuickSets(look, look), callbacks=[recorder]
+    ).run()
+    assert recorder.events[0] == "start"
+    assert recorder.events[-1] == "end"
+    assert recorder.events.count("start") == recorder.events.count("end") == 1
+    assert [report.step for report in recorder.steps] == [10, 20, 25]
+    assert recorder.events.count("evaluation") >= 3
+
+
+def test_reported_loss_is_that_of_the_steps_since_the_last_report() -> None:
+    recorder = Recorder()
+    trainer = make_trainer(callbacks=[recorder], batching="windows", budget=Budget("steps", 1))
+    batch = make_trainer(batching="windows").batches.next()
+    expected = mean_loss(make_trainer().model, [batch])
+    report = trainer.run()
+    assert math.isclose(report.loss, expected, rel_tol=1e-4)
+    assert [each.loss for each in recorder.steps] == [report.loss]
+
+
+def test_interrupted_run_is_not_looked_at_once_more() -> None:
+    recorder = Recorder()
+    look = quick_batches(TEXT, VOCABULARY.start_id)[:1]
+    trainer = make_trainer(
+        budget=Budget("steps", 10_000),
+        quick=QuickSets(look, look),
+        callbacks=[recorder, Stopper(10)],
+    )
+    assert trainer.run().spent < 1
+    assert recorder.looks == []
+
+
+# When it goes wrong
+
+
+@pytest.mark.parametrize("looked_at", [True, False], ids=["validation", "no validation"])
+@pytest.mark.parametrize("steps", [5, 300])
+def test_loss_that_is_no_number_is_a_clear_error(looked_at: bool, steps: int) -> None:
+    look = quick_batches(TEXT, VOCABULARY.start_id)[:1]
+    trainer = make_trainer(
+        optimizer="adamw",
+        budget=Budget("steps", steps),
+        quick=QuickSets(look, look) if looked_at else NO_LOOK,
+        learning_rate=1e30,
+        clip_norm=0.0,
+    )
+    with pytest.raises(SunspringError, match=r"no longer a number .*learning_rate"):
+        trainer.run()
+
+
+def test_weights_that_are_no_numbers_are_never_saved() -> None:
+    class Breaker(Callback):
+        def on_start(self, trainer: Trainer) -> None:
+            self._trainer = trainer
+
+        def on_step(self, report: StepReport) -> None:
+            if report.step == 20:
+                with torch.no_grad():
+                    self._trainer.model.head.bias[0] = math.nan
+                self._trainer.request_stop()
+
+    saved: list[Checkpoint] = []
+    trainer = make_trainer(budget=Budget("steps", 100), callbacks=[Breaker()], save=saved.append)
+    with pytest.raises(SunspringError, match="no longer a number"):
+        trainer.run()
+    assert saved == []
+
+
+def test_labels_are_learned_apart() -> None:
+    lines = line_split(["tt", "aa"] * 40, labels=[0, 1] * 40)
+    trainer = make_trainer(
+        replace(CONFIG, labels=("t", "a")), lines, budget=Budget("steps", 120), learning_rate=0.02
+    )
+    trainer.run()
+    model = trainer.model.eval()
+    start = torch.full((2, 1), VOCABULARY.start_id)
+    logits, _ = model(start, model.initial_state(2), torch.tensor([0, 1]))
+    likeliest = logits[:, 0].argmax(dim=-1).tolist()
+    assert VOCABULARY.decode(likeliest) == "ta"
