@@ -8,6 +8,7 @@ A test compares the page with what the program says.
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parent / "reference" / "command-line.md"
@@ -21,8 +22,13 @@ def with_help(page: str) -> str:
 
 def _output(command: str) -> str:
     environment = {**os.environ, "COLUMNS": "90"}
+    program = Path(sys.executable).with_name("sunspring")
     ran = subprocess.run(
-        command.split(), env=environment, capture_output=True, text=True, encoding="utf-8"
+        [program, *command.split()[1:]],
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     ran.check_returncode()
     return ran.stdout

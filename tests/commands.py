@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["sunspring.api", "sunspring.cli", "sunspring.doctor", "pytest"])
+_FORKS.set_forkserver_preload(
+    [
+        "sunspring.api",
+        "sunspring.cli",
+        "sunspring.doctor",
+        "sunspring.interactive",
+        "torch._dynamo",
+        "pytest",
+    ]
+)
 _SECONDS = 120.0  # by which a test has hung
 
 SMALL = (
@@ -66,7 +75,7 @@ class Command:
             files[0].write_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
         paths = [terminal] * 3 if terminal else [str(file) for file in files]
         given = ([str(each) for each in arguments], paths, {**os.environ, **(environment or {})})
-        self._process = _FORKS.Process(target=_become, args=(*given, os.getcwd()))
+        self._process = _FORKS.Process(target=_become, args=(*given, str(Path.cwd())))
         self._process.start()
 
     @property
@@ -109,9 +118,9 @@ def _become(
         opened = os.open(paths[number], flags[number])
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115, PTH123
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.argv = ["sunspring", *arguments]
     main()
 

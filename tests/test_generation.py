@@ -1,13 +1,15 @@
 import copy
 import resource
 from dataclasses import replace
+from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from chains import START, chain, cycle, random_model
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunspring.errors import SettingsError
@@ -25,6 +27,7 @@ VOCABULARIES = [LETTERS, NAMES, BYTES, BYTES_WITH_END, SUBWORDS]
 every_vocabulary = pytest.mark.parametrize(
     "vocabulary", VOCABULARIES, ids=["chars", "chars, end", "bytes", "bytes, end", "subwords"]
 )
+few_examples = settings(max_examples=25)
 GREEDY = SamplingSettings(temperature=0)
 PLAIN = ModelConfig(LETTERS.size, layers=2, hidden_size=24, embedding_size=16)
 CONFIGS = {
@@ -36,6 +39,7 @@ CONFIGS = {
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
+@cache
 def writer_of(vocabulary: Vocabulary, **more: Any) -> Writer:
     config = replace(PLAIN, vocabulary_size=vocabulary.size, hidden_size=8, **more)
     return Writer(random_model(config), vocabulary)
@@ -49,20 +53,20 @@ class TestSeeds:
     @every_config
     def test_write_the_same_text_alone_and_in_a_batch(self, config: ModelConfig) -> None:
         writer = Writer(random_model(config, std=0.8), LETTERS)
-        settings = WritingSettings(length=200)
-        texts = writer.write("ab", settings, 64)
+        wanted = WritingSettings(length=200)
+        texts = writer.write("ab", wanted, 64)
         assert [text.seed for text in texts] == [*range(64)]
         assert len({text.text for text in texts}) == 64
         for seed in (0, 31, 63):
-            assert writer.write("ab", replace(settings, seed=seed)) == [texts[seed]]
+            assert writer.write("ab", replace(wanted, seed=seed)) == [texts[seed]]
 
     def test_write_the_same_text_whenever_the_others_of_a_batch_end(self) -> None:
         writer = writer_of(NAMES, attention=True)
         sampling = SamplingSettings(repetition_penalty=1.3)
-        settings = WritingSettings(length=60, sampling=sampling, stop=("ab",))
-        texts = writer.write("a", settings, 64)
+        wanted = WritingSettings(length=60, sampling=sampling, stop=("ab",))
+        texts = writer.write("a", wanted, 64)
         assert len({text.tokens for text in texts}) > 10
-        assert texts == [writer.write("a", replace(settings, seed=s))[0] for s in range(64)]
+        assert texts == [writer.write("a", replace(wanted, seed=s))[0] for s in range(64)]
 
     def test_of_many_texts_go_on_from_batch_to_batch(self) -> None:
         texts = writer_of(LETTERS).write("", WritingSettings(length=3, seed=5), 300)
@@ -85,6 +89,7 @@ class TestWriting:
         assert text == "bad" + expected
 
     @every_vocabulary
+    @few_examples
     @given(prompt=st.text("abc é\n", max_size=5), length=st.integers(0, 20), seed=st.integers(0, 9))
     def test_has_as_many_characters_as_asked_unless_the_model_ends_it(
         self, vocabulary: Vocabulary, prompt: str, length: int, seed: int
@@ -109,17 +114,18 @@ class TestWriting:
         assert (writing.text, writing.tokens) == ("ééé", 6)
 
     @every_vocabulary
+    @few_examples
     @given(prompt=st.text("abc é\n", max_size=5), seed=st.integers(0, 9), data=st.data())
     def test_is_what_is_streamed(
         self, vocabulary: Vocabulary, prompt: str, seed: int, data: st.DataObject
     ) -> None:
         stop = tuple(data.draw(st.lists(st.text("abc é\n", min_size=1, max_size=3), max_size=2)))
-        settings = WritingSettings(length=15, stop=stop, seed=seed)
+        wanted = WritingSettings(length=15, stop=stop, seed=seed)
         writer = writer_of(vocabulary)
-        pieces = [*writer.stream(prompt, settings)]
+        pieces = [*writer.stream(prompt, wanted)]
         assert pieces[0] == writer.adapt(prompt)[0]
         assert all(pieces[1:])
-        assert "".join(pieces) == writer.write(prompt, settings)[0].text
+        assert "".join(pieces) == writer.write(prompt, wanted)[0].text
 
     def test_is_streamed_as_it_comes(self) -> None:
         pieces = Writer(cycle(LETTERS, *"abc"), LETTERS).stream("c", WritingSettings(length=4))
@@ -182,6 +188,7 @@ class TestWriting:
 
 class TestPrompt:
     @every_vocabulary
+    @few_examples
     @given(prompt=st.text(st.characters(), max_size=8))
     def test_of_any_characters_is_written_on_from_and_can_be_printed(
         self, vocabulary: Vocabulary, prompt: str
@@ -200,7 +207,7 @@ class TestPrompt:
 
     def test_may_be_long_without_taking_memory_for_the_square_of_it(self) -> None:
         writer = writer_of(LETTERS, attention=True)
-        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limits = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (used + (600 << 20), limits[1]))
         try:

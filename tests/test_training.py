@@ -93,13 +93,11 @@ def test_held_out_text_does_not_steer_what_is_kept() -> None:
     """Held-out loss falls to the end here, while validation loss has long been rising."""
     trainer, recorder, _ = overfitting_trainer()
     trainer.run()
-    assert recorder.looks[-1].heldout == min(look.heldout for look in recorder.looks)
-    assert not recorder.looks[-1].best
-    best = min(recorder.looks, key=lambda look: look.validation)
-    assert [look.best for look in recorder.looks].count(True) >= 1
-    assert max(i for i, look in enumerate(recorder.looks) if look.best) == (
-        recorder.looks.index(best)
-    )
+    last = recorder.looks[-1]
+    kept = [look for look in recorder.looks if look.best][-1]
+    assert kept.validation == min(look.validation for look in recorder.looks)
+    assert kept.validation < last.validation - 0.1
+    assert kept.heldout > last.heldout + 0.1
 
 
 def test_checkpoint_holds_the_last_weights_and_the_run_folder_the_best(tmp_path: Path) -> None:
@@ -208,7 +206,7 @@ def test_checkpoint_is_saved_about_every_minute_and_at_the_end() -> None:
     make_trainer(budget=Budget("minutes", 5), clock=ticking_clock(1.0), save=saved.append).run()
     seconds = [checkpoint.state["seconds"] for checkpoint in saved]
     assert len(seconds) == 5
-    assert all(60 <= later - earlier < 70 for earlier, later in pairwise(seconds[:-1]))
+    assert all(60 <= later - earlier <= 70 for earlier, later in pairwise(seconds[:-1]))
 
 
 # What is told

@@ -28,8 +28,8 @@ _SAMPLES = 6  # in the course of a training
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.2
 
-OnSample = Callable[[float, str], None]
-"""Called with a temperature and what was written at it."""
+OnSample = Callable[[int, float, str], None]
+"""Called with the step, a temperature and what was written at it."""
 
 
 class Units:
@@ -88,7 +88,7 @@ class SampleWriter(Callback):
             )
             text = writer.write("", settings)[0].text
             for listener in self._listeners:
-                listener(temperature, text)
+                listener(report.report.step, temperature, text)
 
 
 class JsonLog(Callback):
@@ -129,9 +129,9 @@ class JsonLog(Callback):
             best=report.best,
         )
 
-    def on_sample(self, temperature: float, text: str) -> None:
+    def on_sample(self, step: int, temperature: float, text: str) -> None:
         """Log a sample."""
-        self._write("sample", temperature=temperature, text=text)
+        self._write("sample", step=step, temperature=temperature, text=text)
 
     def on_end(self, report: StepReport) -> None:
         """Log the end."""
@@ -178,9 +178,10 @@ class TensorBoardLog(Callback):
         self._events.add_scalar("bpc/validation", self._units.bpc(report.validation), step)
         self._events.add_scalar("bpc/heldout", self._units.bpc(report.heldout), step)
 
-    def on_sample(self, temperature: float, text: str) -> None:
+    def on_sample(self, step: int, temperature: float, text: str) -> None:
         """Write a sample."""
-        self._events.add_text(f"sample at {temperature:g}", f"<pre>{html.escape(text)}</pre>")
+        shown = f"<pre>{html.escape(text)}</pre>"
+        self._events.add_text(f"sample at {temperature:g}", shown, step)
 
     def on_end(self, report: StepReport) -> None:
         """Finish the event file."""
@@ -201,7 +202,7 @@ class _Progress(Callback):
     def on_step(self, report: StepReport) -> None:
         """Show the figures now and then."""
         self._report = report
-        if report.seconds - self._shown >= self._every:
+        if report.spent < 1 and report.seconds - self._shown >= self._every:
             self._shown = report.seconds
             self._show()
 
@@ -210,7 +211,7 @@ class _Progress(Callback):
         self._heldout = self._units.bpc(report.heldout)
         self._report = report.report
 
-    def on_sample(self, temperature: float, text: str) -> None:
+    def on_sample(self, step: int, temperature: float, text: str) -> None:
         """Show a sample."""
 
     def _show(self) -> None:
@@ -222,16 +223,12 @@ class _Progress(Callback):
         report = self._report
         speed = self._units.characters(report.tokens_per_second)
         left = report.seconds * (1 / report.spent - 1) if report.spent > 0 else math.nan
-        figures = [
-            f"{report.spent:4.0%}",
-            f"{_clock(left)} left",
-            f"{speed:,.0f} characters/s",
-            f"epoch {report.epochs:.1f}",
-            f"training {self._units.bpc(report.loss):.3f} bpc",
-        ]
-        if not math.isnan(self._heldout):
-            figures.append(f"held-out {self._heldout:.3f} bpc")
-        return "  ".join(figures)
+        figures = [f"{report.spent:4.0%}", f"{_clock(left)} left"]
+        for name, bpc in (("training", self._units.bpc(report.loss)), ("held-out", self._heldout)):
+            if not math.isnan(bpc):
+                figures.append(f"{name} {bpc:.3f} bpc")
+        # Last what may be cut off where a terminal is narrow.
+        return "  ".join([*figures, f"epoch {report.epochs:.1f}", f"{speed:,.0f} characters/s"])
 
 
 class PlainProgress(_Progress):
@@ -249,7 +246,7 @@ class PlainProgress(_Progress):
     def _show(self) -> None:
         print(self._figures(), file=self._stream, flush=True)
 
-    def on_sample(self, temperature: float, text: str) -> None:
+    def on_sample(self, step: int, temperature: float, text: str) -> None:
         """Print a sample, indented."""
         print(_sample_block(temperature, text), file=self._stream, flush=True)
 
@@ -290,7 +287,7 @@ class TerminalProgress(_Progress):
         if self._report is not None:
             self._bar.update(self._task, completed=self._report.spent, description=self._figures())
 
-    def on_sample(self, temperature: float, text: str) -> None:
+    def on_sample(self, step: int, temperature: float, text: str) -> None:
         """Print a sample above the bar."""
         from rich.text import Text
 
@@ -330,7 +327,7 @@ class NotebookProgress(_Progress):
         text = f"{bar} {html.escape(self._figures())}{samples}"
         self._handle.update(self._display.HTML(text))
 
-    def on_sample(self, temperature: float, text: str) -> None:
+    def on_sample(self, step: int, temperature: float, text: str) -> None:
         """Show the latest sample of each temperature."""
         self._samples[temperature] = text
         self._show()
@@ -363,7 +360,9 @@ def _in_notebook() -> bool:
 
 
 def _sample_block(temperature: float, text: str) -> str:
-    body = "\n".join(f"    {line}" for line in text.strip("\n").splitlines())
+    """Indent a sample; what it has of control characters must not reach a terminal."""
+    shown = "".join(mark if mark.isprintable() or mark in "\n\t" else "\ufffd" for mark in text)
+    body = "\n".join(f"    {line}" for line in shown.strip("\n").split("\n"))
     return f"  at temperature {temperature:g}:\n{body}"
 
 
@@ -376,7 +375,7 @@ def _clock(seconds: float) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Shorten floats for the log; JSON has no NaN."""
+    """Shorten floats for the log; JSON has no NaN and no infinity."""
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 5)
+        return round(value, 5) if math.isfinite(value) else None
     return value

@@ -25,7 +25,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sunspring.errors import ModelError
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import ModelConfig, RecurrentModel, least_parameters
 from sunspring.vocabulary import Vocabulary, load_vocabulary
 
 _KEPT_CHECKPOINTS = 2
@@ -137,23 +137,17 @@ def load_model(folder: Path) -> tuple[RecurrentModel, Vocabulary, dict[str, Any]
 
 
 def _check_sizes(config: ModelConfig, weights: Weights) -> None:
-    """Compare shapes before memory is taken for them: a damaged config.json may ask for anything.
+    """Compare sizes before memory is taken for them: a damaged config.json may ask for anything.
 
     Raises:
         ModelError: the weights are of another model.
     """
-    if config.layers > len(weights):
+    least, found = least_parameters(config), sum(tensor.numel() for tensor in weights.values())
+    if least > found:
         raise ModelError(
-            f"the weights do not fit the model's config.json, which has {config.layers} layers: "
-            "save the model again"
+            f"the weights do not fit the model's config.json, which asks for {least:,} values "
+            f"or more and gets {found:,}: save the model again"
         )
-    try:
-        with torch.device("meta"):
-            model = RecurrentModel(config)
-    except (RuntimeError, TypeError, OverflowError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"the model's config.json is damaged ({reason})") from None
-    load_weights(model, {name: tensor.to("meta") for name, tensor in weights.items()})
 
 
 class RunFolder:

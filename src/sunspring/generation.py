@@ -137,7 +137,7 @@ class Writer:
                     f"only {found} of {count} texts after {tried} tries: "
                     "raise --temperature, or ask for fewer"
                 )
-            # As many as are missing, or as were tried in vain: at most twice the work that it takes.
+            # Never more than as many again, so that at most half of the work is in vain.
             rows = min(_MOST_ROWS, max(count - found, tried), _TRIES * count - tried)
             offsets = range(tried, tried + rows)
             tried = offsets.stop
@@ -256,13 +256,13 @@ class Writer:
 
     @torch.inference_mode()
     def _read(self, tokens: Tensor, label: str | None) -> tuple[Tensor, State]:
-        """Read a prompt (time,) from a fresh state; returns the next token's logits (1, vocabulary).
+        """Read a prompt (time,) from a fresh state; returns the logits (1, vocabulary) of the next.
 
         A long one is read part by part: attention takes memory for the square of a part.
         """
         state, labels = self._model.initial_state(1), self._labels(label, 1)
         start = torch.tensor([self._vocabulary.start_id])
-        for part in torch.cat((start, tokens)).to(self._model.device).split(_PART):
+        for part in torch.cat((start, tokens)).to(self._model.device).split(_PART):  # type: ignore[no-untyped-call]
             logits, state = self._model(part.unsqueeze(0), state, labels)
         return logits[:, -1], _rounded(state)
 

@@ -55,11 +55,14 @@ def write_together(
             else:
                 show("there is nothing to take back")
         elif (answer.isascii() and answer.isdigit()) or not answer:
-            number = int(answer or 1)
-            if 1 <= number <= len(proposals):
-                steps.append(proposals[number - 1].text)
+            choices = {str(number): each.text for number, each in enumerate(proposals, start=1)}
+            picked = answer or "1"
+            if picked in choices:
+                steps.append(choices[picked])
+            elif choices:
+                show(f"there is no proposal {picked}: choose 1 to {len(choices)}")
             else:
-                show(f"there is no proposal {number}: choose 1 to {len(proposals)}")
+                show("the model would end here: type how it goes on")
         else:
             steps.append(answer.removeprefix("="))
 

@@ -332,6 +332,14 @@ def extend(model: RecurrentModel, vocabulary_size: int, labels: tuple[str, ...])
     return extended
 
 
+def least_parameters(config: ModelConfig) -> int:
+    """Number of trainable values that a model has at least, told without building it."""
+    gates = {"rnn": 1, "gru": 3, "lstm": 4}[config.cell]
+    hidden, embedding = config.hidden_size, config.embedding_size
+    layers = gates * hidden * (config.layers * hidden + embedding)
+    return layers + config.vocabulary_size * max(embedding, config.features_size)
+
+
 def count_parameters(model: nn.Module) -> int:
     """Number of trainable values; tied weights count once."""
     return sum(parameter.numel() for parameter in model.parameters())

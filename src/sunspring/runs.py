@@ -36,7 +36,7 @@ from sunspring.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import Evaluation, evaluate_stream
 from sunspring.machine import Precision, choose_device, memory_bytes, probe_precision
-from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend
+from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend, least_parameters
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.plan import Budget, Plan, Recipe, make_plan
 from sunspring.request import TrainingRequest, reading_record
@@ -53,7 +53,6 @@ from sunspring.training import (
 _FORMAT = 1
 _HELDOUT_TOKENS = 1_000_000  # scored at the end of a training; `evaluate` scores all
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 _FREE_IN_FINE_TUNING = {
     "vocabulary_size",
     "labels",
@@ -220,9 +219,7 @@ def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:
 
 def _check_size(config: ModelConfig, device: torch.device) -> None:
     """Refuse what memory cannot hold before it is taken: some systems kill the process for it."""
-    hidden = config.hidden_size
-    parameters = _GATES[config.cell] * hidden * (config.layers * hidden + config.embedding_size)
-    parameters += config.vocabulary_size * (config.embedding_size + hidden)
+    parameters = least_parameters(config)
     needed, held = _PARAMETER_BYTES * parameters / 1e9, memory_bytes(device) / 1e9
     if needed > held:
         raise SettingsError(

@@ -84,7 +84,7 @@ class Callback:
         """The model was looked at."""
 
     def on_end(self, report: StepReport) -> None:
-        """Training is over, or was interrupted."""
+        """Training is over, was interrupted, or failed."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Trainer:
         self._clock = clock
         self._state: State = model.initial_state(batches.batch_size)
         self._next_evaluation = 0.01
-        self._tokens = 0
+        self._tokens, self._latest_loss = 0, math.nan
         self._earlier_seconds = 0.0
         self._began = clock()
         self._stop = False
@@ -173,33 +173,39 @@ class Trainer:
         Raises:
             SunspringError: the loss is no longer a number.
         """
-        self._began = last_checkpoint = self._clock()
-        self._tokens = 0
-        loss, summed = torch.zeros((), device=self.model.device), 0
-        report = self._report(math.nan)
+        self._began = self._clock()
+        self._tokens, self._latest_loss = 0, math.nan
         self._tell("on_start", self)
+        try:
+            self._train()
+        finally:
+            report = self._report()
+            self._tell("on_end", report)
+        return report
+
+    def _train(self) -> None:
+        """Step after step, with a look, a report and a checkpoint now and then."""
+        loss, summed = torch.zeros((), device=self.model.device), 0
+        last_checkpoint = self._clock()
         while (spent := self._spent()) < 1 and not self._stop:
             batch = self.batches.next()
             loss += self._train_step(batch, rate_factor(spent, self.step, self._warmup_steps))
             self.step, summed = self.step + 1, summed + 1
             self._tokens += int(np.count_nonzero(batch.targets != IGNORED))
             if self.step % _REPORT_EVERY == 0:
-                report = self._report_step(float(loss) / summed)
+                self._report_step(float(loss) / summed)
                 loss, summed = loss.zero_(), 0
-            if spent >= self._next_evaluation:
-                self._next_evaluation = spent + min(0.05, max(0.01, 0.5 * spent))
-                self._evaluate(self._report(report.loss))
+                if spent >= self._next_evaluation:
+                    self._next_evaluation = spent + min(0.05, max(0.01, 0.5 * spent))
+                    self._evaluate()
             if self._clock() - last_checkpoint > _CHECKPOINT_SECONDS:
                 self._checkpoint()
                 last_checkpoint = self._clock()
         if summed:
-            report = self._report_step(float(loss) / summed)
+            self._report_step(float(loss) / summed)
         if spent >= 1:
-            self._evaluate(self._report(report.loss))
+            self._evaluate()
         self._checkpoint()
-        report = self._report(report.loss)
-        self._tell("on_end", report)
-        return report
 
     def _train_step(self, batch: Batch, factor: float) -> Tensor:
         """Forward, loss, backward, update; returns the loss in nats per token."""
@@ -220,7 +226,7 @@ class Trainer:
             logits, state = self.model(inputs, state, labels)
         return logits, state
 
-    def _evaluate(self, report: StepReport) -> None:
+    def _evaluate(self) -> None:
         """Look at the model; keep its weights if they do best on the validation part."""
         validation = self._mean_loss(self._quick.validation)
         if self._quick.validation:
@@ -230,7 +236,7 @@ class Trainer:
             self.best = model_weights(self.model)
             self.best_validation = validation
         heldout = self._mean_loss(self._quick.heldout)
-        self._tell("on_evaluation", EvaluationReport(report, validation, heldout, best))
+        self._tell("on_evaluation", EvaluationReport(self._report(), validation, heldout, best))
 
     @torch.inference_mode()
     def _mean_loss(self, batches: Sequence[Batch]) -> float:
@@ -311,7 +317,7 @@ class Trainer:
             seconds=self._seconds(), epochs=self.batches.epochs, steps=self.step
         )
 
-    def _report(self, loss: float) -> StepReport:
+    def _report(self) -> StepReport:
         elapsed = max(1e-9, self._clock() - self._began)
         return StepReport(
             step=self.step,
@@ -319,14 +325,13 @@ class Trainer:
             spent=min(1.0, self._spent()),
             epochs=self.batches.epochs,
             tokens_per_second=self._tokens / elapsed,
-            loss=loss,
+            loss=self._latest_loss,
         )
 
-    def _report_step(self, loss: float) -> StepReport:
+    def _report_step(self, loss: float) -> None:
         self._check_finite(math.isfinite(loss))
-        report = self._report(loss)
-        self._tell("on_step", report)
-        return report
+        self._latest_loss = loss
+        self._tell("on_step", self._report())
 
     def _tell(self, event: str, value: Any) -> None:
         for callback in self._callbacks:

@@ -1,0 +1,313 @@
+import inspect
+import io
+import json
+import math
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import fresh
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sunspring
+from sunspring import Model, SunspringError
+
+SMALL = {
+    "hidden_size": 16,
+    "embedding_size": 8,
+    "window": 16,
+    "batch_size": 4,
+    "precision": "fp32",
+}
+
+
+def train(sources: Any, **more: Any) -> Model:
+    options = {"steps": 20, "preset": "tiny", "settings": SMALL, "progress": None}
+    return sunspring.train(sources, **{**options, **more})
+
+
+@pytest.fixture(scope="module")
+def model(english: Path) -> Model:
+    return train(english)
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+class TestPackage:
+    def test_imports_no_torch_until_it_trains_or_loads(self) -> None:
+        done = fresh("-c", "import sunspring, sys; print({'torch', 'numpy'} & sys.modules.keys())")
+        assert done.stdout == "set()\n"
+
+    def test_says_what_is_public(self) -> None:
+        assert sunspring.__all__ == ["Model", "SunspringError", "load", "train"]
+        assert all(hasattr(sunspring, name) for name in sunspring.__all__)
+        with pytest.raises(AttributeError, match="no attribute 'tain'"):
+            sunspring.tain  # noqa: B018
+
+    def test_explains_all_that_is_public(self) -> None:
+        public = [sunspring, *(getattr(sunspring, name) for name in sunspring.__all__)]
+        public += [each for name, each in vars(Model).items() if not name.startswith("_")]
+        assert all(inspect.getdoc(each) for each in public)
+
+
+class TestTraining:
+    def test_says_how_it_went(self, model: Model) -> None:
+        assert model.training is not None
+        assert not model.training.interrupted
+        assert model.training.preset == "tiny"
+        assert model.training.corpus["characters"] == 40_000
+        assert "16 lstm" in repr(model)
+
+    def test_keeps_nothing_unless_told_where(self, english: Path) -> None:
+        trained = train(english)
+        assert list(Path().iterdir()) == []
+        assert trained.training is not None
+        assert not Path(trained.training.run).exists()
+        assert trained.evaluate()[0].characters == 4000
+
+    def test_of_several_sources_keeps_a_run_where_told(self) -> None:
+        Path("a.txt").write_text("To be, or not to be. " * 100)
+        Path("b.txt").write_text("That is the question. " * 100)
+        trained = train(["a.txt", Path("b.txt")], out="run", documents="files", heldout="a.txt")
+        assert trained.documents == "files"
+        assert Path("run/model.safetensors").exists()
+        assert sunspring.load("run").write(seed=1) == trained.write(seed=1)
+
+    def test_shows_its_progress_where_told(self, english: Path) -> None:
+        stream = io.StringIO()
+        train(english, progress=stream)
+        assert "40,000 characters" in stream.getvalue()
+        assert "100%" in stream.getvalue()
+
+    def test_works_beside_the_main_thread(self, english: Path) -> None:
+        models: list[Model] = []
+        thread = threading.Thread(target=lambda: models.append(train(english)))
+        thread.start()
+        thread.join()
+        assert len(models[0].write(length=20)) == 20
+
+    def test_gives_the_same_weights_for_the_same_seed(self, english: Path, model: Model) -> None:
+        again, other = train(english), train(english, seed=1)
+        assert again.write(seed=3) == model.write(seed=3)
+        assert other.write(seed=3) != model.write(seed=3)
+
+    def test_of_all_tokens_and_presets_writes(self) -> None:
+        Path("a.txt").write_text("To be, or not to be: that is the question.\n" * 100)
+        narrow = {"hidden_size": 8, "embedding_size": 8, "window": 8, "batch_size": 4}
+        for options in (
+            {"tokens": "bytes"},
+            {"tokens": "subwords", "preset": "gru"},
+            {"preset": "deepmoji"},
+            {"preset": "rnn"},
+        ):
+            trained = train("a.txt", **{"steps": 2, "settings": narrow, **options})
+            assert trained.write("To be", length=10).startswith("To be")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"steps": 5, "minutes": 1}, "one of minutes, epochs and steps"),
+            ({"steps": 0}, "steps is 0: it must be above 0"),
+            ({"steps": math.nan}, "steps is nan"),
+            ({"preset": "huge"}, "there is no preset 'huge': choose auto, article"),
+            ({"seed": -1}, "seed is -1: it must be at least 0"),
+            ({"seed": 1 << 63}, "it must be at least 0 and below"),
+            ({"device": "tpu"}, "device is 'tpu': choose auto, cpu or cuda"),
+            ({"tokens": "words"}, "tokens is 'words': choose chars, bytes or subwords"),
+            ({"documents": "pages"}, "documents is 'pages'"),
+            ({"settings": {"hiden_size": 3}}, "there is no setting 'hiden_size': choose among"),
+            ({"settings": {"hidden_size": "big"}}, "hidden_size is 'big': it must be a whole"),
+            ({"init_from": "nowhere"}, "there is no model folder nowhere"),
+        ],
+    )
+    def test_refuses_what_makes_no_sense(
+        self, english: Path, options: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(SunspringError, match=message):
+            train(english, out="run", **options)
+        assert not Path("run").exists()
+
+
+class TestWriting:
+    def test_begins_with_the_prompt_and_has_the_length(self, model: Model) -> None:
+        text = model.write("Operator", length=100, temperature=1.0)
+        assert text.startswith("Operator")
+        assert len(text) == len("Operator") + 100
+
+    def test_is_the_same_for_the_same_seed_alone_streamed_and_in_a_batch(
+        self, model: Model
+    ) -> None:
+        many = model.write_many(5, "The ", 80, seed=7)
+        assert [writing.seed for writing in many] == [7, 8, 9, 10, 11]
+        for writing in many:
+            assert model.write("The ", 80, seed=writing.seed) == writing.text
+            assert "".join(model.stream("The ", 80, seed=writing.seed)) == writing.text
+        assert len({writing.text for writing in many}) == 5
+
+    def test_without_a_seed_differs_every_time(self, model: Model) -> None:
+        assert model.write(length=50) != model.write(length=50)
+
+    def test_may_stop_at_a_text(self, model: Model) -> None:
+        whole = model.write(length=200, seed=1)
+        stopped = model.write(length=200, seed=1, stop="e")
+        assert stopped == whole.partition("e")[0]
+
+    def test_proposes_what_may_follow(self, model: Model) -> None:
+        proposals = model.propose("The ", 3)
+        assert len(proposals) == 3
+        chances = [proposal.probability for proposal in proposals]
+        assert chances == sorted(chances, reverse=True)
+
+    def test_says_what_became_of_a_prompt(self, model: Model) -> None:
+        assert model.adapt("na\u00efve \u0416") == ("naive ", {"\u00ef": "i", "\u0416": ""})
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"length": -1},
+            {"temperature": -1},
+            {"top_p": 2},
+            {"top_k": -1},
+            {"min_p": 2},
+            {"repetition_penalty": 0},
+            {"seed": -1},
+            {"stop": ""},
+            {"regex": "("},
+            {"label": "horror"},
+        ],
+        ids=str,
+    )
+    def test_refuses_what_makes_no_sense(self, model: Model, wrong: dict[str, Any]) -> None:
+        with pytest.raises(SunspringError):
+            model.write(**wrong)
+
+
+class TestSaving:
+    def test_and_loading_gives_the_same_writer(self, model: Model) -> None:
+        model.save("saved")
+        loaded = sunspring.load("saved")
+        assert loaded.write("The ", 200, seed=5) == model.write("The ", 200, seed=5)
+        assert loaded.config == model.config
+        assert loaded.card == model.card
+        assert loaded.training is None
+        assert loaded.evaluate()[0] == model.evaluate()[0]
+
+    def test_twice_gives_the_same_bytes(self, model: Model) -> None:
+        model.save("one")
+        sunspring.load("one").save("two")
+        for path in Path("one").iterdir():
+            assert (Path("two") / path.name).read_bytes() == path.read_bytes()
+
+    def test_without_its_record_it_names_no_place(self, model: Model, tmp_path: Path) -> None:
+        model.save("saved")
+        Path("saved/run.json").unlink()
+        assert all(b"/" not in path.read_bytes() for path in Path("saved").glob("card.json"))
+        with pytest.raises(SunspringError, match=r"no run.json\): name a text"):
+            sunspring.load("saved").evaluate()
+        with pytest.raises(SunspringError, match=r"no run.json"):
+            sunspring.load("saved").write_many(1, novel=True)
+        assert sunspring.load("saved").documents == "none"
+
+    def test_where_it_cannot_be_is_an_error(self, model: Model) -> None:
+        Path("file").write_text("")
+        with pytest.raises(SunspringError, match="file cannot be written"):
+            model.save("file")
+
+
+class TestScoring:
+    def test_sums_to_the_figure_of_the_evaluation(self, model: Model) -> None:
+        Path("text.txt").write_text("The rest of the operators.\n" * 20)
+        evaluation, _ = model.evaluate("text.txt")
+        bits = model.score(Path("text.txt").read_text())
+        assert len(bits) == evaluation.tokens
+        assert np.isclose(bits.sum() / evaluation.characters, evaluation.bpc, rtol=1e-5)
+
+    def test_of_nothing_is_nothing(self, model: Model) -> None:
+        assert model.score("").shape == (0,)
+
+    @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+    @settings(
+        max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    )
+    def test_of_any_text_is_finite_and_not_negative(self, model: Model, text: str) -> None:
+        bits = model.score(text)
+        assert np.isfinite(bits).all()
+        assert (bits >= 0).all()
+
+    def test_under_an_unknown_label_is_an_error(self, model: Model) -> None:
+        with pytest.raises(SunspringError, match="does not know the label 'horror'"):
+            model.score("text", label="horror")
+
+
+class TestEvaluation:
+    def test_of_its_own_heldout_text_has_baselines(self, model: Model) -> None:
+        evaluation, baselines = model.evaluate()
+        assert model.training is not None
+        assert model.training.heldout is not None
+        assert evaluation.bpc == pytest.approx(model.training.heldout.bpc, rel=1e-6)
+        assert list(baselines) == [f"order-{order}" for order in range(1, 7)]
+        assert baselines["order-2"] < baselines["order-1"]
+
+    def test_of_other_text_needs_no_training_text(self, english: Path) -> None:
+        shutil.copy(english, "gone.txt")
+        trained = train("gone.txt", out="run")
+        Path("gone.txt").unlink()
+        record = json.loads(Path("run/run.json").read_text())
+        shutil.rmtree(record["corpus"]["folder"])
+        Path("text.txt").write_text("The rest of the operators.\n" * 20)
+        notices: list[str] = []
+        evaluation, baselines = trained.evaluate("text.txt", on_notice=notices.append)
+        assert evaluation.characters == 540
+        assert baselines == {}
+        assert any("gone.txt does not exist" in notice for notice in notices)
+        with pytest.raises(SunspringError, match=r"gone.txt does not exist"):
+            trained.evaluate()
+
+    def test_by_windows_says_its_standard_error(self, model: Model) -> None:
+        evaluation, _ = model.evaluate(protocol="windows")
+        assert evaluation.protocol == "windows"
+        assert evaluation.standard_error is not None
+        with pytest.raises(SunspringError, match="choose stream or windows"):
+            model.evaluate(protocol="lines")  # type: ignore[arg-type]
+
+
+class TestDamagedModels:
+    @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+    @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "zeros"])
+    def test_say_which_file_it_is(self, trained: Path, name: str, damage: str) -> None:
+        shutil.copytree(trained, "run")
+        path = Path("run") / name
+        content = path.read_bytes()
+        if damage == "gone":
+            path.unlink()
+        else:
+            cut = content[: len(content) // 2]
+            path.write_bytes({"empty": b"", "cut": cut, "zeros": bytes(len(content))}[damage])
+        with pytest.raises(SunspringError, match=name) as caught:
+            sunspring.load("run")
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["card.json", "run.json"])
+    @pytest.mark.parametrize("content", ["", "{", "[]"])
+    def test_say_which_record_it_is(self, trained: Path, name: str, content: str) -> None:
+        shutil.copytree(trained, "run")
+        (Path("run") / name).write_text(content)
+        with pytest.raises(SunspringError, match=f"{name} is damaged"):
+            sunspring.load("run")
+        (Path("run") / name).unlink()
+        assert sunspring.load("run").write(length=3)
+
+    def test_with_a_record_of_something_else_say_so(self, trained: Path) -> None:
+        shutil.copytree(trained, "run")
+        Path("run/run.json").write_text('{"request": 1}')
+        loaded = sunspring.load("run")
+        for use in (loaded.evaluate, loaded.known_lines, lambda: loaded.documents):
+            with pytest.raises(SunspringError, match=r"run.json is damaged"):
+                use()
