@@ -156,7 +156,7 @@ class TestInterruptedTraining:
             pipe.flush()
             wait_for(lambda: list(cache.glob("corpora/.building-*")), "the reading")
             command.send(number)
-            done = command.wait()
+        done = command.wait()  # a signal right before Python waits for the pipe is seen after that
         assert (done.code, done.out, done.err) == (130, "", "\nsunspring: interrupted\n")
         assert not Path("run").exists()
         assert list(cache.glob("corpora/*")) == []

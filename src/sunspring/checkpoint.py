@@ -92,7 +92,7 @@ def save_model(
     Raises:
         ModelError: the folder cannot be written.
     """
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as building:
             vocabulary.save(Path(building) / "tokenizer.json")
@@ -190,7 +190,7 @@ class RunFolder:
         Raises:
             ModelError: the folder cannot be written.
         """
-        with _writing(self.path):
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             vocabulary.save(self.path / "tokenizer.json")
             write_atomically(self.path / "config.json", config.to_json().encode())
@@ -217,7 +217,7 @@ class RunFolder:
             **{f"{part}.safetensors": save(getattr(checkpoint, part)) for part in _PARTS},
         }
         manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        with _writing(self.path):
+        with writing(self.path):
             self._checkpoints.mkdir(exist_ok=True)
             building = self._checkpoints / ".building"
             shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
@@ -271,7 +271,7 @@ def _read_checkpoint(folder: Path) -> Checkpoint:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Explain what the disk refuses.
 
     Raises:

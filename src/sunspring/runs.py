@@ -31,6 +31,7 @@ from sunspring.checkpoint import (
     load_weights,
     save_model,
     write_json,
+    writing,
 )
 from sunspring.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
@@ -200,7 +201,8 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
         base = load_base(request)
     _check_size(plan.model, device)
     model = _new_model(plan, request.seed, base[0] if base else None)
-    write_json(out / "run.json", record)
+    with writing(out):
+        write_json(out / "run.json", record)
     return _run(
         _Beginning(request, corpus, plan, precision, device), folder, model, checkpoint, stream
     )
@@ -271,7 +273,7 @@ def _run(
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
-    with _stop_on_signals(trainer):
+    with _stop_on_signals(trainer), writing(folder.path):
         report = trainer.run()
     interrupted = report.spent < 1
     load_weights(model, trainer.best)

@@ -1,0 +1,119 @@
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import error_of, succeed
+
+FIGURES = {
+    *("protocol", "nats_per_token", "nats_per_character", "bpc", "perplexity", "characters"),
+    *("standard_error", "baselines"),
+}
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def evaluate(*arguments: str | Path, **streams: Any) -> dict[str, Any]:
+    figures = succeed("evaluate", *arguments, "--json", **streams).json
+    assert set(figures) == FIGURES
+    assert figures["bpc"] == pytest.approx(figures["nats_per_character"] / math.log(2))
+    assert figures["perplexity"] == pytest.approx(math.exp(figures["nats_per_token"]))
+    return dict(figures)
+
+
+class TestEvaluation:
+    def test_of_the_heldout_text_is_what_training_found(self, trained: Path) -> None:
+        figures = evaluate(trained)
+        card = json.loads((trained / "card.json").read_text())
+        assert figures["bpc"] == pytest.approx(card["heldout"]["bpc"])
+        assert figures["characters"] == 4000
+        assert figures["protocol"] == "stream"
+        assert figures["standard_error"] is None
+
+    def test_has_baselines_that_know_more_with_more_context(self, trained: Path) -> None:
+        baselines = evaluate(trained)["baselines"]
+        assert list(baselines) == [f"order-{order}" for order in range(1, 7)]
+        assert baselines["order-3"] < baselines["order-2"] < baselines["order-1"] < math.log(100)
+
+    def test_by_windows_is_another_figure_with_its_error(self, trained: Path) -> None:
+        figures = evaluate(trained, "--protocol", "windows")
+        assert figures["protocol"] == "windows"
+        assert figures["standard_error"] > 0
+        assert figures == evaluate(trained, "--protocol", "windows")
+
+    @pytest.mark.parametrize("protocol", ["stream", "windows"])
+    def test_of_other_text_is_of_that_text(self, trained: Path, protocol: str) -> None:
+        Path("other.txt").write_text("The rest of the operators.\n" * 30)
+        figures = evaluate(trained, "other.txt", "--protocol", protocol)
+        if protocol == "stream":
+            assert figures["characters"] == 27 * 30
+        assert figures["baselines"]["order-2"] > 0
+        piped = evaluate(trained, "-", "--protocol", protocol, stdin=Path("other.txt").read_bytes())
+        assert piped == figures
+
+    def test_reads_as_it_is_told(self, trained: Path) -> None:
+        Path("other.txt").write_bytes("caf\u00e9\r\n".encode("latin-1") * 30)
+        options = ("--encoding", "latin-1", "--documents", "lines")
+        done = succeed("evaluate", trained, "other.txt", *options, "--json")
+        assert done.json["characters"] == 3 * 30  # without the unknown one
+        assert "\u00e9" in done.err
+
+    def test_is_shown_as_a_table(self, trained: Path) -> None:
+        lines = succeed("evaluate", trained).out.splitlines()
+        assert lines[0] == "4,000 characters by stream"
+        assert [line.split()[0] for line in lines[1:]] == [
+            "this",
+            *(f"order-{order}" for order in range(1, 7)),
+        ]
+
+    def test_without_the_training_text_says_what_to_do(self, trained: Path) -> None:
+        shutil.copytree(trained, "run")
+        Path("run/run.json").unlink()
+        assert error_of("evaluate", "run") == (
+            "this model does not know its training text (it has no run.json): "
+            "name a text, or use the run folder that it was trained in"
+        )
+        Path("other.txt").write_text("The rest of the operators.\n" * 30)
+        assert evaluate("run", "other.txt")["baselines"] == {}
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [(b"", "other.txt is empty"), (b"ab\xff", "at byte 2"), ("\u0416\u0416".encode(), "knows")],
+    )
+    def test_of_bad_text_is_an_error(self, trained: Path, content: bytes, message: str) -> None:
+        Path("other.txt").write_bytes(content)
+        assert message in error_of("evaluate", trained, "other.txt")
+
+
+class TestDoctor:
+    def test_says_what_this_machine_is_and_would_do(self, tmp_path: Path) -> None:
+        cache = str(tmp_path / "not" / "there")
+        report = succeed("doctor", "--json", environment={"SUNSPRING_CACHE": cache}).json
+        assert set(report) >= {
+            *("device", "processor", "cores", "threads", "gpu", "bf16", "speeds", "engine"),
+            *("free_disk_gb", "cache", "versions", "train_would_choose"),
+        }
+        assert report["cache"] == cache
+        assert report["speeds"]["training"] > 0
+        assert report["speeds"]["writing"] > 0
+        assert report["train_would_choose"]["preset"] in ("small", "large")
+        assert {"python", "torch", "sunspring"} <= set(report["versions"])
+        assert not Path(cache).exists()
+
+    def test_says_so_in_lines(self) -> None:
+        done = succeed("doctor")
+        for fact in (
+            "processor",
+            "threads",
+            "bf16",
+            "training",
+            "writing",
+            "free disk",
+            "versions",
+        ):
+            assert sum(line.startswith(fact) for line in done.out.splitlines()) == 1

@@ -1,0 +1,129 @@
+"""What only an interpreter of its own shows: start-up, missing packages, closed streams."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import SMALL, fresh
+
+import sunspring.options
+
+WITHOUT_TORCH = """
+import sys
+
+class Nowhere:
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Nowhere())
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell in which `sunspring` is the command."""
+    line = command.replace("sunspring", f"{shlex.quote(sys.executable)} -m sunspring")
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=120
+    )
+
+
+class TestStarting:
+    def test_for_help_imports_neither_torch_nor_numpy(self) -> None:
+        program = (
+            "import sys; sys.argv[1:] = ['--help']\n"
+            "from sunspring.cli import main\n"
+            "try:\n    main()\n"
+            "finally:\n    print({'torch', 'numpy', 'tokenizers'} & sys.modules.keys())"
+        )
+        done = fresh("-c", program)
+        assert done.returncode == 0
+        assert done.stdout.endswith("set()\n")
+        for command in ("train", "write", "evaluate", "doctor"):
+            assert f"\n  {command} " in done.stdout
+
+    def test_as_a_module_or_as_a_script_is_the_same(self) -> None:
+        script = Path(sys.executable).parent / "sunspring"
+        done = subprocess.run([script, "doctor", "--help"], capture_output=True, text=True)
+        module = fresh("-m", "sunspring", "doctor", "--help")
+        assert done.returncode == module.returncode == 0
+        assert "Look at this machine" in done.stdout
+        assert done.stdout.partition("doctor")[2] == module.stdout.partition("doctor")[2]
+
+    def test_without_a_command_shows_the_help(self) -> None:
+        done = fresh("-m", "sunspring")
+        assert done.returncode == 2
+        assert "Usage: " in done.stdout + done.stderr
+
+    def test_every_option_is_explained(self) -> None:
+        for command in ("train", "write", "evaluate"):
+            shown = fresh("-m", "sunspring", command, "--help").stdout
+            assert "--json" in shown
+            for option in [line for line in shown.splitlines() if line.startswith("  --")]:
+                assert len(option.split()) > 1
+        assert sunspring.options.__doc__
+
+    @pytest.mark.parametrize(
+        "arguments", [["train"], ["write", "run"], ["evaluate", "run"], ["doctor"]]
+    )
+    def test_without_torch_says_how_to_install_it(self, arguments: list[str]) -> None:
+        call = f"sys.argv[1:] = {arguments}\nfrom sunspring.cli import main\nmain()"
+        done = fresh("-c", WITHOUT_TORCH + call)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            "sunspring: this command needs an extra: pip install 'sunspring[train]'\n"
+        )
+
+    def test_the_whole_way_by_the_shell(self, english: Path) -> None:
+        options = shlex.join((*SMALL, "--steps", "5"))
+        train = f"cat {shlex.quote(str(english))} | sunspring train - --out run --json {options}"
+        done = shell(f"{train} 2> progress")
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["run"] == "run"
+        assert "100%" in Path("progress").read_text()
+
+
+class TestStreams:
+    def test_that_nobody_reads_end_the_writing_quietly(self, trained: Path) -> None:
+        for options in ("--length 100000", "--count 300 --length 500", "--count 50 --json"):
+            done = shell(
+                f"sunspring write {shlex.quote(str(trained))} {options} | head -c 10 | wc -c"
+            )
+            assert int(done.stdout) == 10
+            assert done.stderr == ""
+
+    def test_that_are_closed_take_everything(self, trained: Path) -> None:
+        run = shlex.quote(str(trained))
+        for closed in (">&-", "2>&-", "<&-", ">&- 2>&- <&-"):
+            done = shell(f"sunspring write {run} --length 5 --prompt na\u00efve {closed}")
+            assert done.returncode == 0
+            assert "Traceback" not in done.stderr
+            assert len(done.stdout) == (0 if ">&-" in closed.replace("2>&-", "") else 10)
+
+    def test_are_utf_8_whatever_the_locale(self, trained: Path) -> None:
+        Path("text.txt").write_text("\u00e9\u0416\u4e2d " * 200, encoding="utf-8")
+        options = shlex.join((*SMALL, "--steps", "2"))
+        environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0"}
+        environment |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+        train = f"{sys.executable} -m sunspring train text.txt --out run {options}"
+        write = f"{sys.executable} -m sunspring write run --length 20"
+        done = subprocess.run(
+            ["bash", "-c", f"{train} && {write}"], capture_output=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.decode()) == 20
+
+    def test_full_of_disk_is_an_error(self, trained: Path) -> None:
+        done = shell(f"sunspring write {shlex.quote(str(trained))} --json > /dev/full")
+        assert done.returncode == 1
+        assert done.stderr.startswith("sunspring: No space left on device: ")
+        assert done.stderr.count("\n") == 1

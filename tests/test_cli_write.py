@@ -1,0 +1,253 @@
+import contextlib
+import json
+import os
+import pty
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import SMALL, Command, error_of, run, succeed, wait_for
+
+import sunspring
+
+COUNT = 1000  # names asked for
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def names() -> list[str]:
+    """3,000 different invented names."""
+    draw = random.Random(1)
+    syllables = [a + b for a in ("b", "d", "k", "l", "m", "r", "th", "v") for b in "aeiou"]
+    found = {
+        "".join(draw.choices(syllables, k=draw.randint(2, 4))).capitalize(): 0 for _ in range(3300)
+    }
+    return list(found)[:3000]
+
+
+@pytest.fixture(scope="module")
+def namer(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("names")
+    (folder / "names.txt").write_text("\n".join(names) + "\n")
+    options = ("--documents", "lines", "--steps", "300", *SMALL, "--set", "batch_size=32")
+    succeed("train", folder / "names.txt", "--out", folder / "run", *options)
+    return folder / "run"
+
+
+def texts(*arguments: str | Path, **streams: Any) -> list[dict[str, Any]]:
+    written = succeed("write", *arguments, "--json", **streams).json
+    assert set(written) >= {"texts", "characters_per_second", "engine"}
+    assert written["engine"] == "torch"
+    assert written["characters_per_second"] > 0
+    for text in written["texts"]:
+        assert set(text) == {"text", "tokens", "finish_reason", "seed"}
+    return list(written["texts"])
+
+
+class TestWriting:
+    def test_gives_the_prompt_and_what_follows_untouched(self, trained: Path) -> None:
+        done = succeed("write", trained, "--prompt", "The ", "--length", "50")
+        assert done.out.startswith("The ")
+        assert len(done.out) == 54
+        assert done.err == ""
+
+    def test_is_the_same_for_a_seed_alone_in_a_batch_and_in_python(self, trained: Path) -> None:
+        options = ("--length", "60", "--temperature", "1", "--prompt", "The ")
+        batch = texts(trained, *options, "--count", "3", "--seed", "5")
+        assert [text["seed"] for text in batch] == [5, 6, 7]
+        assert succeed("write", trained, *options, "--seed", "6").out == batch[1]["text"]
+        [alone] = texts(trained, *options, "--seed", "7")
+        assert alone == batch[2]
+        model = sunspring.load(trained)
+        assert model.write("The ", 60, temperature=1.0, seed=5) == batch[0]["text"]
+
+    def test_without_a_seed_names_one_that_gives_it_again(self, trained: Path) -> None:
+        [first], [second] = texts(trained), texts(trained)
+        assert first["seed"] != second["seed"]
+        assert texts(trained, "--seed", str(first["seed"])) == [first]
+
+    def test_of_several_texts_is_a_line_each(self, namer: Path) -> None:
+        done = succeed("write", namer, "--count", "20", "--seed", "1", "--length", "30")
+        assert done.out.splitlines() == [
+            text["text"] for text in texts(namer, "--count", "20", "--seed", "1", "--length", "30")
+        ]
+
+    def test_of_documents_ends_by_itself(self, namer: Path) -> None:
+        written = texts(namer, "--count", "50", "--length", "100")
+        assert sum(text["finish_reason"] == "end" for text in written) > 40
+
+    def test_sampling_flags_steer(self, trained: Path) -> None:
+        greedy = succeed("write", trained, "--temperature", "0").out
+        for options in (["--top-k", "1"], ["--top-p", "0.000001"], ["--min-p", "1"]):
+            assert succeed("write", trained, *options).out == greedy
+        penalised = succeed("write", trained, "--temperature", "0", "--repetition-penalty", "9").out
+        assert penalised != greedy
+
+    def test_stops_at_texts_and_leaves_them_out(self, trained: Path) -> None:
+        options = ("--seed", "3", "--length", "300", "--temperature", "1")
+        whole = succeed("write", trained, *options).out
+        [stopped] = texts(trained, *options, "--stop", "e", "--stop", " ")
+        assert stopped["text"] == re.split("[e ]", whole)[0]
+        assert stopped["finish_reason"] == "stop"
+
+    def test_matches_a_pattern_as_a_whole(self, namer: Path) -> None:
+        pattern = "Th[aeiou]([a-z]{2}){2}"
+        for text in texts(namer, "--regex", pattern, "--count", "30", "--prompt", "Th"):
+            assert re.fullmatch(pattern, text["text"])
+
+    def test_tells_what_became_of_unknown_characters(self, trained: Path) -> None:
+        done = succeed("write", trained, "--prompt", "na\u00efve \u0416", "--length", "5")
+        assert done.out.startswith("naive ")
+        assert len(done.out) == 11
+        assert done.err == (
+            "characters of the prompt that the model has never seen: "
+            "'\u00ef' is read as 'i', '\u0416' is left out\n"
+        )
+
+    def test_takes_a_prompt_that_is_no_text(self, trained: Path) -> None:
+        prompt = os.fsdecode(b"The \xff")
+        assert len(succeed("write", trained, "--prompt", prompt, "--length", "5").out) == 9
+        [text] = texts(trained, "--prompt", prompt, "--length", "5")
+        assert len(text["text"]) == 9
+
+    def test_of_no_length_is_the_prompt(self, trained: Path) -> None:
+        assert succeed("write", trained, "--prompt", "The", "--length", "0").out == "The"
+
+
+class TestPromptFile:
+    def test_is_read(self, trained: Path) -> None:
+        Path("prompt.txt").write_bytes(b"\xef\xbb\xbfThe rest\r\n")
+        done = succeed("write", trained, "--prompt-file", "prompt.txt", "--length", "5")
+        assert done.out.startswith("The rest\n")
+        piped = succeed("write", trained, "--prompt-file", "-", "--length", "5", stdin="The rest")
+        assert piped.out.startswith("The rest")
+
+    def test_that_cannot_be_read_is_named(self, trained: Path) -> None:
+        Path("bad.txt").write_bytes(b"abc\xff")
+        Path("folder").mkdir()
+        assert error_of("write", trained, "--prompt-file", "no.txt") == (
+            "no.txt cannot be read (No such file or directory): check the path"
+        )
+        assert "folder cannot be read" in error_of("write", trained, "--prompt-file", "folder")
+        assert "bad.txt is not utf-8 at byte 3" in error_of(
+            "write", trained, "--prompt-file", "bad.txt"
+        )
+        message = error_of("write", trained, "--prompt-file", "-", stdin=b"\xff")
+        assert message.startswith("standard input is not utf-8 at byte 0")
+        assert "not both" in error_of("write", trained, "--prompt-file", "x", "--prompt", "y")
+
+
+class TestNames:
+    def test_are_new_and_different_when_asked(self, namer: Path, names: list[str]) -> None:
+        options = ("--count", str(COUNT), "--unique", "--novel", "--length", "40", "--seed", "1")
+        written = [text["text"] for text in texts(namer, *options)]
+        assert len(set(written)) == len(written) == COUNT
+        assert not set(written) & set(names)
+        assert all(name.strip() for name in written)
+
+    def test_would_repeat_the_list_otherwise(self, namer: Path, names: list[str]) -> None:
+        written = [text["text"] for text in texts(namer, "--count", str(COUNT), "--seed", "1")]
+        assert len(set(written)) < COUNT
+        assert set(written) & set(names)
+
+    def test_that_run_out_are_an_error(self, namer: Path) -> None:
+        options = ("--temperature", "0", "--count", "2", "--unique")
+        message = error_of("write", namer, *options)
+        assert message.startswith("only 1 of 2 texts after")
+        assert "--temperature" in message
+
+
+class TestWritingTogether:
+    def test_over_a_pipe_prints_the_text_in_the_end(self, trained: Path) -> None:
+        answers = "Operators\n1\n:undo\n= and\n99\n\n:quit\nnot read\n"
+        done = succeed("write", trained, "--interactive", "--prompt", "The ", stdin=answers)
+        assert done.out.startswith("The Operators and")
+        assert "there is no proposal 99" in done.err
+        assert "%" in done.err
+
+    def test_ends_with_the_answers(self, trained: Path) -> None:
+        assert succeed("write", trained, "--interactive", "--prompt", "The").out == "The\n"
+
+    def test_survives_answers_that_are_no_text(self, trained: Path) -> None:
+        done = succeed("write", trained, "--interactive", stdin=b"a\xffb\n:quit\n")
+        assert done.out == "a\ufffdb\n"
+
+    def test_in_a_terminal(self, trained: Path) -> None:
+        ours, theirs = pty.openpty()
+        os.set_blocking(ours, False)
+        shown = bytearray()
+
+        def asks() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                shown.extend(os.read(ours, 10_000))
+            return shown.endswith(b"> ") or command.is_over
+
+        terminal = os.ttyname(theirs)
+        command = Command("write", trained, "--interactive", "--prompt", "The ", terminal=terminal)
+        for answer in (b"rest\n", b"1\n", b":quit\n"):
+            wait_for(asks, "a question")
+            shown.clear()
+            os.write(ours, answer)
+        assert command.wait().code == 0
+        asks()
+        assert b"The rest" in shown
+        os.close(ours)
+        os.close(theirs)
+
+    @pytest.mark.parametrize("flag", ["--json", "--unique", "--count=3", "--regex=a", "--stop=b"])
+    def test_takes_no_flags_that_it_would_not_heed(self, trained: Path, flag: str) -> None:
+        message = error_of("write", trained, "--interactive", flag)
+        assert message.startswith(f"{flag.partition('=')[0]} does not go with --interactive")
+
+
+class TestBadRequests:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--length", "-1"],
+            ["--temperature", "-0.1"],
+            ["--temperature", "nan"],
+            ["--top-k", "-1"],
+            ["--top-p", "0"],
+            ["--min-p", "1.5"],
+            ["--repetition-penalty", "0"],
+            ["--seed", "-1"],
+            ["--stop", ""],
+            ["--regex", "("],
+            ["--regex", "a{9}", "--length", "3"],
+            ["--label", "horror"],
+        ],
+        ids=" ".join,
+    )
+    def test_are_refused_before_anything_is_written(
+        self, trained: Path, options: list[str]
+    ) -> None:
+        for more in ([], ["--count", "2"]):
+            message = error_of("write", trained, *options, *more)
+            assert ": " in message
+
+    @pytest.mark.parametrize("options", [["--count", "0"], ["--length", "x"]])
+    def test_that_are_no_numbers_are_usage_errors(self, trained: Path, options: list[str]) -> None:
+        assert run("write", trained, *options).code == 2
+
+    def test_of_novelty_without_the_text_say_so(self, trained: Path, tmp_path: Path) -> None:
+        sunspring.load(trained).save("saved")
+        Path("saved/run.json").unlink()
+        assert "no run.json" in error_of("write", "saved", "--novel")
+
+    def test_of_a_model_that_is_not_there(self) -> None:
+        message = "there is no model folder nowhere: name what sunspring train wrote"
+        assert error_of("write", "nowhere") == message
+        Path("run").mkdir()
+        assert error_of("write", "run").startswith("run is not a model: it has no config.json")
+
+
+def test_json_is_valid_whatever_the_text(trained: Path) -> None:
+    line = succeed("write", trained, "--json", "--prompt", 'a"\\\n\u2028').out
+    assert json.loads(line)["prompt"] == 'a"\\\n\u2028'
