@@ -6,8 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sunspring.corpus import Corpus, CorpusSettings, Split, build_corpus
 from sunspring.sources import ReadingOptions
@@ -69,6 +71,12 @@ def build_text(text: str, reading: ReadingOptions = PLAIN, **more: Any) -> Corpu
 
 def documents_of(split: Split, vocabulary: Vocabulary) -> list[str]:
     return [vocabulary.decode(split.tokens[a:b]) for a, b in pairwise(split.starts)]
+
+
+def ids_in_order(corpus: Corpus) -> NDArray[Any]:
+    """All ids as they follow one another in the text, the validation part at its place."""
+    before, after = np.split(corpus.train.tokens, [corpus.validation_at])
+    return np.concatenate([before, corpus.validation.tokens, after, corpus.heldout.tokens])
 
 
 def split_texts(corpus: Corpus) -> tuple[list[str], list[str], list[str]]:

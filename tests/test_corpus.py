@@ -17,6 +17,7 @@ from corpora import (
     build_text,
     documents_of,
     every_token,
+    ids_in_order,
     lines_of_text,
     split_texts,
     texts,
@@ -67,7 +68,7 @@ class TestVocabularies:
     def test_of_bytes_given_as_base_read_any_bytes(self, end: bool) -> None:
         content = b"\xff\0\r\n" * 100
         corpus = build(write("a", content), base=ByteVocabulary(end=end))
-        ids = np.concatenate([corpus.train.tokens, corpus.validation.tokens, corpus.heldout.tokens])
+        ids = ids_in_order(corpus)
         assert bytes(ids[ids < 256].astype(np.uint8)) == content
         assert (corpus.vocabulary.end_id is not None) == end
 

@@ -12,6 +12,7 @@ from corpora import (
     build_text,
     documents_of,
     every_token,
+    ids_in_order,
     lines_of_text,
     split_texts,
     texts,
@@ -36,8 +37,8 @@ class TestOneText:
         self, tokens: str, text: str
     ) -> None:
         corpus = build_text(text, tokens=tokens, subword_vocabulary=300)
-        train, validation, heldout = map("".join, split_texts(corpus))
-        assert train + validation + heldout == text
+        _, _, (heldout,) = split_texts(corpus)
+        assert corpus.vocabulary.decode(ids_in_order(corpus)) == text
         assert heldout == text[int(len(text) * 0.9) :]
         assert corpus.characters == len(text)
         assert corpus.heldout.characters == len(heldout)
@@ -45,12 +46,16 @@ class TestOneText:
     @pytest.mark.parametrize(
         ("length", "expected"), [(20, 0), (1000, 45), (100_000, 4500), (1_000_000, 18_000)]
     )
-    def test_ends_its_training_part_with_a_validation_part(
+    def test_has_a_validation_part_in_the_middle_of_its_training_part(
         self, length: int, expected: int
     ) -> None:
         corpus = build_text("abcd" * (length // 4))
+        kept = length * 9 // 10
         assert corpus.validation.characters == expected
-        assert corpus.train.characters == length * 9 // 10 - expected
+        assert corpus.train.characters == kept - expected
+        assert corpus.train.documents == 1
+        if expected:
+            assert abs(corpus.validation_at - (kept - expected) / 2) <= 1
 
     @pytest.mark.parametrize("length", range(2, 30))
     def test_has_a_training_and_a_held_out_part_however_short(self, length: int) -> None:
@@ -65,16 +70,16 @@ class TestOneText:
     def test_longer_than_a_block_is_encoded_like_a_short_one(self, tokens: str) -> None:
         text = "".join(f"line {number} 🙂 é\r\n" for number in range(80_000))
         corpus = build_text(text, ReadingOptions(keep_newlines=True), tokens=tokens)
-        assert "".join(map("".join, split_texts(corpus))) == text
+        ids = ids_in_order(corpus)
+        assert corpus.vocabulary.decode(ids) == text
         if tokens == "chars":
-            whole = np.concatenate([corpus.train.tokens, corpus.validation.tokens])
-            assert np.array_equal(whole, corpus.vocabulary.encode(text)[: len(whole)])
+            assert np.array_equal(ids, corpus.vocabulary.encode(text))
 
     def test_read_as_one_document_of_several_files_is_cut_once(self) -> None:
         names = [write("a", "a" * 50), write("b", "b" * 50)]
-        train, validation, heldout = split_texts(build(names))
-        assert "".join(train + validation) == "a" * 50 + "\n" + "b" * 39
-        assert heldout == ["b" * 11]
+        corpus = build(names)
+        assert corpus.vocabulary.decode(ids_in_order(corpus)) == "a" * 50 + "\n" + "b" * 50
+        assert split_texts(corpus)[2] == ["b" * 11]
 
 
 class TestDocuments:
@@ -85,7 +90,7 @@ class TestDocuments:
         corpus = build_text("\n".join(lines), LINES, tokens=tokens, subword_vocabulary=300)
         train, validation, heldout = split_texts(corpus)
         if len(lines) == 1:
-            assert "".join(train + validation + heldout) == lines[0]
+            assert corpus.vocabulary.decode(ids_in_order(corpus)) == lines[0]
             return
         assert len(heldout) == max(1, round(len(lines) / 10))
         if len(lines) < 50 and len(train) + len(validation) + len(heldout) > len(lines):
@@ -185,12 +190,15 @@ class TestHeldoutSources:
         name = write("a", "\n".join(f"train {number}" for number in range(100)))
         other = write("b", "\n".join(f"heldout {number}" for number in range(10)))
         corpus = build(name, reading, heldout=[other], tokens=tokens)
-        train, validation, heldout = split_texts(corpus)
+        _, _, heldout = split_texts(corpus)
         assert "\n".join(heldout) == Path(other).read_text()
-        separator = "\n" if reading is LINES else ""
-        assert {*separator.join(train + validation).split("\n")} == {
-            *Path(name).read_text().split("\n")
-        }
+        expected = Path(name).read_text()
+        if reading is LINES:
+            train, validation, _ = split_texts(corpus)
+            assert sorted(train + validation) == sorted(expected.split("\n"))
+        else:
+            before_heldout = ids_in_order(corpus)[: -len(corpus.heldout.tokens)]
+            assert corpus.vocabulary.decode(before_heldout) == expected
         assert corpus.validation.characters > 0
 
     def test_may_be_more_than_the_training_text(self) -> None:

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO, cast
 
+import numpy as np
+
 from sunspring.decoding import ReadingOptions
 from sunspring.errors import ModelError, SettingsError, SourceError
 from sunspring.sources import read_passages, source_signature
@@ -34,7 +36,7 @@ from sunspring.vocabulary import TokenKind as TokenKind
 
 Progress = Callable[[int, int | None], None]
 
-_FORMAT = 1
+_FORMAT = 2
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000
 
 
@@ -75,8 +77,10 @@ class Corpus:
         labels: name of each label index.
         heldout_is_given: the held-out text is from sources of its own.
         train: what is trained on.
-        validation: what may steer training; where it is a part of a document, the last of `train`.
+        validation: what may steer training.
         heldout: what training never sees.
+        validation_at: tokens of `train` that stand before `validation` where that is a part of a
+            document.
     """
 
     folder: Path
@@ -88,6 +92,7 @@ class Corpus:
     train: Split
     validation: Split
     heldout: Split
+    validation_at: int
 
     @property
     def characters(self) -> int:
@@ -105,13 +110,15 @@ class Corpus:
         Lines come without their newlines, and empty ones are left out.
         """
         vocabulary = self.vocabulary
+        before, after = np.split(self.train.tokens, [self.validation_at])
+        text = [replace(self.train, tokens=before), self.validation]
+        text.append(replace(self.train, tokens=after))
         if self.documents != "none":
-            splits = [self.train, self.validation, self.heldout]
+            splits = [*text, self.heldout]
             for run in read_runs(splits, [cast(int, vocabulary.end_id)], every=True):
                 yield vocabulary.decode(run)
             return
         newlines = [token for token in range(vocabulary.size) if _breaks(vocabulary, token)]
-        text = [self.train, self.validation]
         for splits in [text, [self.heldout]] if self.heldout_is_given else [[*text, self.heldout]]:
             begun = ""
             for run in read_runs(splits, newlines, every=False):
@@ -193,7 +200,7 @@ def build_corpus(
             vocabulary = _make_vocabulary(
                 spool, pieces, settings, reading.documents != "none", base
             )
-            characters = write_ids(spool, pieces, vocabulary, building, on_notice)
+            characters, validation_at = write_ids(spool, pieces, vocabulary, building, on_notice)
         vocabulary.save(building / "tokenizer.json")
         meta = {
             "format": _FORMAT,
@@ -202,6 +209,7 @@ def build_corpus(
             "labels": list(spool.label_names),
             "heldout_is_given": bool(heldout),
             "characters": dict(zip(SPLITS, characters, strict=True)),
+            "validation_at": validation_at,
         }
         (building / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
         folder = cache / (key or fingerprint)
@@ -224,9 +232,11 @@ def open_corpus(folder: Path) -> Corpus:
     try:
         meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         vocabulary = load_vocabulary(folder / "tokenizer.json")
-        splits = [
+        train, validation, heldout = (
             open_split(folder, name, meta["characters"][name], vocabulary.size) for name in SPLITS
-        ]
+        )
+        if meta["documents"] == "none":  # the parts around the validation part are read as one
+            train = replace(train, starts=np.array([0, len(train.tokens)]))
         return Corpus(
             folder,
             meta["fingerprint"],
@@ -234,7 +244,10 @@ def open_corpus(folder: Path) -> Corpus:
             meta["documents"],
             tuple(meta["labels"]),
             meta["heldout_is_given"],
-            *splits,
+            train,
+            validation,
+            heldout,
+            meta["validation_at"],
         )
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise SourceError(
@@ -330,5 +343,5 @@ def encode_sources(
             found
         ):
             raise SourceError("the text has no character that the model knows: nothing to evaluate")
-        characters = write_ids(spool, whole_split(spool, HELDOUT), vocabulary, folder, on_notice)
+        characters, _ = write_ids(spool, whole_split(spool, HELDOUT), vocabulary, folder, on_notice)
     return open_split(folder, SPLITS[HELDOUT], characters[HELDOUT], vocabulary.size)

@@ -137,12 +137,16 @@ def assign_splits(spool: Spool, training_documents: int, seed: int, whole: bool)
     """
     pieces = whole_split(spool, HELDOUT)
     splits = pieces.splits[:training_documents]
-    if not whole and training_documents == 1:
+    if training_documents == 1:
         splits[0] = TRAIN
         length = int(pieces.ends[0])
-        kept = int(length * (1 - HELDOUT_SHARE))
+        kept = length if whole else int(length * (1 - HELDOUT_SHARE))
         pieces = _cut(pieces, 0, length - kept, HELDOUT)
-        return _cut(pieces, 0, _validation_size(kept), VALIDATION)
+        if size := _validation_size(kept):
+            # From the middle: what stands right before the held-out text teaches most about it.
+            pieces = _cut(pieces, 0, (kept - size) // 2, TRAIN)
+            pieces = _cut(pieces, 0, size, VALIDATION)
+        return pieces
     held = 0 if whole else max(1, round(training_documents * HELDOUT_SHARE))
     validation = training_documents // 50
     splits[: training_documents - held] = TRAIN
@@ -157,7 +161,7 @@ def assign_splits(spool: Spool, training_documents: int, seed: int, whole: bool)
 
 
 def _validation_size(length: int) -> int:
-    """Say how many characters at the end of a training part are for validation.
+    """Say how many characters of a training part are for validation.
 
     A fiftieth, but 5,000 characters where that is no more than a twentieth: fewer are too noisy to
     steer by.
@@ -219,11 +223,16 @@ def write_ids(
     vocabulary: Vocabulary,
     folder: Path,
     on_notice: Callable[[str], None] | None,
-) -> list[int]:
-    """Write each split's ids, document starts and labels; return each split's characters."""
+) -> tuple[list[int], int]:
+    """Write each split's ids, document starts and labels.
+
+    Returns:
+        Each split's characters, and how many training tokens come before the validation part.
+    """
     dtype = id_type(vocabulary.size)
     dropped = _dropped(spool, vocabulary, on_notice)
     written, characters = [0] * len(SPLITS), [0] * len(SPLITS)
+    validation_at: int | None = None
     with contextlib.ExitStack() as stack:
         tokens_files, starts_files, labels_files = (
             [stack.enter_context((folder / f"{name}.{kind}").open("wb")) for name in SPLITS]
@@ -244,8 +253,12 @@ def write_ids(
                 np.repeat(positions - (np.cumsum(counts) - counts), counts) + np.arange(len(ids))
             ] = ids
             lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + end_tokens
+            codes = pieces.splits[indices]
+            if validation_at is None and (codes == VALIDATION).any():
+                before = np.arange(len(codes)) < np.argmax(codes == VALIDATION)
+                validation_at = written[TRAIN] + int(sizes[before & (codes == TRAIN)].sum())
             for code in range(len(SPLITS)):
-                mine = pieces.splits[indices] == code
+                mine = codes == code
                 if not mine.any():
                     continue
                 tokens_files[code].write(
@@ -257,7 +270,7 @@ def write_ids(
                 characters[code] += int(lengths[mine].sum())
                 if pieces.labels is not None:
                     labels_files[code].write(pieces.labels[indices[mine & piece_ends]].tobytes())
-    return characters
+    return characters, written[TRAIN] if validation_at is None else validation_at
 
 
 def _dropped(
