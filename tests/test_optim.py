@@ -151,7 +151,7 @@ def test_gradient_is_clipped_to_its_norm_over_all_weights(
     gradients = [each.grad.flatten() for each in model.parameters()]  # type: ignore[union-attr]
     norm = float(torch.cat(gradients).norm())
     optimizers.step(1.0)
-    averages = [t.flatten() for name, t in optimizers.state().items() if name.endswith("exp_avg")]
+    averages = [t.flatten() for name, t in optimizers.state().items() if name.startswith("mean")]
     seen = float(torch.cat(averages).norm()) / (1 - 0.9)  # AdamW's average after one step
     assert math.isclose(seen, expected or norm, rel_tol=1e-4)
 
@@ -248,3 +248,26 @@ def test_rate_rises_linearly_in_the_first_steps(warmup: int, data: st.DataObject
 def test_impossible_setting_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         OptimizerSettings(**change)
+
+
+@pytest.mark.parametrize("embedding_size", [8, 100])  # matrices taller and wider
+def test_updates_are_those_of_pytorch_s_own_optimizers(embedding_size: int) -> None:
+    config = ModelConfig(vocabulary_size=9, hidden_size=16, embedding_size=embedding_size)
+    torch.manual_seed(0)
+    model, reference = RecurrentModel(config), RecurrentModel(config)
+    reference.load_state_dict(model.state_dict())
+    settings = OptimizerSettings(learning_rate=3e-3, muon_learning_rate=0.02, clip_norm=0)
+    optimizers = Optimizers(model, settings)
+    matrices, rest = parameter_groups(reference)
+    theirs = [
+        torch.optim.AdamW(rest, lr=3e-3, betas=(0.9, 0.99), weight_decay=0.01),
+        torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01),
+    ]
+    for step in range(5):
+        give_gradients(model, step)
+        give_gradients(reference, step)
+        optimizers.step(1.0)
+        for each in theirs:
+            each.step()
+    for ours, expected in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)

@@ -6,12 +6,12 @@ itself exports what is public here.
 
 from __future__ import annotations
 
-import secrets
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sunspring.checkpoint import load_model, model_weights, read_json, save_model, write_json
 from sunspring.corpus import Corpus, CorpusSettings, Split, TokenKind, encode_sources
 from sunspring.decoding import ReadingOptions
-from sunspring.drafts import WritingSettings
+from sunspring.drafts import WritingOptions, writing_settings
 from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.evaluation import (
     Evaluation,
@@ -33,9 +33,8 @@ from sunspring.model import ModelConfig, RecurrentModel, count_parameters
 from sunspring.plan import Budget
 from sunspring.request import TrainingRequest
 from sunspring.run_corpus import Notice, open_run_corpus
-from sunspring.runs import TrainingResult
+from sunspring.runs import 
 from sunspring.runs import train as run_training
-from sunspring.sampling import SamplingSettings
 from sunspring.vocabulary import Vocabulary, adapt_text
 
 
@@ -70,6 +69,10 @@ class Model:
         """The architecture."""
         return self.network.config
 
+    @cached_property
+    def _writer(self) -> Writer:
+        return Writer(self.network, self.vocabulary)
+
     def __repr__(self) -> str:
         config = self.config
         return (
@@ -77,7 +80,7 @@ class Model:
             f"{count_parameters(self.network):,} parameters, {config.vocabulary_size} tokens>"
         )
 
-    def write(self, prompt: str = "", length: int = 500, **settings: Any) -> str:
+    def write(self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]) -> str:
         """Write one text; it begins with the prompt.
 
         Args:
@@ -98,7 +101,7 @@ class Model:
         *,
         unique: bool = False,
         novel: bool = False,
-        **settings: Any,
+        **settings: Unpack[WritingOptions],
     ) -> list[Writing]:
         """Write several texts, each with a seed of its own.
 
@@ -114,13 +117,16 @@ class Model:
             SunspringError: the model does not give so many.
         """
         wanted = writing_settings(length=length, **settings)
-        writer = Writer(self.network, self.vocabulary)
         if not unique and not novel:
-            return writer.write(prompt, wanted, count)
+            return self._writer.write(prompt, wanted, count)
         excluded = self.known_lines() if novel else frozenset()
-        return list(writer.write_distinct(prompt, wanted, count, unique=unique, excluded=excluded))
+        return list(
+            self._writer.write_distinct(prompt, wanted, count, unique=unique, excluded=excluded)
+        )
 
-    def stream(self, prompt: str = "", length: int = 500, **settings: Any) -> Iterator[str]:
+    def stream(
+        self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]
+    ) -> Iterator[str]:
         """Write one text, piece by piece; the first piece is the prompt.
 
         Args:
@@ -128,13 +134,13 @@ class Model:
             length: the most characters after the prompt.
             settings: see `writing_settings`.
         """
-        wanted = writing_settings(length=length, **settings)
-        return Writer(self.network, self.vocabulary).stream(prompt, wanted)
+        return self._writer.stream(prompt, writing_settings(length=length, **settings))
 
-    def propose(self, text: str, count: int = 5, **settings: Any) -> list[Proposal]:
+    def propose(
+        self, text: str, count: int = 5, **settings: Unpack[WritingOptions]
+    ) -> list[Proposal]:
         """Propose pieces that may follow a text, with their probabilities."""
-        writer = Writer(self.network, self.vocabulary)
-        return writer.proposals(text, writing_settings(**settings), count)
+        return self._writer.proposals(text, writing_settings(**settings), count)
 
     def adapt(self, prompt: str) -> tuple[str, dict[str, str]]:
         """Give a prompt as the model reads it, and what became of characters it lacks."""
@@ -263,7 +269,7 @@ def train(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     init_from: str | Path | None = None,
-    progress: TextIO | None = sys.stderr,
+    progress: TextIO | bool | None = True,
 ) -> Model:
     """Teach a network to write like a text.
 
@@ -281,7 +287,7 @@ def train(
         seed: of everything that is drawn.
         settings: single settings by name, as `--set` takes them, e.g. `{"hidden_size": 384}`.
         init_from: a model folder to go on from.
-        progress: where progress and samples go; None for silence.
+        progress: where progress and samples go; True is the standard error, None for silence.
 
     Returns:
         The model; with its `training` it says how it went.
@@ -304,7 +310,8 @@ def train(
             overrides={key: str(value) for key, value in (settings or {}).items()},
             init_from=None if init_from is None else Path(init_from),
         )
-        result = run_training(request, progress)
+        stream = sys.stderr if progress is True else progress or None
+        result = run_training(request, stream)
         model = load(folder)
         model.training = result
         return model
@@ -339,46 +346,6 @@ def choose_budget(minutes: float | None, epochs: float | None, steps: int | None
     if len(chosen) > 1:
         raise SettingsError("give one of minutes, epochs and steps: training ends at one of them")
     return chosen[0] if chosen else Budget("minutes", 3)
-
-
-def writing_settings(
-    *,
-    length: int = 500,
-    temperature: float = 0.8,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    repetition_penalty: float = 1.0,
-    stop: str | Sequence[str] = (),
-    regex: str | None = None,
-    label: str | None = None,
-    seed: int | None = None,
-) -> WritingSettings:
-    """Collect the settings of writing; see `SamplingSettings` and `WritingSettings`.
-
-    Args:
-        length: the most characters after the prompt.
-        temperature: 0 takes the most probable token, above 1 is wild.
-        top_k: keep so many tokens; 0 keeps all.
-        top_p: keep the tokens that reach this probability together.
-        min_p: drop what is less probable than this share of the most probable.
-        repetition_penalty: above 1 it makes recent tokens less probable.
-        stop: a text, or several, that end the writing.
-        regex: a pattern that the whole text matches.
-        label: the label to write under.
-        seed: gives the same text again; by default a new one.
-
-    Raises:
-        SettingsError: a value is impossible.
-    """
-    return WritingSettings(
-        length=length,
-        sampling=SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty),
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        regex=regex,
-        label=label,
-        seed=secrets.randbits(32) if seed is None else seed,
-    )
 
 
 def _names(sources: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

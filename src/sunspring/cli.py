@@ -25,7 +25,7 @@ from sunspring.options import Device, Documents, Protocol, Tokens
 if TYPE_CHECKING:
     from sunspring.api import Model
     from sunspring.generation import Writing
-    from sunspring.runs import TrainingResult
+    from sunspring.result import TrainingResult
 
 app = typer.Typer(
     help="Teach a small recurrent network to write like a text of your own.",
@@ -143,6 +143,7 @@ def write(
         "label": label,
     }
     if interactive:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, and keeps the text
         print(write_together(loaded, text, settings, _ask, _say))
         return
     settings |= {"length": length, "stop": stop or (), "regex": regex, "seed": seed}

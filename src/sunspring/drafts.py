@@ -7,8 +7,10 @@ come and tells it which one came.
 from __future__ import annotations
 
 import copy
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +63,60 @@ def writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
     if vocabulary.unknown_id is not None:
         writable[vocabulary.unknown_id] = False
     return writable
+
+
+class WritingOptions(TypedDict, total=False):
+    """Settings of writing by name; `writing_settings` says what they mean."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    stop: str | Sequence[str]
+    regex: str | None
+    label: str | None
+    seed: int | None
+
+
+def writing_settings(
+    *,
+    length: int = 500,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
+    stop: str | Sequence[str] = (),
+    regex: str | None = None,
+    label: str | None = None,
+    seed: int | None = None,
+) -> WritingSettings:
+    """Collect the settings of writing; see `SamplingSettings` and `WritingSettings`.
+
+    Args:
+        length: the most characters after the prompt.
+        temperature: 0 takes the most probable token, above 1 is wild.
+        top_k: keep so many tokens; 0 keeps all.
+        top_p: keep the tokens that reach this probability together.
+        min_p: drop what is less probable than this share of the most probable.
+        repetition_penalty: above 1 it makes recent tokens less probable.
+        stop: a text, or several, that end the writing.
+        regex: a pattern that the whole text matches.
+        label: the label to write under.
+        seed: gives the same text again; by default a new one.
+
+    Raises:
+        SettingsError: a value is impossible.
+    """
+    return WritingSettings(
+        length=length,
+        sampling=SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        regex=regex,
+        label=label,
+        seed=secrets.randbits(32) if seed is None else seed,
+    )
 
 
 class Draft:

@@ -32,7 +32,8 @@ def write_together(
         model: proposes.
         prompt: the text to begin with.
         settings: of the writing, as for `Model.propose`.
-        ask: shows a question and gives the answer; raises `EOFError` at the end of the answers.
+        ask: shows a question and gives the answer; raises `EOFError` at the end of the answers,
+            or `KeyboardInterrupt`.
         show: shows a text.
     """
     show(HELP)
@@ -45,7 +46,7 @@ def write_together(
             show(f"  {number}  {proposal.probability:6.1%}  {_visible(proposal.text)}")
         try:
             answer = ask("> ")
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             return text
         if answer == ":quit":
             return text

@@ -1,21 +1,26 @@
 """Optimisers for a recurrent model and the schedule of their rates.
 
 Muon orthogonalises the updates of the recurrent layers' matrices; AdamW does the rest (embedding,
-head, biases), or everything. The rates of both follow one factor of the budget spent.
+head, biases), or everything. The rates of both follow one factor of the budget spent. Both are
+written out here: PyTorch's import its compiler, which takes longer than everything else before the
+first step (bench/startup.py), and learning is what this package is for.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from sunspring.errors import SettingsError
 from sunspring.model import RecurrentModel
+
+_MEAN_DECAY = 0.9  # β₁ of AdamW
+_EPSILON = 1e-8  # of AdamW
+_MOMENTUM = 0.95  # of Muon
 
 
 @dataclass(frozen=True)
@@ -68,55 +73,100 @@ class Optimizers:
         matrices, rest = parameter_groups(model)
         if settings.optimizer == "adamw":
             matrices, rest = [], [*rest, *matrices]
-        self._parameters = [*rest, *matrices]
-        self._clip_norm = settings.clip_norm
-        self._optimizers: list[Optimizer] = [
-            torch.optim.AdamW(
-                rest,
-                lr=settings.learning_rate,
-                betas=(0.9, settings.second_moment_decay),
-                weight_decay=settings.weight_decay,
-            )
-        ]
-        if matrices:
-            self._optimizers.append(
-                torch.optim.Muon(
-                    matrices,
-                    lr=settings.muon_learning_rate,
-                    momentum=0.95,
-                    weight_decay=settings.weight_decay,
-                )
-            )
-        self._rates: list[float] = [each.param_groups[0]["lr"] for each in self._optimizers]
+        self._settings = settings
+        self._matrices, self._rest = matrices, rest
+        self._steps = 0
+        self._momenta = [torch.zeros_like(each) for each in matrices]
+        self._means = [torch.zeros_like(each) for each in rest]
+        self._squares = [torch.zeros_like(each) for each in rest]
 
+    @torch.no_grad()
     def step(self, factor: float) -> None:
         """Clip the gradients, update at `factor` times the rates, clear the gradients."""
-        if self._clip_norm:
-            torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
-        for optimizer, rate in zip(self._optimizers, self._rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate * factor
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        settings = self._settings
+        if settings.clip_norm:
+            torch.nn.utils.clip_grad_norm_([*self._rest, *self._matrices], settings.clip_norm)
+        self._steps += 1
+        rate, decay = factor * settings.learning_rate, settings.weight_decay
+        decays = (_MEAN_DECAY, settings.second_moment_decay)
+        for parameter, mean, square in zip(self._rest, self._means, self._squares, strict=True):
+            if parameter.grad is not None:
+                _adamw_step(parameter, mean, square, self._steps, rate, decay, decays)
+        rate = factor * settings.muon_learning_rate
+        for parameter, momentum in zip(self._matrices, self._momenta, strict=True):
+            if parameter.grad is not None:
+                _muon_step(parameter, momentum, rate, decay)
+        for parameter in (*self._rest, *self._matrices):
+            parameter.grad = None
 
     def state(self) -> dict[str, Tensor]:
         """Copy everything that the next step depends on, as named tensors for a checkpoint."""
-        return {
-            f"{number}.{index}.{name}": torch.as_tensor(value).clone()
-            for number, optimizer in enumerate(self._optimizers)
-            for index, values in optimizer.state_dict()["state"].items()
-            for name, value in values.items()
-        }
+        copies = {name: tensor.clone() for name, tensor in self._tensors().items()}
+        return {"steps": torch.tensor(self._steps), **copies}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take up a copy of what `state` gave."""
-        for number, optimizer in enumerate(self._optimizers):
-            described = optimizer.state_dict()
-            state: dict[int, dict[str, Any]] = {}
-            for key, tensor in tensors.items():
-                owner, index, name = key.split(".", 2)
-                if int(owner) == number:
-                    state.setdefault(int(index), {})[name] = tensor.clone()
-            optimizer.load_state_dict({**described, "state": state})
+        self._steps = int(tensors["steps"])
+        for name, tensor in self._tensors().items():
+            tensor.copy_(tensors[name])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        kinds = {"mean": self._means, "square": self._squares, "momentum": self._momenta}
+        return {
+            f"{kind}.{index}": tensor
+            for kind, tensors in kinds.items()
+            for index, tensor in enumerate(tensors)
+        }
+
+
+def _adamw_step(
+    parameter: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    steps: int,
+    rate: float,
+    decay: float,
+    decays: tuple[float, float],
+) -> None:
+    """Update a parameter by Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2)."""
+    gradient = cast(Tensor, parameter.grad)
+    mean.lerp_(gradient, 1 - decays[0])
+    square.mul_(decays[1]).addcmul_(gradient, gradient, value=1 - decays[1])
+    scale = (square / (1 - decays[1] ** steps)).sqrt_().add_(_EPSILON)
+    parameter.mul_(1 - rate * decay)
+    parameter.addcdiv_(mean, scale, value=-rate / (1 - decays[0] ** steps))
+
+
+def _muon_step(parameter: Tensor, momentum: Tensor, rate: float, decay: float) -> None:
+    """Update a matrix by its orthogonalised momentum, with Nesterov's look ahead."""
+    gradient = cast(Tensor, parameter.grad)
+    momentum.lerp_(gradient, 1 - _MOMENTUM)
+    update = orthogonalise(gradient.lerp(momentum, _MOMENTUM))
+    height, width = parameter.shape
+    parameter.mul_(1 - rate * decay)
+    parameter.add_(update, alpha=-rate * max(1.0, height / width) ** 0.5)
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Bring all singular values of a matrix near one (within about 0.7 to 1.2), in bfloat16.
+
+    Five steps of a quintic Newton-Schulz iteration whose coefficients rise fast from zero rather
+    than converge (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks").
+
+    Args:
+        matrix: (height, width).
+
+    Returns:
+        (height, width), of the same singular vectors.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    flat = (matrix.T if is_tall else matrix).bfloat16().contiguous()
+    flat = flat / flat.norm().clamp(min=1e-7)  # no singular value above one
+    for _ in range(5):
+        gram = flat @ flat.T
+        flat = torch.addmm(flat, torch.addmm(gram, gram, gram, beta=b, alpha=c), flat, beta=a)
+    return flat.T if is_tall else flat
 
 
 def parameter_groups(model: RecurrentModel) -> tuple[list[Tensor], list[Tensor]]:

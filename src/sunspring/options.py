@@ -46,7 +46,7 @@ class Protocol(StrEnum):
 Sources = Annotated[
     list[str] | None,
     Argument(
-        metavar="SOURCES…",
+        metavar="SOURCES",
         help="Files, folders, patterns, - for stdin, table.csv:column, table.jsonl:field, web "
         "addresses, gutenberg:ID.",
         show_default=False,

@@ -41,6 +41,7 @@ from sunspring.model import ModelConfig, RecurrentModel, count_parameters, exten
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.plan import Budget, Plan, Recipe, make_plan
 from sunspring.request import TrainingRequest, reading_record
+from sunspring.result import TrainingResult
 from sunspring.run_corpus import Notice, encode_request, load_base, open_run_corpus
 from sunspring.training import (
     Callback,
@@ -61,52 +62,6 @@ _FREE_IN_FINE_TUNING = {
     "layer_dropout",
     "output_dropout",
 }
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training ended with.
-
-    Args:
-        run: the run folder.
-        preset: what was trained.
-        parameters: number of weights.
-        corpus: characters, tokens, vocabulary (its size) and fingerprint.
-        seconds: of training.
-        characters_per_second: read in training.
-        epochs: times that the training text was read.
-        heldout: of the model that was kept, by `stream`; None if training was interrupted.
-        device: `cpu` or `cuda`.
-        precision: number format of the matrix products.
-        seed: of the run.
-    """
-
-    run: str
-    preset: str
-    parameters: int
-    corpus: Mapping[str, Any]
-    seconds: float
-    characters_per_second: float
-    epochs: float
-    heldout: Evaluation | None
-    device: str
-    precision: Precision
-    seed: int
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether training was asked to stop before its budget was spent."""
-        return self.heldout is None
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the object that `train --json` prints."""
-        heldout = self.heldout and {
-            "nats": self.heldout.nats_per_character,
-            "bpc": self.heldout.bpc,
-            "characters": self.heldout.characters,
-            "protocol": self.heldout.protocol,
-        }
-        return {**asdict(self), "heldout": heldout}
 
 
 @dataclass(frozen=True)
@@ -136,20 +91,25 @@ def train(request: TrainingRequest, stream: TextIO | None = None) -> TrainingRes
         raise MissingExtraError("TensorBoard logging", "tensorboard")
     base = load_base(request)
     device = choose_device(request.device)
+    config = base[0].config if base else None
+
+    def plan_for(vocabulary_size: int, labels: tuple[str, ...], characters: int) -> Plan:
+        return make_plan(
+            preset=request.preset,
+            vocabulary_size=vocabulary_size,
+            labels=labels,
+            training_characters=characters,
+            budget=request.budget,
+            device=device.type,
+            overrides=request.overrides,
+            base=config,
+        )
+
+    plan_for(256, (), 1_000_000)  # a wrong setting is told before a long text is read
     if not request.sources:
         say("no source was named: learning from the English text that every Python carries")
     corpus = encode_request(request, base, say)
-    config = base[0].config if base else None
-    plan = make_plan(
-        preset=request.preset,
-        vocabulary_size=corpus.vocabulary.size,
-        labels=corpus.labels,
-        training_characters=corpus.train.characters,
-        budget=request.budget,
-        device=device.type,
-        overrides=request.overrides,
-        base=config,
-    )
+    plan = plan_for(corpus.vocabulary.size, corpus.labels, corpus.train.characters)
     if config is not None:
         _check_architecture(plan.model, config)
     _check_size(plan.model, device)

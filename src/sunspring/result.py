@@ -1,0 +1,59 @@
+"""What a training ends with, as the notebook, `train --json` and a model's card show it.
+
+Stands right before runs.py in the street, which makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sunspring.evaluation import Evaluation
+from sunspring.machine import Precision
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training ended with.
+
+    Args:
+        run: the run folder.
+        preset: what was trained.
+        parameters: number of weights.
+        corpus: characters, tokens, vocabulary (its size) and fingerprint.
+        seconds: of training.
+        characters_per_second: read in training.
+        epochs: times that the training text was read.
+        heldout: of the model that was kept, by `stream`; None if training was interrupted.
+        device: `cpu` or `cuda`.
+        precision: number format of the matrix products.
+        seed: of the run.
+    """
+
+    run: str
+    preset: str
+    parameters: int
+    corpus: Mapping[str, Any]
+    seconds: float
+    characters_per_second: float
+    epochs: float
+    heldout: Evaluation | None
+    device: str
+    precision: Precision
+    seed: int
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether training was asked to stop before its budget was spent."""
+        return self.heldout is None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the object that `train --json` prints."""
+        heldout = self.heldout and {
+            "nats": self.heldout.nats_per_character,
+            "bpc": self.heldout.bpc,
+            "characters": self.heldout.characters,
+            "protocol": self.heldout.protocol,
+        }
+        return {**asdict(self), "heldout": heldout}
