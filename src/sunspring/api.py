@@ -32,8 +32,8 @@ from sunspring.generation import Proposal, Writer, Writing
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters
 from sunspring.plan import Budget
 from sunspring.request import TrainingRequest
+from sunspring.result import TrainingResult
 from sunspring.run_corpus import Notice, open_run_corpus
-from sunspring.runs import 
 from sunspring.runs import train as run_training
 from sunspring.vocabulary import Vocabulary, adapt_text
 
