@@ -1,10 +1,10 @@
 """What the training loop costs over a bare PyTorch loop of the same model, batch and optimisers.
 
-    python bench/overhead.py [--steps 1500] [--pairs 3]
+    python bench/overhead.py [--steps 1000] [--pairs 3]
 
 The bare loop reads its lanes from a tensor and has no progress, log, sample, evaluation or
 checkpoint; ours is `sunspring train` with all of them, its progress line drawn to a terminal that
-nobody sees. They run in turn in one process, on the demo text.
+nobody sees. They run in turn in one process, on the demo text; the bare loop uses the optimisers of torch.optim.
 """
 
 import argparse
@@ -73,10 +73,10 @@ def bare_seconds(folder: Path, steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--pairs", type=int, default=3)
     arguments = parser.parse_args()
-    ratios = []
+    ratios, all_ours, all_bare = [], [], []
     with tempfile.TemporaryDirectory() as temporary:
         for pair in range(arguments.pairs):
             folder = Path(temporary) / str(pair)
@@ -84,8 +84,13 @@ def main() -> None:
             ours = train(request, UnseenTerminal()).seconds
             bare = bare_seconds(folder, arguments.steps)
             ratios.append(ours / bare)
+            all_ours.append(ours)
+            all_bare.append(bare)
             print(f"ours {ours:.1f} s, bare {bare:.1f} s, ratio {ratios[-1]:.3f}", flush=True)
-    print(f"median ratio over {arguments.pairs} pairs: {statistics.median(ratios):.3f}")
+    print(
+        f"median ratio over {arguments.pairs} pairs: {statistics.median(ratios):.3f}; "
+        f"of the fastest of each: {min(all_ours) / min(all_bare):.3f}"
+    )
 
 
 if __name__ == "__main__":

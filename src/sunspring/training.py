@@ -196,7 +196,7 @@ class Trainer:
                 self._report_step(float(loss) / summed)
                 loss, summed = loss.zero_(), 0
                 if spent >= self._next_evaluation:
-                    self._next_evaluation = spent + min(0.05, max(0.01, 0.5 * spent))
+                    self._next_evaluation = spent + min(0.08, max(0.02, 0.5 * spent))
                     self._evaluate()
             if self._clock() - last_checkpoint > _CHECKPOINT_SECONDS:
                 self._checkpoint()
