@@ -6,13 +6,14 @@ Stands right before runs.py in the street, which trains on it.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sunspring.checkpoint import load_model
-from sunspring.corpus import Corpus, build_corpus, open_corpus
+from sunspring.corpus import Corpus, Progress, build_corpus, open_corpus
 from sunspring.downloads import cache_folder
 from sunspring.errors import ModelError, SettingsError, SourceError
 from sunspring.model import RecurrentModel
@@ -20,6 +21,8 @@ from sunspring.request import TrainingRequest, reading_record
 from sunspring.vocabulary import Vocabulary
 
 Notice = Callable[[str], None]
+
+_SECONDS_BETWEEN = 3.0  # two lines of progress
 
 
 def load_base(request: TrainingRequest) -> tuple[RecurrentModel, Vocabulary] | None:
@@ -61,6 +64,7 @@ def encode_request(
             heldout=request.heldout,
             base=vocabulary,
             base_labels=labels,
+            on_progress=_reading_progress(say),
             on_notice=say,
         )
     except OSError as error:
@@ -68,6 +72,19 @@ def encode_request(
             f"the encoded text cannot be kept in {cache} ({error.strerror or error}): make room, "
             "or name another folder in the environment variable SUNSPRING_CACHE"
         ) from None
+
+
+def _reading_progress(say: Notice) -> Progress:
+    """Tell every few seconds how far a long reading is."""
+    told = time.monotonic()
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _SECONDS_BETWEEN:
+            told = time.monotonic()
+            say(f"reading: {done / 1e6:,.0f} MB" + (f" of {total / 1e6:,.0f}" if total else ""))
+
+    return tell
 
 
 def open_run_corpus(record: Mapping[str, Any], say: Notice) -> Corpus:
