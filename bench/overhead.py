@@ -4,7 +4,8 @@
 
 The bare loop reads its lanes from a tensor and has no progress, log, sample, evaluation or
 checkpoint; ours is `sunspring train` with all of them, its progress line drawn to a terminal that
-nobody sees. They run in turn in one process, on the demo text; the bare loop uses the optimisers of torch.optim.
+nobody sees. They run in turn in one process, on the demo text; the bare loop uses the optimisers of
+torch.optim.
 """
 
 import argparse
