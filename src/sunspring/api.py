@@ -28,12 +28,13 @@ from sunspring.evaluation import (
     evaluate_windows,
     surprisals,
 )
+from sunspring.files import Notice
 from sunspring.generation import Proposal, Writer, Writing
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters
 from sunspring.plan import Budget
 from sunspring.request import TrainingRequest
 from sunspring.result import TrainingResult
-from sunspring.run_corpus import Notice, open_run_corpus
+from sunspring.run_corpus import open_run_corpus
 from sunspring.runs import train as run_training
 from sunspring.vocabulary import Vocabulary, adapt_text
 
@@ -153,14 +154,8 @@ class Model:
             text: read from a fresh state.
             label: of the text, for a model that has labels.
         """
-        known = self.config.labels
-        if label is not None and label not in known:
-            raise SettingsError(
-                f"the model does not know the label {label!r}: "
-                f"its labels are {', '.join(known) or 'none'}"
-            )
         ids = self.vocabulary.encode(text)
-        index = None if label is None else known.index(label)
+        index = self.config.label_index(label)
         return surprisals(self.network, ids, self.vocabulary.start_id, index)
 
     def evaluate(

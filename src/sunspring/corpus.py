@@ -21,6 +21,7 @@ import numpy as np
 
 from sunspring.decoding import ReadingOptions
 from sunspring.errors import ModelError, SettingsError, SourceError
+from sunspring.files import Progress
 from sunspring.sources import read_passages, source_signature
 from sunspring.splits import HELDOUT, SPLITS, open_split, read_runs
 from sunspring.splits import Split as Split
@@ -33,8 +34,6 @@ from sunspring.vocabulary import (
     train_subwords,
 )
 from sunspring.vocabulary import TokenKind as TokenKind
-
-Progress = Callable[[int, int | None], None]
 
 _FORMAT = 2
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000

@@ -219,7 +219,7 @@ class Draft:
         return ready
 
     def _continuations(self, pattern: Pattern) -> NDArray[np.bool_]:
-        """Tell which tokens lead to a match in time; where there are none, the text matches."""
+        """Tell which tokens lead to a match in time; where there are none, the text is over."""
         return pattern.allowed(self.pattern_state, self._settings.length - self._begun)
 
     def _end(self, reason: FinishReason, rest: str = "") -> None:

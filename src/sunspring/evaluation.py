@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from sunspring.corpus import Progress, Split
+from sunspring.corpus import Split
 from sunspring.errors import SettingsError, SourceError
+from sunspring.files import Progress
 from sunspring.model import RecurrentModel, State
 from sunspring.ngrams import NGramModel
 

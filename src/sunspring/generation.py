@@ -274,14 +274,8 @@ class Writer:
         return logits[:, 0], _rounded(state)
 
     def _labels(self, label: str | None, rows: int) -> Tensor | None:
-        known = self._model.config.labels
-        if label is None and not known:
-            return None
-        if label not in known:
-            asked = "needs a label" if label is None else f"does not know the label {label!r}"
-            listed = ", ".join(known) if known else "none: it was trained without labels"
-            raise SettingsError(f"the model {asked}: its labels are {listed}")
-        return torch.full((rows,), known.index(label), device=self._model.device)
+        index = self._model.config.label_index(label)
+        return None if index is None else torch.full((rows,), index, device=self._model.device)
 
 
 def _follow_prompt(pattern: Pattern, tokens: Tensor, prompt: str, settings: WritingSettings) -> int:

@@ -105,6 +105,20 @@ class ModelConfig:
         """Width of the head's input."""
         return self.layer_features_size * (2 if self.attention else 1)
 
+    def label_index(self, label: str | None) -> int | None:
+        """Find a label's place in `labels`; None for a model that has none.
+
+        Raises:
+            SettingsError: the label is unknown, or the model needs one and none is given.
+        """
+        if label is None and not self.labels:
+            return None
+        if label not in self.labels:
+            asked = "needs a label" if label is None else f"does not know the label {label!r}"
+            listed = ", ".join(self.labels) or "none: it was trained without labels"
+            raise SettingsError(f"the model {asked}: its labels are {listed}")
+        return self.labels.index(label)
+
     def to_json(self) -> str:
         """The text of config.json."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sunspring.checkpoint import load_model
-from sunspring.corpus import Corpus, Progress, build_corpus, open_corpus
+from sunspring.corpus import Corpus, build_corpus, open_corpus
 from sunspring.downloads import cache_folder
 from sunspring.errors import ModelError, SettingsError, SourceError
+from sunspring.files import Notice, Progress
 from sunspring.model import RecurrentModel
 from sunspring.request import TrainingRequest, reading_record
 from sunspring.vocabulary import Vocabulary
-
-Notice = Callable[[str], None]
 
 _SECONDS_BETWEEN = 3.0  # two lines of progress
 

@@ -36,13 +36,14 @@ from sunspring.checkpoint import (
 from sunspring.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import Evaluation, evaluate_stream
+from sunspring.files import Notice
 from sunspring.machine import Precision, choose_device, memory_bytes, probe_precision
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend, least_parameters
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.plan import Budget, Plan, Recipe, make_plan
 from sunspring.request import TrainingRequest, reading_record
 from sunspring.result import TrainingResult
-from sunspring.run_corpus import Notice, encode_request, load_base, open_run_corpus
+from sunspring.run_corpus import encode_request, load_base, open_run_corpus
 from sunspring.training import (
     Callback,
     QuickSets,
