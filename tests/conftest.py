@@ -1,4 +1,4 @@
-"""What all tests share: one thread for tiny models, and a cache of their own."""
+"""What all tests share: one thread for tiny models, a cache of their own, an empty folder."""
 
 import os
 from pathlib import Path
@@ -33,3 +33,8 @@ def trained(english: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "trained"
     succeed("train", english, "--out", folder, "--steps", "20", *SMALL)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from files import write
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -32,13 +33,6 @@ lines_of_text = st.lists(
     min_size=1,
     max_size=120,
 )
-
-
-def write(name: str, content: str | bytes) -> str:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return name
 
 
 def build(

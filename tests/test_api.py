@@ -35,11 +35,6 @@ def model(english: Path) -> Model:
     return train(english)
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 class TestPackage:
     def test_imports_no_torch_until_it_trains_or_loads(self) -> None:
         done = fresh("-c", "import sunspring, sys; print({'torch', 'numpy'} & sys.modules.keys())")

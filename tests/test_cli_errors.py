@@ -10,23 +10,12 @@ from pathlib import Path
 
 import pytest
 from commands import SMALL, error_of, run, succeed
+from files import write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 FEW = ("--steps", "5", *SMALL)
 TEXT = "To be, or not to be: that is the question.\n" * 100
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def write(name: str, content: str | bytes) -> str:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return name
 
 
 class TestSources:

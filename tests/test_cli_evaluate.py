@@ -13,11 +13,6 @@ FIGURES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def evaluate(*arguments: str | Path, **streams: Any) -> dict[str, Any]:
     figures = succeed("evaluate", *arguments, "--json", **streams).json
     assert set(figures) == FIGURES

@@ -24,11 +24,6 @@ sys.meta_path.insert(0, Nowhere())
 """
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def shell(command: str) -> subprocess.CompletedProcess[str]:
     """Run a line of the shell in which `sunspring` is the command."""
     line = command.replace("sunspring", f"{shlex.quote(sys.executable)} -m sunspring")

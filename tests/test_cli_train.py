@@ -8,22 +8,11 @@ from typing import Any
 
 import pytest
 from commands import SMALL, error_of, run, succeed
+from files import write
 
 SENTENCES = "To be, or not to be: that is the question.\n"
 TEXT = SENTENCES * 100
 FEW = ("--steps", "5", *SMALL, "--json")
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def write(name: str, content: str | bytes) -> str:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return name
 
 
 def train(*arguments: str, **streams: Any) -> dict[str, Any]:

@@ -15,11 +15,6 @@ import sunspring
 COUNT = 1000  # names asked for
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def names() -> list[str]:
     """3,000 different invented names."""

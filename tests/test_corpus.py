@@ -21,8 +21,8 @@ from corpora import (
     lines_of_text,
     split_texts,
     texts,
-    write,
 )
+from files import write
 from hypothesis import given, settings
 
 from sunspring.batches import Lanes
@@ -30,11 +30,6 @@ from sunspring.corpus import CorpusSettings, Split, build_corpus, encode_sources
 from sunspring.errors import SettingsError, SourceError
 from sunspring.sources import ReadingOptions
 from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 class TestVocabularies:

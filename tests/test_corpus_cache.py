@@ -4,17 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import FILES, LINES, build, every_token, write
+from corpora import FILES, LINES, build, every_token
+from files import write
 
 from sunspring.corpus import Corpus, open_corpus
 from sunspring.errors import SourceError
 from sunspring.sources import ReadingOptions
 from sunspring.vocabulary import CharacterVocabulary
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def arrays_of(corpus: Corpus) -> list[Any]:

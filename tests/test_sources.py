@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from files import write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,18 +34,6 @@ MESSY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 LINE_ENDS = st.lists(st.sampled_from(["a", "é", "🙂", "\r", "\n", "\r\n", "\n\r"]), min_size=1)
 texts = st.one_of(MESSY, LINE_ENDS.map("".join)).filter(lambda text: not text.isspace())
 chunk_sizes = st.integers(1, 9)
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def write(name: str, content: str | bytes) -> str:
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return name
 
 
 def text_of(names: str | list[str], options: ReadingOptions = PLAIN, **more: Any) -> str:

@@ -16,17 +16,12 @@ from corpora import (
     lines_of_text,
     split_texts,
     texts,
-    write,
 )
+from files import write
 from hypothesis import given, settings
 
 from sunspring.errors import SettingsError
 from sunspring.sources import ReadingOptions
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 class TestOneText:
