@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sunspring.errors import ModelError, SettingsError
+from sunspring.recurrence import run_lstm
 
 LayerState = tuple[Tensor, ...]
 """(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type."""
@@ -263,13 +264,10 @@ class RecurrentModel(nn.Module):
         self, layer: nn.Module, inputs: Tensor, state: LayerState
     ) -> tuple[Tensor, LayerState]:
         """Run one of PyTorch's layers, whose states are (1, batch, hidden_size)."""
-        stacked = tuple(tensor.unsqueeze(0) for tensor in state)
-        if self.config.cell == "lstm":
-            outputs, stacked = layer(inputs, stacked)
-        else:
-            outputs, last = layer(inputs, stacked[0])
-            stacked = (last,)
-        return outputs, tuple(tensor.squeeze(0) for tensor in stacked)
+        if isinstance(layer, nn.LSTM):
+            return run_lstm(layer, inputs, state)
+        outputs, last = layer(inputs, state[0].unsqueeze(0))
+        return outputs, (last.squeeze(0),)
 
 
 class CausalAttention(nn.Module):

@@ -1,0 +1,311 @@
+// The scan of scan.h for x86-64 processors with AVX-512 and its bfloat16 products.
+
+#include "scan.h"
+
+#include <immintrin.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace sunspring {
+namespace {
+
+constexpr std::size_t kLanes = 16;                   // floats of a register
+constexpr std::size_t kGates = 4;                    // also the registers of a block's width
+constexpr std::size_t kPanel = kGates * kLanes * 2;  // packed weights of one pair of inputs
+constexpr int kMaxRows = 6;                          // 24 sums + 4 weights + 1 input of 32 registers
+constexpr std::size_t kPairsPerChunk = 128;          // a chunk's weights (32 KiB) stay in the L1 cache
+
+__m512 load(const bfloat16* from) {
+  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+void store(bfloat16* to, __m512 values) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
+}
+
+bfloat16 rounded(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return {static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+}
+
+// e^x as 2^n 2^f with |f| ≤ 1/2: a polynomial for the fraction, an exponent for the rest.
+__m512 exponential(__m512 x) {
+  const __m512 limit = _mm512_set1_ps(87.0f);
+  x = _mm512_max_ps(_mm512_min_ps(x, limit), _mm512_sub_ps(_mm512_setzero_ps(), limit));
+  const __m512 scaled = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
+  const __m512 whole = _mm512_roundscale_ps(scaled, _MM_FROUND_TO_NEAREST_INT);
+  const __m512 fraction = _mm512_sub_ps(scaled, whole);
+  __m512 power = _mm512_set1_ps(1.333356e-3f);
+  for (float coefficient : {9.618129e-3f, 5.550411e-2f, 2.402265e-1f, 6.931472e-1f, 1.0f}) {
+    power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(coefficient));
+  }
+  return _mm512_scalef_ps(power, whole);
+}
+
+__m512 sigmoid(__m512 x) {
+  const __m512 one = _mm512_set1_ps(1.0f);
+  return _mm512_div_ps(
+      one, _mm512_add_ps(one, exponential(_mm512_sub_ps(_mm512_setzero_ps(), x))));
+}
+
+__m512 hyperbolic_tangent(__m512 x) {
+  return _mm512_fmsub_ps(_mm512_set1_ps(2.0f), sigmoid(_mm512_add_ps(x, x)),
+                         _mm512_set1_ps(1.0f));
+}
+
+// sums (rows, 4 registers) += inputs (rows, 2 pairs) · weights, packed (pairs, 4, 16, 2).
+template <int rows>
+void multiply(__m512 (&sums)[rows][kGates], const bfloat16* inputs, std::size_t stride,
+              const bfloat16* weights, std::size_t pairs) {
+  for (std::size_t pair = 0; pair < pairs; ++pair, weights += kPanel) {
+    __m512bh columns[kGates];
+    for (std::size_t gate = 0; gate < kGates; ++gate) {
+      columns[gate] = reinterpret_cast<__m512bh>(_mm512_load_si512(weights + gate * 2 * kLanes));
+    }
+    for (int row = 0; row < rows; ++row) {
+      std::int32_t both;
+      std::memcpy(&both, inputs + row * stride + 2 * pair, sizeof both);
+      const __m512bh input = reinterpret_cast<__m512bh>(_mm512_set1_epi32(both));
+      for (std::size_t gate = 0; gate < kGates; ++gate) {
+        sums[row][gate] = _mm512_dpbf16_ps(sums[row][gate], input, columns[gate]);
+      }
+    }
+  }
+}
+
+struct Range {
+  std::size_t begin, end;
+};
+
+// This thread's share of `total`.
+Range share(std::size_t total) {
+  const std::size_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
+  return {total * thread / threads, total * (thread + 1) / threads};
+}
+
+// Call work(first row, rows as a compile-time constant) on pieces of a range that fit the registers.
+template <typename Work, int... sizes>
+void dispatch(std::size_t first, std::size_t count, Work& work,
+              std::integer_sequence<int, sizes...>) {
+  ((count == sizes + 1 ? work(first, std::integral_constant<int, sizes + 1>{}) : void()), ...);
+}
+
+template <typename Work>
+void for_row_blocks(Range rows, Work work) {
+  const std::size_t count = rows.end - rows.begin;
+  const std::size_t blocks = (count + kMaxRows - 1) / kMaxRows;
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const std::size_t first = count * block / blocks, next = count * (block + 1) / blocks;
+    dispatch(rows.begin + first, next - first, work, std::make_integer_sequence<int, kMaxRows>{});
+  }
+}
+
+// Where the values of one row of the batch at one time begin.
+struct Layout {
+  Shape shape;
+  std::size_t at(std::size_t row, std::size_t time) const {
+    return (row * shape.time + time) * shape.hidden;
+  }
+};
+
+// Pack a thread's share of the weights for h W^T: blocks of 16 units with their four gates.
+void pack_for_forward(std::size_t hidden, const float* weights, bfloat16* packed) {
+  const Range blocks = share(hidden / kLanes);
+  for (std::size_t block = blocks.begin; block < blocks.end; ++block) {
+    for (std::size_t gate = 0; gate < kGates; ++gate) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const float* row = weights + (gate * hidden + block * kLanes + lane) * hidden;
+        bfloat16* to = packed + block * hidden / 2 * kPanel + (gate * kLanes + lane) * 2;
+        for (std::size_t input = 0; input < hidden; ++input) {
+          to[input / 2 * kPanel + input % 2] = rounded(row[input]);
+        }
+      }
+    }
+  }
+}
+
+// Pack a thread's share of the weights for dgates W: blocks of 64 units.
+void pack_for_backward(std::size_t hidden, const float* weights, bfloat16* packed) {
+  const std::size_t pairs = kGates * hidden / 2;
+  const Range mine = share(pairs);
+  for (std::size_t pair = mine.begin; pair < mine.end; ++pair) {
+    const float* row = weights + 2 * pair * hidden;
+    for (std::size_t unit = 0; unit < hidden; ++unit) {
+      bfloat16* to = packed + (unit / kUnitsPerBlock * pairs + pair) * kPanel;
+      to[unit % kUnitsPerBlock * 2] = rounded(row[unit]);
+      to[unit % kUnitsPerBlock * 2 + 1] = rounded(row[hidden + unit]);
+    }
+  }
+}
+
+struct ForwardPass {
+  Layout layout;
+  const bfloat16* inputs;
+  const bfloat16* packed;
+  Activations result;
+
+  // Sixteen units of some rows at one time; `before` is h of those rows, `cells` their c.
+  template <int rows>
+  void block(std::size_t first, std::size_t time, std::size_t unit, const bfloat16* before,
+             const float* cells, std::size_t stride) const {
+    const std::size_t hidden = layout.shape.hidden;
+    __m512 sums[rows][kGates];
+    for (int row = 0; row < rows; ++row) {
+      const bfloat16* from = inputs + kGates * layout.at(first + row, time) + unit;
+      for (std::size_t gate = 0; gate < kGates; ++gate) sums[row][gate] = load(from + gate * hidden);
+    }
+    multiply<rows>(sums, before, stride, packed + unit / kLanes * (hidden / 2) * kPanel,
+                   hidden / 2);
+    for (int row = 0; row < rows; ++row) {
+      const std::size_t place = layout.at(first + row, time);
+      const __m512 values[kGates] = {sigmoid(sums[row][0]), sigmoid(sums[row][1]),
+                                     hyperbolic_tangent(sums[row][2]), sigmoid(sums[row][3])};
+      bfloat16* gates = result.gates + kGates * place + unit;
+      for (std::size_t gate = 0; gate < kGates; ++gate) store(gates + gate * hidden, values[gate]);
+      const __m512 cell = _mm512_fmadd_ps(values[1], _mm512_loadu_ps(cells + row * stride + unit),
+                                          _mm512_mul_ps(values[0], values[2]));
+      _mm512_storeu_ps(result.cells + place + unit, cell);
+      store(result.outputs + place + unit, _mm512_mul_ps(values[3], hyperbolic_tangent(cell)));
+    }
+  }
+};
+
+struct BackwardPass {
+  Layout layout;
+  const bfloat16* output_gradients;
+  const float* first_cell;
+  const bfloat16* packed;
+  Activations activations;
+  bfloat16* input_gradients;
+  float* cell_gradients;
+
+  // Add what the step after `time` hands back through the recurrent weights to dh (rows, hidden).
+  void add_from_later(Range rows, std::size_t time, float* output_gradient) const {
+    const std::size_t hidden = layout.shape.hidden, pairs = kGates * hidden / 2;
+    for (std::size_t unit = 0; unit < hidden; unit += kUnitsPerBlock) {
+      for (std::size_t pair = 0; pair < pairs; pair += kPairsPerChunk) {
+        for_row_blocks(rows, [&](std::size_t first, auto count) {
+          float* sums_of = output_gradient + (first - rows.begin) * hidden + unit;
+          __m512 sums[count()][kGates];
+          for (int row = 0; row < count(); ++row) {
+            for (std::size_t part = 0; part < kGates; ++part) {
+              sums[row][part] = _mm512_loadu_ps(sums_of + row * hidden + part * kLanes);
+            }
+          }
+          const bfloat16* later = input_gradients + kGates * layout.at(first, time + 1) + 2 * pair;
+          multiply<count()>(sums, later, kGates * layout.shape.time * hidden,
+                            packed + (unit / kUnitsPerBlock * pairs + pair) * kPanel,
+                            kPairsPerChunk);
+          for (int row = 0; row < count(); ++row) {
+            for (std::size_t part = 0; part < kGates; ++part) {
+              _mm512_storeu_ps(sums_of + row * hidden + part * kLanes, sums[row][part]);
+            }
+          }
+        });
+      }
+    }
+  }
+
+  // From dh and dc of sixteen units of a row to the gradients of their gates, and dc a step earlier.
+  void through_gates(std::size_t row, std::size_t time, std::size_t unit, __m512 output_gradient,
+                     float* cell_gradient) const {
+    const std::size_t hidden = layout.shape.hidden, place = layout.at(row, time);
+    const float* before = time > 0 ? activations.cells + layout.at(row, time - 1)
+                                   : first_cell + row * hidden;
+    const bfloat16* gates = activations.gates + kGates * place + unit;
+    const __m512 input = load(gates), forget = load(gates + hidden),
+                 candidate = load(gates + 2 * hidden), output = load(gates + 3 * hidden);
+    const __m512 one = _mm512_set1_ps(1.0f);
+    const __m512 squashed = hyperbolic_tangent(_mm512_loadu_ps(activations.cells + place + unit));
+    const __m512 through_cell =
+        _mm512_fmadd_ps(_mm512_mul_ps(output_gradient, output),
+                        _mm512_fnmadd_ps(squashed, squashed, one), _mm512_loadu_ps(cell_gradient));
+    const auto through_sigmoid = [one](__m512 gradient, __m512 value) {
+      return _mm512_mul_ps(gradient, _mm512_mul_ps(value, _mm512_sub_ps(one, value)));
+    };
+    bfloat16* to = input_gradients + kGates * place + unit;
+    store(to, through_sigmoid(_mm512_mul_ps(through_cell, candidate), input));
+    store(to + hidden, through_sigmoid(
+                           _mm512_mul_ps(through_cell, _mm512_loadu_ps(before + unit)), forget));
+    store(to + 2 * hidden, _mm512_mul_ps(_mm512_mul_ps(through_cell, input),
+                                         _mm512_fnmadd_ps(candidate, candidate, one)));
+    store(to + 3 * hidden, through_sigmoid(_mm512_mul_ps(output_gradient, squashed), output));
+    _mm512_storeu_ps(cell_gradient, _mm512_mul_ps(through_cell, forget));
+  }
+
+  // Take some rows from the last step to the first.
+  void run(Range rows) const {
+    const Shape& shape = layout.shape;
+    std::vector<float> output_gradient((rows.end - rows.begin) * shape.hidden);
+    for (std::size_t time = shape.time; time-- > 0;) {
+      for (std::size_t row = rows.begin; row < rows.end; ++row) {
+        for (std::size_t unit = 0; unit < shape.hidden; unit += kLanes) {
+          _mm512_storeu_ps(output_gradient.data() + (row - rows.begin) * shape.hidden + unit,
+                           load(output_gradients + layout.at(row, time) + unit));
+        }
+      }
+      if (time + 1 < shape.time) add_from_later(rows, time, output_gradient.data());
+      for (std::size_t row = rows.begin; row < rows.end; ++row) {
+        for (std::size_t unit = 0; unit < shape.hidden; unit += kLanes) {
+          const float* own = output_gradient.data() + (row - rows.begin) * shape.hidden + unit;
+          through_gates(row, time, unit, _mm512_loadu_ps(own),
+                        cell_gradients + row * shape.hidden + unit);
+        }
+      }
+    }
+  }
+};
+
+}  // namespace
+
+bool is_supported() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16");
+}
+
+std::size_t packed_size(std::size_t hidden) { return kGates * hidden * hidden; }
+
+void scan_forward(Shape shape, const bfloat16* inputs, const float* weights,
+                  const bfloat16* first_output, const float* first_cell, bfloat16* packed,
+                  Activations result) {
+  const ForwardPass pass{{shape}, inputs, packed, result};
+#pragma omp parallel
+  {
+    pack_for_forward(shape.hidden, weights, packed);
+#pragma omp barrier
+    const Range rows = share(shape.batch);
+    for (std::size_t time = 0; time < shape.time; ++time) {
+      const std::size_t stride = shape.hidden * (time > 0 ? shape.time : 1);
+      for (std::size_t unit = 0; unit < shape.hidden; unit += kLanes) {
+        for_row_blocks(rows, [&](std::size_t first, auto count) {
+          const std::size_t before =
+              time > 0 ? pass.layout.at(first, time - 1) : first * shape.hidden;
+          pass.template block<count()>(first, time, unit,
+                                       (time > 0 ? result.outputs : first_output) + before,
+                                       (time > 0 ? result.cells : first_cell) + before, stride);
+        });
+      }
+    }
+  }
+}
+
+void scan_backward(Shape shape, const bfloat16* output_gradients, const float* weights,
+                   const float* first_cell, const Activations& activations, bfloat16* packed,
+                   bfloat16* input_gradients, float* cell_gradients) {
+  const BackwardPass pass{{shape},     output_gradients, first_cell,    packed,
+                          activations, input_gradients,  cell_gradients};
+#pragma omp parallel
+  {
+    pack_for_backward(shape.hidden, weights, packed);
+#pragma omp barrier
+    pass.run(share(shape.batch));
+  }
+}
+
+}  // namespace sunspring

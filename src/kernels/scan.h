@@ -1,0 +1,59 @@
+// One LSTM layer over time, forward and backward: what is sequential about it, fused.
+//
+// Everything else about the layer (its inputs' products, the gradients of its weights) is a few
+// large matrix products that PyTorch does well. What it does badly is the loop over time: a small
+// product and a dozen passes over its result at every step.
+//
+// Rows of the batch do not depend on one another, so each thread takes some rows through all of
+// time by itself, with no barrier between steps.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sunspring {
+
+// The upper half of a float32.
+struct bfloat16 {
+  std::uint16_t bits;
+};
+
+// Sizes of one pass; `hidden` is a multiple of `kUnitsPerBlock`.
+struct Shape {
+  std::size_t batch, time, hidden;
+};
+
+inline constexpr std::size_t kUnitsPerBlock = 64;
+
+// Whether this processor multiplies bfloat16.
+bool is_supported();
+
+// Values of a packed copy of the recurrent weights, aligned to 64 bytes.
+std::size_t packed_size(std::size_t hidden);
+
+// What forward leaves, and backward takes up again. Gates stand in PyTorch's order: input, forget,
+// candidate, output.
+struct Activations {
+  bfloat16* outputs;  // (batch, time, hidden): h
+  bfloat16* gates;    // (batch, time, 4 hidden), after their nonlinearities
+  float* cells;       // (batch, time, hidden): c
+};
+
+// Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000:
+//   i, f, o = σ(…), g = tanh(…) of inputs_t + W h_{t-1};  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
+//
+// inputs (batch, time, 4 hidden): what the layer's inputs and biases add to the gates;
+// weights (4 hidden, hidden): W; first_output, first_cell (batch, hidden): h and c before t = 0.
+void scan_forward(Shape shape, const bfloat16* inputs, const float* weights,
+                  const bfloat16* first_output, const float* first_cell, bfloat16* packed,
+                  Activations result);
+
+// The gradient of the loss with respect to `inputs`, (batch, time, 4 hidden), from that with
+// respect to the outputs, (batch, time, hidden). `cell_gradients` (batch, hidden) comes in with
+// respect to the last cell and goes out with respect to the first.
+void scan_backward(Shape shape, const bfloat16* output_gradients, const float* weights,
+                   const float* first_cell, const Activations& activations, bfloat16* packed,
+                   bfloat16* input_gradients, float* cell_gradients);
+
+}  // namespace sunspring

@@ -1,0 +1,29 @@
+from torch import Tensor
+
+UNITS_PER_BLOCK: int
+
+def is_supported() -> bool: ...
+def packed_size(hidden: int, /) -> int: ...
+def scan_forward(
+    inputs: Tensor,
+    weights: Tensor,
+    first_output: Tensor,
+    first_cell: Tensor,
+    packed: Tensor,
+    outputs: Tensor,
+    gates: Tensor,
+    cells: Tensor,
+    /,
+) -> None: ...
+def scan_backward(
+    output_gradients: Tensor,
+    weights: Tensor,
+    first_cell: Tensor,
+    outputs: Tensor,
+    gates: Tensor,
+    cells: Tensor,
+    packed: Tensor,
+    input_gradients: Tensor,
+    cell_gradients: Tensor,
+    /,
+) -> None: ...
