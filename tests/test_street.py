@@ -10,18 +10,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "sunspring"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-STREET = re.findall(r"^\d+\. `(\w+)\.py`", PAGE, re.MULTILINE)
+STREET = re.findall(r"^\d+\. `(\w+)\.pyi?`", PAGE, re.MULTILINE)
 FRONT = "__init__"  # hands out the public names, stands at no place
 MODULES = sorted(
     path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
-    for path in PACKAGE.rglob("*.py")
+    for path in (*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyi"))  # .pyi: written in C++
     if path != PACKAGE / f"{FRONT}.py"
 )
 LONGEST = 400
 
 
 def source(module: str) -> str:
-    return (PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    path = PACKAGE / f"{module.replace('.', '/')}.py"
+    return (path if path.exists() else path.with_suffix(".pyi")).read_text(encoding="utf-8")
 
 
 def imports(code: str) -> Iterator[str]:

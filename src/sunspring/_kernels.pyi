@@ -1,3 +1,5 @@
+"""What is written in C++, in `src/kernels`."""
+
 from torch import Tensor
 
 UNITS_PER_BLOCK: int
