@@ -29,6 +29,7 @@ from sunspring.corpus import Split
 from sunspring.errors import MissingExtraError
 from sunspring.model import ModelConfig, RecurrentModel
 from sunspring.optim import Optimizers, OptimizerSettings
+from sunspring.pace import Pace
 from sunspring.plan import Budget, Recipe
 from sunspring.training import (
     Callback,
@@ -80,7 +81,7 @@ def make_trainer(
         model,
         make_batches(split, vocabulary.start_id, Recipe("windows", batch_size=4, window=16), 0),
         Optimizers(model, OptimizerSettings()),
-        budget=Budget("steps", steps),
+        pace=Pace(Budget("steps", steps)),
         warmup_steps=2,
         precision="fp32",
         quick=QuickSets(quick[:1], quick[:1]),

@@ -242,19 +242,6 @@ def test_fine_tuning_keeps_the_architecture_at_a_third_of_the_rates(preset: str)
     assert math.isclose(rates.muon_learning_rate, usual.muon_learning_rate / 3)
 
 
-@pytest.mark.parametrize(
-    ("unit", "end"),
-    [("minutes", {"seconds": 120.0}), ("epochs", {"epochs": 2.0}), ("steps", {"steps": 2})],
-)
-def test_budget_counts_its_own_unit_alone(unit: Any, end: dict[str, Any]) -> None:
-    budget = Budget(unit, 2)
-    nothing: dict[str, Any] = {"seconds": 0.0, "epochs": 0.0, "steps": 0}
-    everything: dict[str, Any] = {"seconds": 1e9, "epochs": 1e9, "steps": 10**9}
-    assert budget.spent(**nothing) == 0
-    assert budget.spent(**{**nothing, **end}) == 1
-    assert budget.spent(**{**everything, **dict.fromkeys(end, 0)}) == 0
-
-
 @pytest.mark.parametrize("amount", [0, -1, math.nan])
 def test_budget_of_nothing_is_refused(amount: float) -> None:
     with pytest.raises(SettingsError, match="it must be above 0"):

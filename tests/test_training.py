@@ -196,7 +196,7 @@ def test_budget_of_epochs_reads_the_text_so_often(batching: str) -> None:
 
 def test_budget_of_minutes_goes_by_the_clock() -> None:
     report = make_trainer(budget=Budget("minutes", 2), clock=ticking_clock(1.0)).run()
-    assert 120 <= report.seconds < 130
+    assert 115 < report.seconds < 135
     assert 10 < report.step < 120
     assert report.spent == 1
 

@@ -13,6 +13,7 @@ from sunspring.corpus import Split
 from sunspring.machine import Precision
 from sunspring.model import ModelConfig, RecurrentModel
 from sunspring.optim import Optimizers, OptimizerSettings
+from sunspring.pace import Pace, Revision
 from sunspring.plan import Budget, Recipe
 from sunspring.training import (
     Callback,
@@ -73,7 +74,7 @@ def make_trainer(
         model,
         make_batches(split, VOCABULARY.start_id, recipe, seed=1),
         Optimizers(model, optimization),
-        budget=budget,
+        pace=Pace(budget),
         warmup_steps=optimization.warmup_steps,
         precision=precision,
         quick=quick,
@@ -90,6 +91,7 @@ class Recorder(Callback):
         self.events: list[str] = []
         self.steps: list[StepReport] = []
         self.looks: list[EvaluationReport] = []
+        self.plans: list[Revision] = []
 
     def on_start(self, trainer: Trainer) -> None:
         self.events.append("start")
@@ -101,6 +103,9 @@ class Recorder(Callback):
     def on_evaluation(self, report: EvaluationReport) -> None:
         self.events.append("evaluation")
         self.looks.append(report)
+
+    def on_plan(self, revision: Revision) -> None:
+        self.plans.append(revision)
 
     def on_end(self, report: StepReport) -> None:
         self.events.append("end")

@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +19,7 @@ from sunspring.drafts import WritingSettings
 from sunspring.errors import MissingExtraError
 from sunspring.generation import Writer
 from sunspring.model import RecurrentModel
+from sunspring.pace import Revision
 from sunspring.sampling import SamplingSettings
 from sunspring.training import Callback, EvaluationReport, StepReport, Trainer
 from sunspring.vocabulary import Vocabulary
@@ -119,6 +121,10 @@ class JsonLog(Callback):
             self._last = report.seconds
             self._write("step", **self._figures(report))
 
+    def on_plan(self, revision: Revision) -> None:
+        """Log how many steps the minutes are worth."""
+        self._write("plan", **asdict(revision))
+
     def on_evaluation(self, report: EvaluationReport) -> None:
         """Log a quick evaluation."""
         self._write(
@@ -198,6 +204,11 @@ class _Progress(Callback):
         self._heldout = math.nan
         self._shown = -math.inf
         self._report: StepReport | None = None
+        self._planned = 0
+
+    def on_plan(self, revision: Revision) -> None:
+        """Remember the number of steps."""
+        self._planned = revision.steps
 
     def on_step(self, report: StepReport) -> None:
         """Show the figures now and then."""
@@ -228,7 +239,10 @@ class _Progress(Callback):
             if not math.isnan(bpc):
                 figures.append(f"{name} {bpc:.3f} bpc")
         # Last what may be cut off where a terminal is narrow.
-        return "  ".join([*figures, f"epoch {report.epochs:.1f}", f"{speed:,.0f} characters/s"])
+        figures += [f"epoch {report.epochs:.1f}", f"{speed:,.0f} characters/s"]
+        if self._planned:
+            figures.append(f"step {report.step:,} of {self._planned:,}")
+        return "  ".join(figures)
 
 
 class PlainProgress(_Progress):

@@ -64,6 +64,7 @@ def train(
     as_json: options.Json = False,
 ) -> None:
     """Teach a network to write like SOURCES, or like the text of Python's help if none is named."""
+    began = time.perf_counter()
     from sunspring import runs
     from sunspring.api import choose_budget
     from sunspring.corpus import CorpusSettings
@@ -94,7 +95,7 @@ def train(
             init_from=init_from,
             tensorboard=tensorboard,
         )
-        result = runs.train(request, sys.stderr)
+        result = runs.train(request, sys.stderr, began)
     if as_json:
         _print_json(result.to_json())
     _say(_describe_result(result))

@@ -13,9 +13,11 @@ from typing import Any
 from sunspring.downloads import cache_folder
 from sunspring.drafts import WritingSettings
 from sunspring.generation import Writer
-from sunspring.machine import choose_device, describe_machine, probe_precision
+from sunspring.machine import choose_device, describe_machine
 from sunspring.model import RecurrentModel
 from sunspring.plan import Budget, make_plan
+from sunspring.recurrence import has_fused_scan
+from sunspring.speeds import measure_speed
 from sunspring.vocabulary import CharacterVocabulary
 
 _CHARACTERS = 1_000_000  # of the text that the plan is asked for
@@ -36,7 +38,7 @@ def examine() -> dict[str, Any]:
         device=device.type,
         overrides={},
     )
-    probe = probe_precision(plan.model, plan.recipe.batch_size, plan.recipe.window, device)
+    speed = measure_speed(plan.model, plan.recipe, device)
     writer = Writer(RecurrentModel(plan.model).to(device), vocabulary)
     began = time.perf_counter()
     writer.write("", WritingSettings(length=_WRITTEN))
@@ -44,13 +46,14 @@ def examine() -> dict[str, Any]:
     return {
         "device": device.type,
         **describe_machine(cache_folder()),
-        "bf16": {"supported": probe.bf16 > 0, "chosen": probe.choice == "bf16", **asdict(probe)},
-        "speeds": {"training": max(probe.fp32, probe.bf16), "writing": writing},
+        "bf16": {"supported": speed.bf16 > 0, "chosen": speed.choice == "bf16", **asdict(speed)},
+        "fused_training": has_fused_scan(),
+        "speeds": {"training": speed.tokens_per_second, "writing": writing},
         "engine": "torch",
         "train_would_choose": {
             "for": f"{_CHARACTERS:,} characters in {budget}",
             "preset": plan.preset,
-            "precision": probe.choice,
+            "precision": speed.choice,
             "model": asdict(plan.model),
             "recipe": asdict(plan.recipe),
         },
@@ -67,8 +70,9 @@ def describe(report: dict[str, Any]) -> str:
         "threads": report["threads"],
         "gpu": report["gpu"] or "none that PyTorch can use",
         "device": report["device"],
-        "bf16": f"{gain}; training uses {bf16['choice']}",
-        "training": f"about {speeds['training']:,.0f} characters/s, optimiser not counted",
+        "bf16": f"{gain}; training uses {choice['precision']}",
+        "training": f"about {speeds['training']:,.0f} characters/s, "
+        f"{'fused loop over time' if report['fused_training'] else 'layers of PyTorch'}",
         "writing": f"about {speeds['writing']:,.0f} characters/s, engine {report['engine']}",
         "free disk": f"{report['free_disk_gb']['here']} GB here, "
         f"{report['free_disk_gb']['cache']} GB for the cache in {report['cache']}",

@@ -34,11 +34,6 @@ class Budget:
         if not self.amount > 0:
             raise SettingsError(f"{self.unit} is {self.amount:g}: it must be above 0")
 
-    def spent(self, *, seconds: float, epochs: float, steps: int) -> float:
-        """Give the share of the budget that is spent: 1 and above means the end."""
-        used = {"minutes": seconds / 60, "epochs": epochs, "steps": steps}[self.unit]
-        return used / self.amount
-
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit}"
 

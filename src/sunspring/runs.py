@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -34,16 +35,19 @@ from sunspring.checkpoint import (
     writing,
 )
 from sunspring.corpus import Corpus
+from sunspring.downloads import cache_folder
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import Evaluation, evaluate_stream
 from sunspring.files import Notice
-from sunspring.machine import Precision, choose_device, memory_bytes, probe_precision
+from sunspring.machine import Precision, choose_device, memory_bytes
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend, least_parameters
 from sunspring.optim import Optimizers, OptimizerSettings
+from sunspring.pace import Pace
 from sunspring.plan import Budget, Plan, Recipe, make_plan
 from sunspring.request import TrainingRequest, reading_record
 from sunspring.result import TrainingResult
 from sunspring.run_corpus import encode_request, load_base, open_run_corpus
+from sunspring.speeds import measure_speed
 from sunspring.training import (
     Callback,
     QuickSets,
@@ -55,6 +59,9 @@ from sunspring.training import (
 
 _FORMAT = 1
 _HELDOUT_TOKENS = 1_000_000  # scored at the end of a training; `evaluate` scores all
+_HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
+_SAVING_SHARE = 0.01  # of it, for the last look and the last files
+_TIMED_TOKENS = 1024  # scored to learn the speed of scoring
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
 _FREE_IN_FINE_TUNING = {
     "vocabulary_size",
@@ -76,16 +83,22 @@ class _Beginning:
     device: torch.device
 
 
-def train(request: TrainingRequest, stream: TextIO | None = None) -> TrainingResult:
+def train(
+    request: TrainingRequest, stream: TextIO | None = None, began: float | None = None
+) -> TrainingResult:
     """Train a model into a new run folder.
+
+    A budget of minutes is one for all of it: reading the text, training, scoring, saving.
 
     Args:
         request: what to train on what.
         stream: where progress, samples and notices go; None for silence.
+        began: what `time.perf_counter` gave when the minutes began; now, if it is None.
 
     Raises:
         SunspringError: something the user can mend: a source, a setting, a folder.
     """
+    began = time.perf_counter() if began is None else began
     say = _speaker(stream)
     RunFolder(request.out).check_free()
     if request.tensorboard and importlib.util.find_spec("tensorboard") is None:
@@ -122,7 +135,7 @@ def train(request: TrainingRequest, stream: TextIO | None = None) -> TrainingRes
     beginning = _Beginning(request, corpus, plan, precision, device)
     folder = RunFolder(request.out)
     folder.begin(plan.model, corpus.vocabulary, _record(beginning))
-    return _run(beginning, folder, model, None, stream)
+    return _run(beginning, folder, model, None, stream, began)
 
 
 def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None) -> TrainingResult:
@@ -136,6 +149,7 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
     Raises:
         SunspringError: the run cannot go on: its folder is damaged, or its text has changed.
     """
+    began = time.perf_counter()
     say = _speaker(stream)
     folder = RunFolder(out)
     record = folder.record()
@@ -164,9 +178,8 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
     model = _new_model(plan, request.seed, base[0] if base else None)
     with writing(out):
         write_json(out / "run.json", record)
-    return _run(
-        _Beginning(request, corpus, plan, precision, device), folder, model, checkpoint, stream
-    )
+    beginning = _Beginning(request, corpus, plan, precision, device)
+    return _run(beginning, folder, model, checkpoint, stream, began)
 
 
 def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:
@@ -206,7 +219,7 @@ def _choose_precision(plan: Plan, device: torch.device) -> Precision:
     recipe = plan.recipe
     if recipe.precision != "auto":
         return recipe.precision
-    return probe_precision(plan.model, recipe.batch_size, recipe.window, device).choice
+    return measure_speed(plan.model, recipe, device, cache_folder()).choice
 
 
 def _run(
@@ -215,15 +228,18 @@ def _run(
     model: RecurrentModel,
     checkpoint: Checkpoint | None,
     stream: TextIO | None,
+    began: float,
 ) -> TrainingResult:
     request, corpus, plan = beginning.request, beginning.corpus, beginning.plan
     start_id = corpus.vocabulary.start_id
     model.to(beginning.device)
+    scored, scoring_seconds = _plan_scoring(model, corpus, request.budget)
+    reserve = time.perf_counter() - began + scoring_seconds
     trainer = Trainer(
         model,
         make_batches(corpus.train, start_id, plan.recipe, request.seed),
         Optimizers(model, plan.recipe.optimization),
-        budget=request.budget,
+        pace=Pace(request.budget, reserve),
         warmup_steps=plan.recipe.optimization.warmup_steps,
         precision=beginning.precision,
         quick=QuickSets(
@@ -240,13 +256,26 @@ def _run(
     load_weights(model, trainer.best)
     heldout = None
     if not interrupted:
-        heldout = evaluate_stream(model, corpus.heldout, start_id, None, _HELDOUT_TOKENS)
+        heldout = evaluate_stream(model, corpus.heldout, start_id, None, scored)
     result = _result(beginning, model, report, heldout)
     if not interrupted:
         save_model(
             folder.path, plan.model, corpus.vocabulary, trainer.best, _card(result, plan, request)
         )
     return result
+
+
+def _plan_scoring(model: RecurrentModel, corpus: Corpus, budget: Budget) -> tuple[int, float]:
+    """Say how many held-out tokens to score in the end, and how long that and saving will take."""
+    if budget.unit != "minutes":
+        return _HELDOUT_TOKENS, 0.0
+    began = time.perf_counter()
+    timed = evaluate_stream(model, corpus.heldout, corpus.vocabulary.start_id, None, _TIMED_TOKENS)
+    a_token = (time.perf_counter() - began) / timed.tokens
+    affordable = max(_TIMED_TOKENS, int(_HELDOUT_SHARE * 60 * budget.amount / a_token))
+    scored = min(_HELDOUT_TOKENS, affordable)
+    seconds = a_token * min(scored, len(corpus.heldout.tokens))
+    return scored, seconds + _SAVING_SHARE * 60 * budget.amount
 
 
 def _callbacks(request: TrainingRequest, corpus: Corpus, stream: TextIO | None) -> list[Callback]:

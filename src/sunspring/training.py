@@ -25,7 +25,8 @@ from sunspring.errors import SunspringError
 from sunspring.machine import Precision
 from sunspring.model import RecurrentModel, State, detach
 from sunspring.optim import Optimizers, rate_factor
-from sunspring.plan import Budget, Recipe
+from sunspring.pace import Pace, Revision
+from sunspring.plan import Recipe
 
 _REPORT_EVERY = 10  # steps; reading the loss waits for the GPU
 _CHECKPOINT_SECONDS = 60.0
@@ -80,6 +81,9 @@ class Callback:
     def on_step(self, report: StepReport) -> None:
         """Some steps were taken."""
 
+    def on_plan(self, revision: Revision) -> None:
+        """Minutes were turned into steps, or into another number of steps than before."""
+
     def on_evaluation(self, report: EvaluationReport) -> None:
         """The model was looked at."""
 
@@ -120,7 +124,7 @@ class Trainer:
         model: already on its device.
         batches: the training text.
         optimizers: of the model's parameters.
-        budget: when to stop.
+        pace: when to stop.
         warmup_steps: steps over which the rates rise.
         precision: number format of the matrix products.
         quick: what the model is looked at with during training.
@@ -135,7 +139,7 @@ class Trainer:
         batches: Batches,
         optimizers: Optimizers,
         *,
-        budget: Budget,
+        pace: Pace,
         warmup_steps: int,
         precision: Precision,
         quick: QuickSets,
@@ -146,11 +150,11 @@ class Trainer:
         self.model = model
         self.batches = batches
         self.optimizers = optimizers
-        self.budget = budget
         self.precision: Precision = precision
         self.step = 0
         self.best = model_weights(model)
         self.best_validation = math.inf
+        self._pace = pace
         self._warmup_steps = warmup_steps
         self._quick = quick
         self._callbacks = callbacks
@@ -192,6 +196,8 @@ class Trainer:
             loss += self._train_step(batch, rate_factor(spent, self.step, self._warmup_steps))
             self.step, summed = self.step + 1, summed + 1
             self._tokens += int(np.count_nonzero(batch.targets != IGNORED))
+            if (revision := self._pace.observe(self.step, self._seconds())) is not None:
+                self._tell("on_plan", revision)
             if self.step % _REPORT_EVERY == 0:
                 self._report_step(float(loss) / summed)
                 loss, summed = loss.zero_(), 0
@@ -267,6 +273,7 @@ class Trainer:
             "position": self.batches.position(),
             "best_validation": self.best_validation,
             "next_evaluation": self._next_evaluation,
+            "pace": self._pace.state(),
         }
         optimizers = {name: tensor.cpu() for name, tensor in self.optimizers.state().items()}
         weights = model_weights(self.model)
@@ -285,6 +292,7 @@ class Trainer:
         self.best_validation = state["best_validation"]
         self._next_evaluation = state["next_evaluation"]
         self._earlier_seconds = state["seconds"]
+        self._pace.load(state["pace"], self.step, self._earlier_seconds)
         self._state = tuple(
             tuple(
                 carried[f"state.{layer}.{index}"].to(self.model.device)
@@ -313,9 +321,7 @@ class Trainer:
         return self._earlier_seconds + self._clock() - self._began
 
     def _spent(self) -> float:
-        return self.budget.spent(
-            seconds=self._seconds(), epochs=self.batches.epochs, steps=self.step
-        )
+        return self._pace.share(self.step, self.batches.epochs)
 
     def _report(self) -> StepReport:
         elapsed = max(1e-9, self._clock() - self._began)

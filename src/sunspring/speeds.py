@@ -1,0 +1,169 @@
+"""How fast this machine trains, in which number format: measured once and remembered.
+
+bf16 can be twice as fast as fp32, slower, or missing, and how much a larger model costs depends on
+caches and cores. So a few steps are timed; the answer is kept for this machine and these versions.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sunspring.checkpoint import write_atomically
+from sunspring.machine import Precision, processor_name, usable_cores
+from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.optim import Optimizers
+from sunspring.plan import Recipe
+from sunspring.recurrence import has_fused_scan
+
+_BF16_GAIN = 1.1  # below this the speed is not worth the rounding
+_SOUND_COSINE = 0.99  # between the gradients of the two formats
+_TIMED_STEPS = 2  # after one that is not timed
+_LONGEST_STEP = 1.0  # seconds; a model that takes longer is timed by its first step
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Training speed of one model and recipe.
+
+    Args:
+        fp32: tokens a second, everything that a step does.
+        bf16: the same under bf16 autocast; 0 where it does not run.
+        cosine: of the angle between the gradients of the two.
+    """
+
+    fp32: float
+    bf16: float
+    cosine: float
+
+    @property
+    def choice(self) -> Precision:
+        """The format that is clearly faster, if it is sound: its gradient points the same way."""
+        is_sound = self.cosine > _SOUND_COSINE
+        return "bf16" if is_sound and self.bf16 > _BF16_GAIN * self.fp32 else "fp32"
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The speed in the chosen format."""
+        return self.bf16 if self.choice == "bf16" else self.fp32
+
+
+def measure_speed(
+    config: ModelConfig, recipe: Recipe, device: torch.device, cache: Path | None = None
+) -> Speed:
+    """Time a few training steps in both formats, or remember what they took.
+
+    Leaves the global random generators as they were.
+
+    Args:
+        config: of the model.
+        recipe: batch, window and optimiser.
+        device: where it would train.
+        cache: folder of the file that keeps the answers; None measures anew and keeps nothing.
+    """
+    plain = replace(config, embedding_dropout=0.0, layer_dropout=0.0, output_dropout=0.0, labels=())
+    if cache is None:
+        return _measure(plain, recipe, device)
+    question = {
+        "machine": _machine(device),
+        "model": asdict(plain),
+        "batch": [recipe.batch_size, recipe.window],
+        "optimizer": recipe.optimization.optimizer,
+    }
+    return _remember(
+        cache / "speeds.json",
+        json.dumps(question, sort_keys=True),
+        lambda: _measure(plain, recipe, device),
+    )
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    """Name what a speed depends on, beside the model."""
+    return {
+        "processor": processor_name(),
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "fused": has_fused_scan(),
+        "versions": [version("sunspring"), torch.__version__],
+    }
+
+
+def _remember(path: Path, question: str, measure: Callable[[], Speed]) -> Speed:
+    """Look an answer up in a file, or measure and write it there; a bad file is begun again."""
+    try:
+        answers = dict(json.loads(path.read_text(encoding="utf-8")))
+        return Speed(**answers[question])
+    except KeyError:
+        pass
+    except (OSError, ValueError, TypeError):
+        answers = {}
+    speed = measure()
+    answers[question] = asdict(speed)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(answers, indent=1).encode())
+    except OSError:
+        pass  # a cache that cannot be written costs a second next time
+    return speed
+
+
+def _measure(config: ModelConfig, recipe: Recipe, device: torch.device) -> Speed:
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(0)
+        model = RecurrentModel(config).to(device)
+        shape = (recipe.batch_size, recipe.window + 1)
+        tokens = torch.randint(config.vocabulary_size, shape, device=device)
+        fp32_gradient = _gradient(model, tokens, bf16=False)
+        try:
+            bf16_gradient = _gradient(model, tokens, bf16=True)
+        except RuntimeError:  # no bf16 kernels for this device or cell
+            return Speed(_time_steps(model, recipe, tokens, bf16=False), 0.0, 0.0)
+        cosine = F.cosine_similarity(fp32_gradient, bf16_gradient, dim=0)
+        fp32, bf16 = (_time_steps(model, recipe, tokens, bf16=each) for each in (False, True))
+    return Speed(fp32, bf16, float(cosine))
+
+
+def _gradient(model: RecurrentModel, tokens: Tensor, bf16: bool) -> Tensor:
+    """Gradient of the loss by all parameters, (parameters,)."""
+    gradients = torch.autograd.grad(_loss(model, tokens, bf16), list(model.parameters()))
+    return torch.cat([each.flatten() for each in gradients])
+
+
+def _loss(model: RecurrentModel, tokens: Tensor, bf16: bool) -> Tensor:
+    with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=bf16):
+        logits, _ = model(tokens[:, :-1], model.initial_state(len(tokens)))
+    return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def _time_steps(model: RecurrentModel, recipe: Recipe, tokens: Tensor, bf16: bool) -> float:
+    """Tokens a second of the fastest of a few steps."""
+    optimizers = Optimizers(model, recipe.optimization)
+    fastest = float("inf")
+    for step in range(1 + _TIMED_STEPS):
+        _synchronise(tokens.device)
+        began = time.perf_counter()
+        torch.autograd.backward(_loss(model, tokens, bf16))
+        optimizers.step(0.0)
+        _synchronise(tokens.device)
+        seconds = time.perf_counter() - began
+        if step > 0 or seconds > _LONGEST_STEP:
+            fastest = min(fastest, seconds)
+        if seconds > _LONGEST_STEP:
+            break
+    return tokens[:, 1:].numel() / fastest
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
