@@ -21,6 +21,12 @@ from sunspring.model import RecurrentModel
 _MEAN_DECAY = 0.9  # β₁ of AdamW
 _EPSILON = 1e-8  # of AdamW
 _MOMENTUM = 0.95  # of Muon
+_SAFETY = 1.02
+_POLAR_EXPRESS = (  # a x + b x³ + c x⁵, each best on the interval that the one before leaves
+    (7.711, -22.114, 16.249),
+    (3.2153, -2.4112, 0.5013),
+    (2.2183, -1.594, 0.41075),
+)
 
 
 @dataclass(frozen=True)
@@ -148,10 +154,11 @@ def _muon_step(parameter: Tensor, momentum: Tensor, rate: float, decay: float) -
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Bring all singular values of a matrix near one (within about 0.7 to 1.2), in bfloat16.
+    """Bring the singular values of a matrix near one, in bfloat16.
 
-    Five steps of a quintic Newton-Schulz iteration whose coefficients rise fast from zero rather
-    than converge (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks").
+    Three polynomials in the matrix take singular values from 0.02 to 1 of its norm to within 10 %
+    of one, and smaller ones to 53 times what they are: the best that three quintic polynomials can
+    do one after the other (Amsel et al. 2025, "The Polar Express", algorithm 1).
 
     Args:
         matrix: (height, width).
@@ -159,14 +166,15 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     Returns:
         (height, width), of the same singular vectors.
     """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    is_tall = matrix.shape[0] > matrix.shape[1]
-    flat = (matrix.T if is_tall else matrix).bfloat16().contiguous()
-    flat = flat / flat.norm().clamp(min=1e-7)  # no singular value above one
-    for _ in range(5):
-        gram = flat @ flat.T
-        flat = torch.addmm(flat, torch.addmm(gram, gram, gram, beta=b, alpha=c), flat, beta=a)
-    return flat.T if is_tall else flat
+    # no singular value above one, where the polynomials would soar, even after rounding
+    flat = (matrix / (_SAFETY * matrix.norm().clamp(min=1e-12))).bfloat16()
+    is_tall = flat.shape[0] > flat.shape[1]
+    for a, b, c in _POLAR_EXPRESS:
+        gram = flat.T @ flat if is_tall else flat @ flat.T
+        even = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        factors = (flat, even) if is_tall else (even, flat)
+        flat = torch.addmm(flat, *factors, beta=a)
+    return flat
 
 
 def parameter_groups(model: RecurrentModel) -> tuple[list[Tensor], list[Tensor]]:
