@@ -2,9 +2,11 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 
+#include <algorithm>
+#include <optional>
 #include <stdexcept>
-#include <string>
 
 #include "scan.h"
 
@@ -60,19 +62,40 @@ NB_MODULE(_kernels, module) {
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
   module.def("is_supported", &sunspring::is_supported);
   module.def("packed_size", &sunspring::packed_size);
-  module.def("scan_forward", [](Array<const bfloat16, 3> inputs, Array<const float, 2> weights,
-                                Array<const bfloat16, 2> first_output,
-                                Array<const float, 2> first_cell, Array<bfloat16, 1> packed,
-                                Array<bfloat16, 3> outputs, Array<bfloat16, 3> gates,
-                                Array<float, 3> cells) {
-    const Scan scan = check(weights, first_cell, outputs, gates, cells, packed);
-    const auto [batch, time, hidden] = scan.shape;
-    require_shape<const bfloat16, 3>(inputs, {batch, time, 4 * hidden}, "inputs: wrong shape");
-    require_shape<const bfloat16, 2>(first_output, {batch, hidden}, "first_output: wrong shape");
-    const nb::gil_scoped_release release;
-    sunspring::scan_forward(scan.shape, inputs.data(), weights.data(), first_output.data(),
-                            first_cell.data(), packed.data(), scan.activations);
-  });
+  module.def(
+      "scan_forward",
+      [](std::optional<Array<const bfloat16, 3>> dense, std::optional<Array<const bfloat16, 2>> table,
+         std::optional<Array<const std::int64_t, 2>> tokens, Array<const float, 2> weights,
+         Array<const bfloat16, 2> first_output, Array<const float, 2> first_cell,
+         Array<bfloat16, 1> packed, Array<bfloat16, 3> outputs, Array<bfloat16, 3> gates,
+         Array<float, 3> cells) {
+        const Scan scan = check(weights, first_cell, outputs, gates, cells, packed);
+        const auto [batch, time, hidden] = scan.shape;
+        require_shape<const bfloat16, 2>(first_output, {batch, hidden}, "first_output: wrong shape");
+        sunspring::Inputs inputs{};
+        if (dense) {
+          require_shape<const bfloat16, 3>(*dense, {batch, time, 4 * hidden}, "dense: wrong shape");
+          inputs.dense = dense->data();
+        }
+        if (table || tokens) {
+          require(table && tokens, "a table needs tokens, and tokens need a table");
+          require(table->shape(1) == 4 * hidden, "table: wrong shape");
+          require_shape<const std::int64_t, 2>(*tokens, {batch, time}, "tokens: wrong shape");
+          const std::size_t vocabulary = table->shape(0);
+          require(std::all_of(tokens->data(), tokens->data() + batch * time,
+                              [=](std::int64_t token) {
+                                return static_cast<std::uint64_t>(token) < vocabulary;
+                              }),
+                  "tokens: beyond the table");
+          inputs.table = table->data();
+          inputs.tokens = tokens->data();
+        }
+        const nb::gil_scoped_release release;
+        sunspring::scan_forward(scan.shape, inputs, weights.data(), first_output.data(),
+                                first_cell.data(), packed.data(), scan.activations);
+      },
+      nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(),
+      nb::arg(), nb::arg(), nb::arg(), nb::arg());
   module.def("scan_backward", [](Array<const bfloat16, 3> output_gradients,
                                  Array<const float, 2> weights, Array<const float, 2> first_cell,
                                  Array<bfloat16, 3> outputs, Array<bfloat16, 3> gates,

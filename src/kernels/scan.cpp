@@ -147,9 +147,20 @@ void pack_for_backward(std::size_t hidden, const float* weights, bfloat16* packe
 
 struct ForwardPass {
   Layout layout;
-  const bfloat16* inputs;
+  Inputs inputs;
   const bfloat16* packed;
   Activations result;
+
+  __m512 input(std::size_t row, std::size_t time, std::size_t gate_unit) const {
+    __m512 sum = _mm512_setzero_ps();
+    if (inputs.dense) sum = load(inputs.dense + kGates * layout.at(row, time) + gate_unit);
+    if (inputs.table) {
+      const std::size_t token = inputs.tokens[row * layout.shape.time + time];
+      const bfloat16* of_token = inputs.table + token * kGates * layout.shape.hidden;
+      sum = _mm512_add_ps(sum, load(of_token + gate_unit));
+    }
+    return sum;
+  }
 
   // Sixteen units of some rows at one time; `before` is h of those rows, `cells` their c.
   template <int rows>
@@ -158,8 +169,9 @@ struct ForwardPass {
     const std::size_t hidden = layout.shape.hidden;
     __m512 sums[rows][kGates];
     for (int row = 0; row < rows; ++row) {
-      const bfloat16* from = inputs + kGates * layout.at(first + row, time) + unit;
-      for (std::size_t gate = 0; gate < kGates; ++gate) sums[row][gate] = load(from + gate * hidden);
+      for (std::size_t gate = 0; gate < kGates; ++gate) {
+        sums[row][gate] = input(first + row, time, gate * hidden + unit);
+      }
     }
     multiply<rows>(sums, before, stride, packed + unit / kLanes * (hidden / 2) * kPanel,
                    hidden / 2);
@@ -271,9 +283,8 @@ bool is_supported() {
 
 std::size_t packed_size(std::size_t hidden) { return kGates * hidden * hidden; }
 
-void scan_forward(Shape shape, const bfloat16* inputs, const float* weights,
-                  const bfloat16* first_output, const float* first_cell, bfloat16* packed,
-                  Activations result) {
+void scan_forward(Shape shape, Inputs inputs, const float* weights, const bfloat16* first_output,
+                  const float* first_cell, bfloat16* packed, Activations result) {
   const ForwardPass pass{{shape}, inputs, packed, result};
 #pragma omp parallel
   {

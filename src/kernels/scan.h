@@ -40,16 +40,22 @@ struct Activations {
   float* cells;       // (batch, time, hidden): c
 };
 
+// What a layer's inputs and biases add to its gates: the sum of the two, either of which may be
+// missing (null).
+struct Inputs {
+  const bfloat16* dense;      // (batch, time, 4 hidden)
+  const bfloat16* table;      // (vocabulary, 4 hidden): a row for every token
+  const std::int64_t* tokens;  // (batch, time)
+};
+
 // Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000:
 //   i, f, o = σ(…), g = tanh(…) of inputs_t + W h_{t-1};  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
 //
-// inputs (batch, time, 4 hidden): what the layer's inputs and biases add to the gates;
 // weights (4 hidden, hidden): W; first_output, first_cell (batch, hidden): h and c before t = 0.
-void scan_forward(Shape shape, const bfloat16* inputs, const float* weights,
-                  const bfloat16* first_output, const float* first_cell, bfloat16* packed,
-                  Activations result);
+void scan_forward(Shape shape, Inputs inputs, const float* weights, const bfloat16* first_output,
+                  const float* first_cell, bfloat16* packed, Activations result);
 
-// The gradient of the loss with respect to `inputs`, (batch, time, 4 hidden), from that with
+// The gradient of the loss with respect to the inputs, (batch, time, 4 hidden), from that with
 // respect to the outputs, (batch, time, hidden). `cell_gradients` (batch, hidden) comes in with
 // respect to the last cell and goes out with respect to the first.
 void scan_backward(Shape shape, const bfloat16* output_gradients, const float* weights,

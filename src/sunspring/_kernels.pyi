@@ -7,7 +7,9 @@ UNITS_PER_BLOCK: int
 def is_supported() -> bool: ...
 def packed_size(hidden: int, /) -> int: ...
 def scan_forward(
-    inputs: Tensor,
+    dense: Tensor | None,
+    table: Tensor | None,
+    tokens: Tensor | None,
     weights: Tensor,
     first_output: Tensor,
     first_cell: Tensor,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sunspring.errors import ModelError, SettingsError
-from sunspring.recurrence import run_lstm
+from sunspring.recurrence import Embedded, run_lstm, side_by_side
 
 LayerState = tuple[Tensor, ...]
 """(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type."""
@@ -233,40 +233,53 @@ class RecurrentModel(nn.Module):
             Logits (batch, time, vocabulary_size) of the token after each one, and the state after
             the last.
         """
-        embedded = self.embedding(tokens)
-        if self.label_embedding is not None:
-            if labels is None:
-                raise ValueError("this model was trained with labels and needs one for each row")
-            embedded = embedded + self.label_embedding(labels).unsqueeze(1)
-        if self.config.embedding_activation == "tanh":
-            embedded = torch.tanh(embedded)
-        embedded = self.embedding_dropout(embedded)
-
-        hidden, outputs = embedded, []
+        embedded = self._embed(tokens, labels)
+        hidden: Tensor | None = None
+        outputs: list[Tensor] = []
         new_state: list[LayerState] = []
         for index, layer in enumerate(self.layers):
-            if index > 0:
+            if hidden is not None:
                 hidden = self.layer_dropout(hidden)
-                if self.config.skip:
-                    hidden = torch.cat((hidden, embedded), dim=-1)
-            hidden, layer_state = self._run_layer(layer, hidden, state[index])
+            sees_embedded = index == 0 or self.config.skip
+            hidden, layer_state = self._run_layer(
+                layer, hidden, embedded if sees_embedded else None, state[index]
+            )
             outputs.append(hidden)
             new_state.append(layer_state)
 
-        features = torch.cat((*outputs, embedded), dim=-1) if self.config.skip else hidden
+        features = torch.cat((*outputs, embedded.values), -1) if self.config.skip else outputs[-1]
         if self.attention is not None:
             average, attention_state = self.attention(features, state[-1])
             features = torch.cat((features, average), dim=-1)
             new_state.append(attention_state)
         return self.head(self.output_dropout(features)), tuple(new_state)
 
+    def _embed(self, tokens: Tensor, labels: Tensor | None) -> Embedded:
+        values = self.embedding(tokens)
+        vectors: Tensor | None = self.embedding.weight
+        if self.label_embedding is not None:
+            if labels is None:
+                raise ValueError("this model was trained with labels and needs one for each row")
+            values = values + self.label_embedding(labels).unsqueeze(1)
+            vectors = None
+        if self.config.embedding_activation == "tanh":
+            values = torch.tanh(values)
+            vectors = None if vectors is None else torch.tanh(vectors)
+        if self.training and self.config.embedding_dropout > 0:
+            values, vectors = self.embedding_dropout(values), None
+        return Embedded(values, tokens, vectors)
+
     def _run_layer(
-        self, layer: nn.Module, inputs: Tensor, state: LayerState
+        self,
+        layer: nn.Module,
+        hidden: Tensor | None,
+        embedded: Embedded | None,
+        state: LayerState,
     ) -> tuple[Tensor, LayerState]:
         """Run one of PyTorch's layers, whose states are (1, batch, hidden_size)."""
         if isinstance(layer, nn.LSTM):
-            return run_lstm(layer, inputs, state)
-        outputs, last = layer(inputs, state[0].unsqueeze(0))
+            return run_lstm(layer, hidden, embedded, state)
+        outputs, last = layer(side_by_side(hidden, embedded), state[0].unsqueeze(0))
         return outputs, (last.squeeze(0),)
 
 

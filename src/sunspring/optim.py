@@ -167,7 +167,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
         (height, width), of the same singular vectors.
     """
     # no singular value above one, where the polynomials would soar, even after rounding
-    flat = (matrix / (_SAFETY * matrix.norm().clamp(min=1e-12))).bfloat16()
+    norm = torch.linalg.vector_norm(matrix).clamp(min=1e-12)
+    flat: Tensor = (matrix / (_SAFETY * norm)).bfloat16()
     is_tall = flat.shape[0] > flat.shape[1]
     for a, b, c in _POLAR_EXPRESS:
         gram = flat.T @ flat if is_tall else flat @ flat.T

@@ -2,11 +2,15 @@
 
 PyTorch starts a small matrix product and a dozen passes over its result at every step. Under bf16
 autocast on processors with bfloat16 products, `src/kernels/scan.cpp` does all of a step at once.
+And what an embedded token adds to the gates is looked up there, in a table with a row for each
+token, rather than multiplied out for every character.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +23,30 @@ except ImportError:  # installed without a compiler, or for another kind of proc
 else:
     _is_fusible = _kernels.is_supported()
 
+_LARGEST_TABLE = 512  # tokens; beyond, multiplying out is cheaper than the table's gradient
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embedded tokens, as a layer reads them.
+
+    Args:
+        values: (batch, time, embedding_size).
+        tokens: (batch, time) ids, int64.
+        vectors: (vocabulary_size, embedding_size) whose rows the `values` are; None where they are
+            not its rows, because of dropout or labels.
+    """
+
+    values: Tensor
+    tokens: Tensor
+    vectors: Tensor | None
+
+    @cached_property
+    def one_hot(self) -> Tensor:
+        """(vocabulary_size, batch · time), bfloat16: which token stands where."""
+        vocabulary = 0 if self.vectors is None else len(self.vectors)
+        return (torch.arange(vocabulary).unsqueeze(1) == self.tokens.flatten()).bfloat16()
+
 
 def has_fused_scan() -> bool:
     """Say whether this machine has the fused loop, for bf16 on the processor."""
@@ -26,34 +54,37 @@ def has_fused_scan() -> bool:
 
 
 def run_lstm(
-    layer: nn.LSTM, inputs: Tensor, state: tuple[Tensor, ...]
+    layer: nn.LSTM, hidden: Tensor | None, embedded: Embedded | None, state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Run one batch-first LSTM layer from a state.
+    """Run one batch-first LSTM layer from a state; it reads what is given, side by side.
 
     Args:
         layer: of one layer and one direction.
-        inputs: (batch, time, input_size).
+        hidden: (batch, time, width) of the layer below, if there is one.
+        embedded: the tokens, if the layer sees them.
         state: h and c, each (batch, hidden_size).
 
     Returns:
         The outputs (batch, time, hidden_size), and h and c after the last step.
     """
-    hidden, cell = state
-    if _can_fuse(layer, inputs):
-        weights: dict[str, Tensor] = dict(layer.named_parameters())
-        bias = weights["bias_ih_l0"] + weights["bias_hh_l0"]
-        gates = F.linear(inputs, weights["weight_ih_l0"], bias)
-        scanned: tuple[Tensor, Tensor] = _Scan.apply(gates, weights["weight_hh_l0"], hidden, cell)  # type: ignore[no-untyped-call]
-        outputs, last_cell = scanned
-        return outputs, (outputs[:, -1], last_cell)
-    outputs, (hidden, cell) = layer(inputs, (hidden.unsqueeze(0), cell.unsqueeze(0)))
-    return outputs, (hidden.squeeze(0), cell.squeeze(0))
+    if _can_fuse(layer, state[0]):
+        return _run_fused(layer, hidden, embedded, state)
+    stacked = tuple(each.unsqueeze(0) for each in state)
+    outputs, (last, cell) = layer(side_by_side(hidden, embedded), stacked)
+    return outputs, (last.squeeze(0), cell.squeeze(0))
 
 
-def _can_fuse(layer: nn.LSTM, inputs: Tensor) -> bool:
+def side_by_side(hidden: Tensor | None, embedded: Embedded | None) -> Tensor:
+    """Join what a layer reads, (batch, time, input_size); at least one of the two is given."""
+    parts = [hidden] if hidden is not None else []
+    parts += [embedded.values] if embedded is not None else []
+    return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+
+
+def _can_fuse(layer: nn.LSTM, state: Tensor) -> bool:
     return (
         _is_fusible
-        and inputs.device.type == "cpu"
+        and state.device.type == "cpu"
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and next(layer.parameters()).dtype == torch.float32
@@ -61,44 +92,84 @@ def _can_fuse(layer: nn.LSTM, inputs: Tensor) -> bool:
     )
 
 
+def _run_fused(
+    layer: nn.LSTM, hidden: Tensor | None, embedded: Embedded | None, state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    parameters: dict[str, Tensor] = dict(layer.named_parameters())
+    weights = parameters["weight_ih_l0"]
+    bias = parameters["bias_ih_l0"] + parameters["bias_hh_l0"]
+    vectors = None if embedded is None else embedded.vectors
+    if vectors is not None and len(vectors) <= _LARGEST_TABLE:
+        width = vectors.shape[1]
+        of_hidden, of_embedded = torch.split(weights, [layer.input_size - width, width], dim=1)
+        table = F.linear(vectors, of_embedded, bias)
+        dense = None if hidden is None else F.linear(hidden, of_hidden)
+    else:
+        table = None
+        dense = F.linear(side_by_side(hidden, embedded), weights, bias)
+    scanned: tuple[Tensor, Tensor] = _Scan.apply(  # type: ignore[no-untyped-call]
+        dense, table, embedded, parameters["weight_hh_l0"], *state
+    )
+    outputs, last_cell = scanned
+    return outputs, (outputs[:, -1], last_cell)
+
+
 class _Scan(torch.autograd.Function):
     """The loop over time as one operation; see `src/kernels/scan.h`."""
 
     @staticmethod
     def forward(
-        ctx: Any, gates: Tensor, weights: Tensor, hidden: Tensor, cell: Tensor
+        ctx: Any,
+        dense: Tensor | None,
+        table: Tensor | None,
+        embedded: Embedded | None,
+        weights: Tensor,
+        hidden: Tensor,
+        cell: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        batch, time, _ = gates.shape
+        tokens = None
+        if table is not None and embedded is not None:
+            tokens = embedded.tokens.contiguous()
+        time = dense.shape[1] if dense is not None else cast(Tensor, tokens).shape[1]
         hidden, cell = hidden.bfloat16().contiguous(), cell.float().contiguous()
-        outputs = gates.new_empty(batch, time, weights.shape[1])
-        activations = torch.empty_like(gates, memory_format=torch.contiguous_format)
-        cells = torch.empty(outputs.shape)
+        outputs = hidden.new_empty(len(hidden), time, hidden.shape[1])
+        gates = hidden.new_empty(len(hidden), time, weights.shape[0])
+        cells = cell.new_empty(outputs.shape)
+        dense = None if dense is None else dense.contiguous()
         _kernels.scan_forward(
-            gates.contiguous(), weights, hidden, cell, _packed(weights), outputs, activations, cells
+            dense, table, tokens, weights, hidden, cell, _packed(weights), outputs, gates, cells
         )
-        ctx.save_for_backward(weights, hidden, cell, outputs, activations, cells)
+        ctx.save_for_backward(weights, hidden, cell, outputs, gates, cells)
+        ctx.embedded = embedded
         return outputs, cells[:, -1].clone()
 
     @staticmethod
     def backward(ctx: Any, output_gradients: Tensor, cell_gradients: Tensor) -> tuple[Any, ...]:
-        weights, hidden, cell, outputs, activations, cells = ctx.saved_tensors
-        gradients = torch.empty_like(activations)
+        weights, hidden, cell, outputs, gates, cells = ctx.saved_tensors
+        gradients = torch.empty_like(gates)
         cell_gradients = cell_gradients.clone(memory_format=torch.contiguous_format)
         _kernels.scan_backward(
             output_gradients.bfloat16().contiguous(),
             weights,
             cell,
             outputs,
-            activations,
+            gates,
             cells,
             _packed(weights),
             gradients,
             cell_gradients,
         )
+        flat = gradients.flatten(0, 1)
         before = torch.cat((hidden.unsqueeze(1), outputs[:, :-1]), dim=1)
-        weight_gradient = gradients.flatten(0, 1).T @ before.flatten(0, 1)
-        hidden_gradient = gradients[:, 0].float() @ weights if ctx.needs_input_grad[2] else None
-        return gradients, weight_gradient.float(), hidden_gradient, cell_gradients
+        of_dense, of_table, _, of_weights, of_hidden, _ = ctx.needs_input_grad
+        return (
+            gradients if of_dense else None,
+            ctx.embedded.one_hot @ flat if of_table else None,
+            None,
+            (flat.T @ before.flatten(0, 1)).float() if of_weights else None,
+            gradients[:, 0].float() @ weights if of_hidden else None,
+            cell_gradients,
+        )
 
 
 def _packed(weights: Tensor) -> Tensor:
