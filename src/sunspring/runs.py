@@ -35,7 +35,7 @@ from sunspring.checkpoint import (
 )
 from sunspring.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
-from sunspring.evaluation import Evaluation, evaluate_stream
+from sunspring.evaluation import HELDOUT_TOKENS, Evaluation, evaluate_stream
 from sunspring.files import Notice
 from sunspring.machine import Precision, choose_device, memory_bytes, probe_precision
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend, least_parameters
@@ -54,7 +54,6 @@ from sunspring.training import (
 )
 
 _FORMAT = 1
-_HELDOUT_TOKENS = 1_000_000  # scored at the end of a training; `evaluate` scores all
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
 _FREE_IN_FINE_TUNING = {
     "vocabulary_size",
@@ -240,7 +239,7 @@ def _run(
     load_weights(model, trainer.best)
     heldout = None
     if not interrupted:
-        heldout = evaluate_stream(model, corpus.heldout, start_id, None, _HELDOUT_TOKENS)
+        heldout = evaluate_stream(model, corpus.heldout, start_id, None, HELDOUT_TOKENS)
     result = _result(beginning, model, report, heldout)
     if not interrupted:
         save_model(
