@@ -123,7 +123,7 @@ def test_gru_keeps_both_biases(tmp_path: Path) -> None:
     assert "layers.1.bias" not in tensors
 
 
-def test_default_model_is_under_a_megabyte() -> None:
+def test_model_of_two_layers_of_256_has_the_documented_size() -> None:
     config = ModelConfig(65, layers=2, hidden_size=256, embedding_size=64, skip=True)
     weights = model_weights(RecurrentModel(config))
     assert len(encode_weights(weights, "lstm", quantized=True)) == 985_748
