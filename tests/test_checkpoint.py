@@ -104,7 +104,7 @@ def test_run_folder_is_a_model_folder_of_the_best_weights(tmp_path: Path) -> Non
     run = begin_run(tmp_path / "run")
     best = model_weights(make_model())
     run.save_checkpoint(replace(checkpoint_at(3), best=best))
-    model, _, _ = load_model(run.path)
+    model = load_model(run.path).network
     assert all(torch.equal(tensor, best[name]) for name, tensor in model.state_dict().items())
 
 

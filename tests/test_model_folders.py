@@ -42,7 +42,8 @@ def save_example(folder: Path, config: ModelConfig = CONFIG) -> RecurrentModel:
 @pytest.mark.parametrize("config", [CONFIG, TIED], ids=["labels", "tied"])
 def test_model_comes_back_from_its_folder(config: ModelConfig, tmp_path: Path) -> None:
     saved = save_example(tmp_path / "new" / "model", config)
-    model, vocabulary, card = load_model(tmp_path / "new" / "model")
+    model, vocabulary, card, quantized = load_model(tmp_path / "new" / "model")
+    assert not quantized
     assert model.config == config
     assert not model.training
     assert vocabulary.document() == VOCABULARY.document()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TextIO, Unpack
@@ -31,7 +32,8 @@ from sunspring.evaluation import (
 from sunspring.files import Notice
 from sunspring.generation import Proposal, Writer, Writing
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters
-from sunspring.plan import Budget
+from sunspring.plan import choose_budget
+from sunspring.quantization import describe_quantization, measure_loss, quantize_network
 from sunspring.request import TrainingRequest
 from sunspring.result import TrainingResult
 from sunspring.run_corpus import open_run_corpus
@@ -47,6 +49,7 @@ class Model:
         vocabulary: of the network.
         card: what is known of its training.
         record: its run.json, by which its text is found again; None if there is none.
+        quantized: whether `save` writes the weights in 8 bits, as they were loaded or rounded to.
 
     Attributes:
         training: how the training went, if this process trained it.
@@ -58,10 +61,12 @@ class Model:
         vocabulary: Vocabulary,
         card: Mapping[str, Any],
         record: Mapping[str, Any] | None = None,
+        quantized: bool = False,
     ) -> None:
         self.network = network
         self.vocabulary = vocabulary
         self.card = card
+        self.quantized = quantized
         self.training: TrainingResult | None = None
         self._record = record
 
@@ -76,9 +81,10 @@ class Model:
 
     def __repr__(self) -> str:
         config = self.config
+        parameters = f"{count_parameters(self.network):,} parameters"
         return (
             f"<sunspring.Model: {config.layers} × {config.hidden_size} {config.cell}, "
-            f"{count_parameters(self.network):,} parameters, {config.vocabulary_size} tokens>"
+            f"{parameters}{' in 8 bits' * self.quantized}, {config.vocabulary_size} tokens>"
         )
 
     def write(self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]) -> str:
@@ -183,20 +189,52 @@ class Model:
         """
         if protocol not in ("stream", "windows"):
             raise SettingsError(f"protocol is {protocol!r}: choose stream or windows")
-        names = _names(sources)
-        with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
-            if names:
-                reading = reading or ReadingOptions(self.documents)
-                heldout = encode_sources(
-                    names, reading, self.vocabulary, self.config.labels, Path(folder), on_notice
-                )
-                corpus = self._corpus_if_at_hand(on_notice or _ignore)
-            else:
-                corpus = self._corpus(on_notice)
-                heldout = corpus.heldout
+        with self._text(_names(sources), reading, on_notice) as heldout:
+            corpus = self._corpus_if_at_hand(on_notice or _ignore)
             start_id = self.vocabulary.start_id
             evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
             return evaluate(self.network, heldout, start_id), self._baselines(corpus, heldout)
+
+    def quantize(
+        self,
+        sources: str | Path | Sequence[str | Path] = (),
+        reading: ReadingOptions | None = None,
+        on_notice: Notice | None = None,
+    ) -> Model:
+        """Copy the model with its weights rounded to 8 bits: a quarter of the bytes, once saved.
+
+        The copy's card says under `quantization` what that saves, and what it costs in nats per
+        character by `stream`: on the first million tokens of the sources, or of the run's own
+        held-out text. Where that is not at hand the cost is None, and `on_notice` is told.
+
+        Args:
+            sources: the text to measure on; none is the run's own held-out text.
+            reading: how to read the sources; by default in documents as in training.
+            on_notice: called with a line about what was left out or cannot be had.
+
+        Raises:
+            ModelError: the model is in 8 bits already, or has weights that are no numbers.
+            SourceError: a source is at fault.
+        """
+        if self.quantized:
+            raise ModelError("the model is in 8 bits already: quantize the one it was made from")
+        names, loss = _names(sources), None
+        network = quantize_network(self.network)
+        try:
+            with self._text(names, reading, on_notice) as text:
+                loss = measure_loss(
+                    self.network,
+                    network,
+                    text,
+                    self.vocabulary.start_id,
+                    "sources" if names else "heldout",
+                )
+        except SunspringError as error:
+            if names:
+                raise
+            (on_notice or _ignore)(f"the loss is not known: {error}")
+        card = {**self.card, "quantization": describe_quantization(network, loss)}
+        return Model(network, self.vocabulary, card, self._record, quantized=True)
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
@@ -205,7 +243,8 @@ class Model:
         that file the folder says nothing of this machine.
         """
         path = Path(folder)
-        save_model(path, self.config, self.vocabulary, model_weights(self.network), self.card)
+        weights = model_weights(self.network)
+        save_model(path, self.config, self.vocabulary, weights, self.card, self.quantized)
         if self._record is not None:
             write_json(path / "run.json", self._record)
 
@@ -224,6 +263,20 @@ class Model:
         if self._record is not None:
             documents = TrainingRequest.from_record(self._record).reading.documents
         return documents
+
+    @contextmanager
+    def _text(
+        self, names: tuple[str, ...], reading: ReadingOptions | None, on_notice: Notice | None
+    ) -> Iterator[Split]:
+        """Open a text to measure on: what is named, or the run's own held-out text."""
+        if not names:
+            yield self._corpus(on_notice).heldout
+            return
+        reading = reading or ReadingOptions(self.documents)
+        with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
+            yield encode_sources(
+                names, reading, self.vocabulary, self.config.labels, Path(folder), on_notice
+            )
 
     def _corpus(self, on_notice: Notice | None) -> Corpus:
         if self._record is None:
@@ -324,23 +377,10 @@ def load(folder: str | Path, device: str = "cpu") -> Model:
     """
     from sunspring.machine import choose_device
 
-    network, vocabulary, card = load_model(Path(folder))
+    network, vocabulary, card, quantized = load_model(Path(folder))
     record_path = Path(folder) / "run.json"
     record = read_json(record_path) if record_path.exists() else None
-    return Model(network.to(choose_device(device)), vocabulary, card, record)
-
-
-def choose_budget(minutes: float | None, epochs: float | None, steps: int | None) -> Budget:
-    """Make a budget of the one that is given; 3 minutes where none is.
-
-    Raises:
-        SettingsError: more than one is given, or it is not above 0.
-    """
-    given = {"minutes": minutes, "epochs": epochs, "steps": steps}
-    chosen = [Budget(unit, amount) for unit, amount in given.items() if amount is not None]  # type: ignore[arg-type]
-    if len(chosen) > 1:
-        raise SettingsError("give one of minutes, epochs and steps: training ends at one of them")
-    return chosen[0] if chosen else Budget("minutes", 3)
+    return Model(network.to(choose_device(device)), vocabulary, card, record, quantized)
 
 
 def _names(sources: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

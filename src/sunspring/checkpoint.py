@@ -17,22 +17,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
 
 from sunspring.errors import ModelError
-from sunspring.model import ModelConfig, RecurrentModel, least_parameters
+from sunspring.model import ModelConfig, RecurrentModel, Weights, least_parameters
 from sunspring.vocabulary import Vocabulary, load_vocabulary
+from sunspring.weights import encode_weights, read_weights
 
 _KEPT_CHECKPOINTS = 2
 _MANIFEST = "manifest.json"
 _PARTS = ("weights", "best", "optimizers", "carried")  # of a checkpoint, each a safetensors file
-
-Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,22 @@ class Checkpoint:
     best: Weights
     optimizers: Weights
     carried: Weights
+
+
+class SavedModel(NamedTuple):
+    """What a model folder holds.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        vocabulary: of the network.
+        card: what is known of its training; empty if there is no card.json.
+        quantized: whether the weights are in 8 bits.
+    """
+
+    network: RecurrentModel
+    vocabulary: Vocabulary
+    card: dict[str, Any]
+    quantized: bool
 
 
 def model_weights(model: RecurrentModel) -> Weights:
@@ -86,12 +100,22 @@ def save_model(
     vocabulary: Vocabulary,
     weights: Weights,
     card: Mapping[str, Any],
+    quantized: bool = False,
 ) -> None:
     """Write a model folder; each file is replaced whole or not at all.
 
+    Args:
+        folder: made if it is not there.
+        config: the architecture.
+        vocabulary: of the model.
+        weights: what `model_weights` gave.
+        card: what is known of the training.
+        quantized: write the weights in 8 bits.
+
     Raises:
-        ModelError: the folder cannot be written.
+        ModelError: the folder cannot be written, or the weights cannot be quantized.
     """
+    encoded = encode_weights(weights, config.cell, quantized)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as building:
@@ -99,11 +123,11 @@ def save_model(
             (Path(building) / "tokenizer.json").replace(folder / "tokenizer.json")
         write_atomically(folder / "config.json", config.to_json().encode())
         write_json(folder / "card.json", card)
-        write_atomically(folder / "model.safetensors", save(weights))
+        write_atomically(folder / "model.safetensors", encoded)
 
 
-def load_model(folder: Path) -> tuple[RecurrentModel, Vocabulary, dict[str, Any]]:
-    """Read a model folder, or the model of a run; on the CPU, in evaluation mode.
+def load_model(folder: Path) -> SavedModel:
+    """Read a model folder, or the model of a run.
 
     Raises:
         ModelError: the folder is missing, incomplete or damaged.
@@ -123,17 +147,14 @@ def load_model(folder: Path) -> tuple[RecurrentModel, Vocabulary, dict[str, Any]
             f"{folder} has no model.safetensors yet: its training saved nothing so far, "
             "go on with --resume"
         )
-    try:
-        weights = load(path.read_bytes())
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} is damaged ({error}): train or copy the model again") from None
+    weights, quantized = read_weights(path, config.cell)
     _check_sizes(config, weights)
     with torch.random.fork_rng(devices=[]):  # the weights that are drawn are not the model's
         model = RecurrentModel(config)
     load_weights(model, weights)
     card_path = folder / "card.json"
     card = read_json(card_path) if card_path.exists() else {}
-    return model.eval(), vocabulary, card
+    return SavedModel(model.eval(), vocabulary, card, quantized)
 
 
 def _check_sizes(config: ModelConfig, weights: Weights) -> None:

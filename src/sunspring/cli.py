@@ -6,19 +6,19 @@ is at fault, 2 usage, 130 interrupted.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from sunspring import options
+from sunspring.console import ask, prepare_streams, print_json, print_stream, say
 from sunspring.errors import MissingExtraError, SettingsError, SourceError, SunspringError
 from sunspring.options import Device, Documents, Protocol, Tokens
 
@@ -66,9 +66,9 @@ def train(
     """Teach a network to write like SOURCES, or like the text of Python's help if none is named."""
     began = time.perf_counter()
     from sunspring import runs
-    from sunspring.api import choose_budget
     from sunspring.corpus import CorpusSettings
     from sunspring.decoding import ReadingOptions
+    from sunspring.plan import choose_budget
     from sunspring.request import TrainingRequest
 
     if resume:
@@ -97,8 +97,8 @@ def train(
         )
         result = runs.train(request, sys.stderr, began)
     if as_json:
-        _print_json(result.to_json())
-    _say(_describe_result(result))
+        print_json(result.to_json())
+    say(_describe_result(result))
     if result.interrupted:
         raise typer.Exit(130)
 
@@ -145,17 +145,17 @@ def write(
     }
     if interactive:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, and keeps the text
-        print(write_together(loaded, text, settings, _ask, _say))
+        print(write_together(loaded, text, settings, ask, say))
         return
     settings |= {"length": length, "stop": stop or (), "regex": regex, "seed": seed}
     if count == 1 and not (as_json or unique or novel):
-        _print_stream(loaded.stream(text, **settings))
+        print_stream(loaded.stream(text, **settings))
         return
     began = time.perf_counter()
     writings = loaded.write_many(count, text, unique=unique, novel=novel, **settings)
     seconds = time.perf_counter() - began
     if as_json:
-        _print_json(_describe_writings(text, read, writings, seconds))
+        print_json(_describe_writings(text, read, writings, seconds))
     else:
         for writing in writings:
             print(writing.text)
@@ -188,7 +188,7 @@ def evaluate(
         label_column,
         label_folders,
     )
-    evaluation, baselines = loaded.evaluate(sources or (), protocol.value, reading, _say)
+    evaluation, baselines = loaded.evaluate(sources or (), protocol.value, reading, say)
     figures = {
         "protocol": evaluation.protocol,
         "nats_per_token": evaluation.nats_per_token,
@@ -200,11 +200,32 @@ def evaluate(
         "baselines": baselines,
     }
     if as_json:
-        _print_json(figures)
+        print_json(figures)
         return
     print(f"{evaluation.characters:,} characters by {evaluation.protocol}")
     for name, nats in {"this model": evaluation.nats_per_character, **baselines}.items():
         print(f"{name:<12} {nats:.4f} nats per character  {nats / math.log(2):.4f} bpc")
+
+
+@app.command()
+def quantize(
+    model: options.ModelFolder,
+    out: options.ModelOut,
+    sources: options.Sources = None,
+    device: options.DeviceChoice = Device.auto,
+    as_json: options.Json = False,
+) -> None:
+    """Write a model in 8 bits, and measure the loss on SOURCES or its own held-out text."""
+    from sunspring.api import load
+
+    if (out / "config.json").exists():
+        raise SettingsError(f"{out} already holds a model: name another folder with --out")
+    quantized = load(model, device.value).quantize(sources or (), on_notice=say)
+    quantized.save(out)
+    figures = {"out": str(out), **quantized.card["quantization"]}
+    if as_json:
+        print_json(figures)
+    say(_describe_quantization(figures))
 
 
 @app.command()
@@ -214,7 +235,7 @@ def doctor(as_json: options.Json = False) -> None:
 
     report = examine()
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         print(describe(report))
 
@@ -223,7 +244,7 @@ def main() -> None:
     """Run the command line; errors that users can mend end it with one line and exit code 1."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    _prepare_streams()
+    prepare_streams()
     try:
         app()
     except SunspringError as error:
@@ -237,17 +258,6 @@ def main() -> None:
         _fail(f"{place}{error.strerror or error}: check the disk and the permissions")
 
 
-def _prepare_streams() -> None:
-    """Make piped text UTF-8; a stream that is closed says nothing and takes everything."""
-    nowhere = Path(os.devnull)
-    sys.stdin = sys.stdin or nowhere.open("r")
-    sys.stdout = sys.stdout or nowhere.open("w")
-    sys.stderr = sys.stderr or nowhere.open("w")
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    if not sys.stdout.isatty():
-        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
-
-
 def _fail(message: str) -> NoReturn:
     print(f"sunspring: {message}", file=sys.stderr)
     raise SystemExit(1)
@@ -256,29 +266,6 @@ def _fail(message: str) -> NoReturn:
 def _interrupt(number: int, frame: Any) -> NoReturn:
     os.write(2, b"\nsunspring: interrupted\n")  # print may have been interrupted itself
     raise SystemExit(130)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _ask(question: str) -> str:
-    print(question, end="", file=sys.stderr, flush=True)
-    return input()
-
-
-def _print_json(values: Any) -> None:
-    text = json.dumps(values, ensure_ascii=False)
-    # a name or a prompt may hold bytes that are no text, which JSON escapes
-    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
-
-
-def _print_stream(pieces: Iterator[str]) -> None:
-    """Print a text while it is written; only on a terminal is a line end added to it."""
-    for piece in pieces:
-        print(piece, end="", flush=True)
-    if sys.stdout.isatty():
-        print()
 
 
 def _check_resumed(context: typer.Context, out: Path | None) -> None:
@@ -362,7 +349,7 @@ def _read_as_model(model: Model, prompt: str) -> str:
             f"{old!r} is read as {new!r}" if new else f"{old!r} is left out"
             for old, new in sorted(replaced.items())
         )
-        _say(f"characters of the prompt that the model has never seen: {changes}")
+        say(f"characters of the prompt that the model has never seen: {changes}")
     return read
 
 
@@ -388,4 +375,17 @@ def _describe_result(result: TrainingResult) -> str:
         f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
         f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)\n"
         f"saved in {result.run}; write with: sunspring write {result.run}"
+    )
+
+
+def _describe_quantization(figures: Mapping[str, Any]) -> str:
+    sizes = f"{figures['bytes']:,} bytes instead of {figures['bytes_fp32']:,}"
+    saved = f"saved in {figures['out']}: {sizes}"
+    loss = figures["loss"]
+    if loss is None:
+        return f"{saved}; name a text after MODEL to measure the loss"
+    return (
+        f"{saved}\n"
+        f"loss: {loss['nats']:+.5f} nats per character, from {loss['nats_fp32']:.4f} to "
+        f"{loss['nats_int8']:.4f} ({loss['characters']:,} characters, {loss['protocol']})"
     )

@@ -24,6 +24,8 @@ from sunspring.files import Progress
 from sunspring.model import RecurrentModel, State
 from sunspring.ngrams import NGramModel
 
+HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all
+
 _BATCH = 64  # rows
 _WINDOW = 256  # tokens of each row at a time
 _SINGLE_WINDOW = 2048  # of a single row: oneDNN's LSTM is fastest in long calls

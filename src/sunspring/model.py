@@ -27,6 +27,9 @@ State = tuple[LayerState, ...]
 """One entry a recurrent layer, then one for the attention if there is any; the batch is always
 the first axis, so rows can be picked, copied and joined without knowing the architecture."""
 
+Weights = dict[str, Tensor]
+"""The tensors of a model, by name."""
+
 _CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 

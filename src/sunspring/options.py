@@ -152,6 +152,11 @@ Interactive = Annotated[
     bool, Option("--interactive", help="Write together: pick proposals, type, take back.")
 ]
 
+# Quantizing
+ModelOut = Annotated[
+    Path, Option("--out", help="Folder of the model to write.", show_default=False)
+]
+
 # Evaluation
 ProtocolChoice = Annotated[
     Protocol,

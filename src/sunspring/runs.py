@@ -37,7 +37,7 @@ from sunspring.checkpoint import (
 from sunspring.corpus import Corpus
 from sunspring.downloads import cache_folder
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
-from sunspring.evaluation import Evaluation, evaluate_stream
+from sunspring.evaluation import HELDOUT_TOKENS, Evaluation, evaluate_stream
 from sunspring.files import Notice
 from sunspring.machine import Precision, choose_device, memory_bytes
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend, least_parameters
@@ -58,7 +58,6 @@ from sunspring.training import (
 )
 
 _FORMAT = 1
-_HELDOUT_TOKENS = 1_000_000  # scored at the end of a training; `evaluate` scores all
 _HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
 _SAVING_SHARE = 0.01  # of it, for the last look and the last files
 _TIMED_TOKENS = 1024  # scored to learn the speed of scoring
@@ -268,12 +267,12 @@ def _run(
 def _plan_scoring(model: RecurrentModel, corpus: Corpus, budget: Budget) -> tuple[int, float]:
     """Say how many held-out tokens to score in the end, and how long that and saving will take."""
     if budget.unit != "minutes":
-        return _HELDOUT_TOKENS, 0.0
+        return HELDOUT_TOKENS, 0.0
     began = time.perf_counter()
     timed = evaluate_stream(model, corpus.heldout, corpus.vocabulary.start_id, None, _TIMED_TOKENS)
     a_token = (time.perf_counter() - began) / timed.tokens
     affordable = max(_TIMED_TOKENS, int(_HELDOUT_SHARE * 60 * budget.amount / a_token))
-    scored = min(_HELDOUT_TOKENS, affordable)
+    scored = min(HELDOUT_TOKENS, affordable)
     seconds = a_token * min(scored, len(corpus.heldout.tokens))
     return scored, seconds + _SAVING_SHARE * 60 * budget.amount
 
