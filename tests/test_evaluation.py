@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sunspring.corpus import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.evaluation import baselines, evaluate_stream, evaluate_windows, surprisals
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel
 
 VOCABULARY = 7
 START = 6
@@ -22,7 +22,7 @@ CONFIGS = {
     "gru": replace(CONFIG, cell="gru"),
     "rnn": replace(CONFIG, cell="rnn"),
     "attention": replace(CONFIG, attention=True),
-    "dropout": replace(CONFIG, embedding_dropout=0.5, layer_dropout=0.5, output_dropout=0.5),
+    "dropout": replace(CONFIG, **dict.fromkeys(DROPOUTS, 0.5)),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 

@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sunspring.model import (
+    DROPOUTS,
     CausalAttention,
     ModelConfig,
     RecurrentModel,
@@ -31,7 +33,7 @@ CONFIGS = {
     "three layers, skip": replace(PLAIN, layers=3, skip=True),
     "tied": replace(PLAIN, embedding_size=6, tied=True),
     "DeepMoji": replace(PLAIN, skip=True, attention=True, embedding_activation="tanh"),
-    "dropout": replace(PLAIN, embedding_dropout=0.5, layer_dropout=0.5, output_dropout=0.5),
+    "dropout": replace(PLAIN, **dict.fromkeys(DROPOUTS, 0.5)),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 every_cell = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -198,11 +200,13 @@ def test_attention_and_layers_reach_back_to_the_first_token(config: ModelConfig)
     assert not torch.equal(before[:, -1], after[:, -1])
 
 
-@pytest.mark.parametrize("kind", ["embedding_dropout", "layer_dropout", "output_dropout"])
-def test_each_dropout_acts_in_training_and_not_in_evaluation(kind: str) -> None:
-    model = make_model(replace(PLAIN, **{kind: 0.5}))
+@every_cell
+@pytest.mark.parametrize("kind", DROPOUTS)
+def test_each_dropout_acts_in_training_and_not_in_evaluation(kind: str, cell: Any) -> None:
+    config = replace(PLAIN, cell=cell)
+    model = make_model(replace(config, **{kind: 0.5}))
     tokens = random_tokens(2, 5)
-    plain = make_model(PLAIN)(tokens, model.initial_state(2))[0]
+    plain = make_model(config)(tokens, model.initial_state(2))[0]
     assert torch.equal(model(tokens, model.initial_state(2))[0], plain)
     model.train()
     one, other = (model(tokens, model.initial_state(2))[0] for _ in range(2))

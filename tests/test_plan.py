@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunspring.errors import SettingsError
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel
 from sunspring.optim import OptimizerSettings
 from sunspring.plan import PRESETS, Budget, Plan, Recipe, apply_settings, make_plan
 
@@ -24,8 +24,8 @@ def plan_for(preset: str = "auto", **changes: Any) -> Plan:
     return make_plan(preset=preset, **{**settings, **changes})
 
 
-def dropouts(config: ModelConfig) -> tuple[float, float, float]:
-    return config.embedding_dropout, config.layer_dropout, config.output_dropout
+def dropouts(config: ModelConfig) -> tuple[float, ...]:
+    return tuple(getattr(config, name) for name in DROPOUTS)
 
 
 def test_article_is_the_tutorial_s_model_and_training() -> None:
@@ -122,7 +122,7 @@ def test_auto_drops_more_of_a_text_that_is_read_more_often(
 
 
 def test_auto_drops_nothing_of_a_text_that_is_read_once() -> None:
-    assert dropouts(plan_for(budget=Budget("epochs", 1)).model) == (0, 0, 0)
+    assert dropouts(plan_for(budget=Budget("epochs", 1)).model) == (0, 0, 0, 0)
     assert min(dropouts(plan_for(budget=Budget("epochs", 100)).model)) > 0.2
 
 
@@ -164,10 +164,10 @@ def test_switches_are_read_as_people_write_them(text: str, value: bool) -> None:
     assert plan_for("small", overrides={"attention": text}).model.attention is value
 
 
-def test_dropout_stands_for_all_three() -> None:
-    assert dropouts(plan_for("article", overrides={"dropout": "0.3"}).model) == (0.3, 0.3, 0.3)
+def test_dropout_stands_for_all_of_them() -> None:
+    assert dropouts(plan_for("article", overrides={"dropout": "0.3"}).model) == (0.3,) * 4
     overrides = {"dropout": "0.3", "layer_dropout": "0"}
-    assert dropouts(plan_for("article", overrides=overrides).model) == (0.3, 0, 0.3)
+    assert dropouts(plan_for("article", overrides=overrides).model) == (0.3, 0, 0.3, 0.3)
 
 
 def test_one_setting_may_need_another_in_any_order() -> None:
@@ -235,7 +235,7 @@ def test_fine_tuning_keeps_the_architecture_at_a_third_of_the_rates(preset: str)
     base = ModelConfig(30, cell="gru", layers=1, hidden_size=24, embedding_size=24, tied=True)
     plan = plan_for(preset, base=base, labels=("a",))
     usual = plan_for(preset).recipe.optimization
-    architecture = {"embedding_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0}
+    architecture = dict.fromkeys(DROPOUTS, 0.0)
     assert replace(plan.model, **architecture) == replace(base, vocabulary_size=65, labels=("a",))
     rates = plan.recipe.optimization
     assert math.isclose(rates.learning_rate, usual.learning_rate / 3)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from sunspring.recurrence import Embedded, has_fused_scan, run_lstm
+from sunspring.recurrence import Embedded, has_fused_scan, run_layer
 
 fused = pytest.mark.skipif(
     not has_fused_scan(), reason="no bfloat16 products, or installed without a compiler"
@@ -32,7 +32,7 @@ def run_fused(
     embedded: Embedded | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     with torch.autocast("cpu", torch.bfloat16):
-        outputs, last = run_lstm(layer, inputs, embedded, state)
+        outputs, last = run_layer(layer, inputs, embedded, state)
     assert outputs.grad_fn is not None and "Scan" in outputs.grad_fn.name()
     return outputs, last
 
@@ -68,7 +68,7 @@ def test_outputs_state_and_every_gradient_are_those_of_pytorch(
         if is_fused:
             outputs, last = run_fused(layer, below_leaf, tuple(leaves[2:]), seen)
         else:
-            outputs, last = run_lstm(layer, below_leaf, seen, tuple(leaves[2:]))
+            outputs, last = run_layer(layer, below_leaf, seen, tuple(leaves[2:]))
         values_out = [outputs, *last]
         loss = sum((v.float() * w).sum() for v, w in zip(values_out, weighting, strict=True))
         gradients = torch.autograd.grad(loss, [*leaves, *layer.parameters()], allow_unused=True)
@@ -125,6 +125,22 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 
 @fused
+def test_recurrent_dropout_leaves_out_the_weights_that_pytorchs_layer_would() -> None:
+    layer = make_layer(64)
+    inputs, state = draw(3, 10, 64)
+    found = []
+    for is_bf16 in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+            outputs, _ = run_layer(layer, inputs, None, state, recurrent_dropout=0.5)
+        gradient = torch.autograd.grad(outputs.float().pow(2).sum(), layer.weight_hh_l0)[0]
+        found.append((outputs.float(), gradient))
+    torch.testing.assert_close(found[1][0], found[0][0], atol=0.03, rtol=0.02)
+    assert torch.equal(found[1][1] == 0, found[0][1] == 0)
+    assert 0.4 < float((found[0][1] == 0).float().mean()) < 0.6
+
+
+@fused
 def test_saturated_gates_stay_finite() -> None:
     layer = make_layer(64)
     inputs, state = draw(3, 10, 64)
@@ -141,6 +157,6 @@ def test_other_sizes_take_pytorchs_layer(hidden: int) -> None:
     inputs, state = draw(2, 5, hidden)
     expected, _ = layer(inputs, tuple(each.unsqueeze(0) for each in state))
     with torch.autocast("cpu", torch.bfloat16):
-        found, (last, _) = run_lstm(layer, inputs, None, state)
+        found, (last, _) = run_layer(layer, inputs, None, state)
     torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.02)
     torch.testing.assert_close(last.float(), expected[:, -1], atol=0.03, rtol=0.02)

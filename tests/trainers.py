@@ -28,7 +28,12 @@ from sunspring.vocabulary import CharacterVocabulary
 SENTENCE = "the cat sat on the mat and the dog sat on the cat.\n"
 VOCABULARY = CharacterVocabulary(SENTENCE + "xyz", end=False, unknown=False)
 CONFIG = ModelConfig(VOCABULARY.size, layers=2, hidden_size=12, embedding_size=8)
-DROPOUT = {"embedding_dropout": 0.1, "layer_dropout": 0.2, "output_dropout": 0.3}
+DROPOUT = {
+    "embedding_dropout": 0.1,
+    "layer_dropout": 0.2,
+    "output_dropout": 0.3,
+    "recurrent_dropout": 0.1,
+}
 NO_LOOK = QuickSets([], [])
 TWENTY_STEPS = Budget("steps", 20)
 

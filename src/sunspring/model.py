@@ -12,13 +12,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from sunspring.errors import ModelError, SettingsError
-from sunspring.recurrence import Embedded, run_lstm, side_by_side
+from sunspring.recurrence import Embedded, run_layer
 
 LayerState = tuple[Tensor, ...]
 """(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type."""
@@ -31,6 +31,10 @@ Weights = dict[str, Tensor]
 """The tensors of a model, by name."""
 
 _CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+DROPOUTS = ("embedding_dropout", "layer_dropout", "output_dropout", "recurrent_dropout")
+"""The fields of `ModelConfig` that are shares left out in training; nothing else sees them."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class ModelConfig:
         embedding_dropout: share of the embedding's values dropped in training.
         layer_dropout: share of the values dropped between recurrent layers.
         output_dropout: share of the head's inputs dropped.
+        recurrent_dropout: share of the recurrent weights dropped, drawn anew for each training step
+            (Merity et al. 2018, section 2).
         labels: names of the labels that condition the writing; none by default.
     """
 
@@ -67,6 +73,7 @@ class ModelConfig:
     embedding_dropout: float = 0.0
     layer_dropout: float = 0.0
     output_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -84,7 +91,7 @@ class ModelConfig:
         for name in ("skip", "attention", "tied"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingsError(f"{name} is {getattr(self, name)!r}: it must be true or false")
-        for name in ("embedding_dropout", "layer_dropout", "output_dropout"):
+        for name in DROPOUTS:
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be in [0, 1)")
         if not all(isinstance(label, str) for label in self.labels):
@@ -240,12 +247,17 @@ class RecurrentModel(nn.Module):
         hidden: Tensor | None = None
         outputs: list[Tensor] = []
         new_state: list[LayerState] = []
+        weight_dropout = self.config.recurrent_dropout if self.training else 0.0
         for index, layer in enumerate(self.layers):
             if hidden is not None:
                 hidden = self.layer_dropout(hidden)
             sees_embedded = index == 0 or self.config.skip
-            hidden, layer_state = self._run_layer(
-                layer, hidden, embedded if sees_embedded else None, state[index]
+            hidden, layer_state = run_layer(
+                cast(nn.RNNBase, layer),
+                hidden,
+                embedded if sees_embedded else None,
+                state[index],
+                weight_dropout,
             )
             outputs.append(hidden)
             new_state.append(layer_state)
@@ -271,19 +283,6 @@ class RecurrentModel(nn.Module):
         if self.training and self.config.embedding_dropout > 0:
             values, vectors = self.embedding_dropout(values), None
         return Embedded(values, tokens, vectors)
-
-    def _run_layer(
-        self,
-        layer: nn.Module,
-        hidden: Tensor | None,
-        embedded: Embedded | None,
-        state: LayerState,
-    ) -> tuple[Tensor, LayerState]:
-        """Run one of PyTorch's layers, whose states are (1, batch, hidden_size)."""
-        if isinstance(layer, nn.LSTM):
-            return run_lstm(layer, hidden, embedded, state)
-        outputs, last = layer(side_by_side(hidden, embedded), state[0].unsqueeze(0))
-        return outputs, (last.squeeze(0),)
 
 
 class CausalAttention(nn.Module):

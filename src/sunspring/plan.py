@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sunspring.errors import SettingsError
-from sunspring.model import ModelConfig
+from sunspring.model import DROPOUTS, ModelConfig
 from sunspring.optim import OptimizerSettings
 
 
@@ -153,7 +153,6 @@ PRESETS: Mapping[str, Preset] = {
     ),
 }
 
-_DROPOUTS = ("embedding_dropout", "layer_dropout", "output_dropout")
 _FINE_TUNING = 1 / 3  # of the learning rates
 _TINY_CHARACTERS = 100_000
 _ASSUMED_SPEED = {"cpu": 30_000, "cuda": 1_000_000}  # characters a second, by order of magnitude
@@ -180,7 +179,7 @@ def make_plan(
         budget: when training will end.
         device: `cpu` or `cuda`.
         overrides: the user's `key=value` settings of model, recipe and optimiser; `dropout`
-            stands for all three dropouts.
+            stands for all the dropouts.
         base: architecture to keep, of a model that is fine-tuned at a third of the rates.
 
     Raises:
@@ -235,7 +234,7 @@ def _choose(
         f"{training_characters:,} characters to learn from in {budget} on this {device}, "
         f"about {epochs:.2g} readings"
     )
-    return name, dict.fromkeys(_DROPOUTS, dropout), reason
+    return name, dict.fromkeys(DROPOUTS, dropout), reason
 
 
 def apply_settings(plan: Plan, overrides: Mapping[str, str]) -> Plan:
@@ -246,7 +245,7 @@ def apply_settings(plan: Plan, overrides: Mapping[str, str]) -> Plan:
     """
     expanded: dict[str, str] = {}
     for key, value in overrides.items():
-        expanded |= dict.fromkeys(_DROPOUTS, value) if key == "dropout" else {key: value}
+        expanded |= dict.fromkeys(DROPOUTS, value) if key == "dropout" else {key: value}
     fixed = {"vocabulary_size", "labels", "optimization"}
     known = {
         **dict.fromkeys(_field_types(ModelConfig), "model"),

@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 try:
     from sunspring import _kernels
@@ -53,37 +54,51 @@ def has_fused_scan() -> bool:
     return _is_fusible
 
 
-def run_lstm(
-    layer: nn.LSTM, hidden: Tensor | None, embedded: Embedded | None, state: tuple[Tensor, ...]
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Run one batch-first LSTM layer from a state; it reads what is given, side by side.
+def run_layer(
+    layer: nn.RNNBase,
+    hidden: Tensor | None,
+    embedded: Embedded | None,
+    state: tuple[Tensor, ...],
+    recurrent_dropout: float = 0.0,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run one batch-first layer from a state; it reads what is given, side by side.
 
     Args:
-        layer: of one layer and one direction.
+        layer: `nn.RNN`, `nn.GRU` or `nn.LSTM`, of one layer and one direction.
         hidden: (batch, time, width) of the layer below, if there is one.
         embedded: the tokens, if the layer sees them.
-        state: h and c, each (batch, hidden_size).
+        state: (h, c) of an LSTM, (h,) of the others, each (batch, hidden_size).
+        recurrent_dropout: share of the recurrent weights that are left out, the same ones at every
+            step (DropConnect, as in Merity et al. 2018, section 2).
 
     Returns:
-        The outputs (batch, time, hidden_size), and h and c after the last step.
+        The outputs (batch, time, hidden_size), and the state after the last step.
     """
+    recurrent = cast(Tensor, layer.weight_hh_l0)
+    if recurrent_dropout:
+        recurrent = F.dropout(recurrent, recurrent_dropout)
     if _can_fuse(layer, state[0]):
-        return _run_fused(layer, hidden, embedded, state)
+        return _run_fused(layer, hidden, embedded, state, recurrent)
     stacked = tuple(each.unsqueeze(0) for each in state)
-    outputs, (last, cell) = layer(side_by_side(hidden, embedded), stacked)
-    return outputs, (last.squeeze(0), cell.squeeze(0))
+    is_lstm = isinstance(layer, nn.LSTM)
+    inputs = (_side_by_side(hidden, embedded), stacked if is_lstm else stacked[0])
+    if recurrent_dropout:
+        outputs, last = functional_call(layer, {"weight_hh_l0": recurrent}, inputs)
+    else:
+        outputs, last = layer(*inputs)
+    return outputs, tuple(each.squeeze(0) for each in (last if is_lstm else (last,)))
 
 
-def side_by_side(hidden: Tensor | None, embedded: Embedded | None) -> Tensor:
-    """Join what a layer reads, (batch, time, input_size); at least one of the two is given."""
+def _side_by_side(hidden: Tensor | None, embedded: Embedded | None) -> Tensor:
     parts = [hidden] if hidden is not None else []
     parts += [embedded.values] if embedded is not None else []
     return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
 
-def _can_fuse(layer: nn.LSTM, state: Tensor) -> bool:
+def _can_fuse(layer: nn.RNNBase, state: Tensor) -> bool:
     return (
         _is_fusible
+        and isinstance(layer, nn.LSTM)
         and state.device.type == "cpu"
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
@@ -93,11 +108,14 @@ def _can_fuse(layer: nn.LSTM, state: Tensor) -> bool:
 
 
 def _run_fused(
-    layer: nn.LSTM, hidden: Tensor | None, embedded: Embedded | None, state: tuple[Tensor, ...]
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    parameters: dict[str, Tensor] = dict(layer.named_parameters())
-    weights = parameters["weight_ih_l0"]
-    bias = parameters["bias_ih_l0"] + parameters["bias_hh_l0"]
+    layer: nn.RNNBase,
+    hidden: Tensor | None,
+    embedded: Embedded | None,
+    state: tuple[Tensor, ...],
+    recurrent: Tensor,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    weights = cast(Tensor, layer.weight_ih_l0)
+    bias = cast(Tensor, layer.bias_ih_l0) + cast(Tensor, layer.bias_hh_l0)
     vectors = None if embedded is None else embedded.vectors
     if vectors is not None and len(vectors) <= _LARGEST_TABLE:
         width = vectors.shape[1]
@@ -106,9 +124,9 @@ def _run_fused(
         dense = None if hidden is None else F.linear(hidden, of_hidden)
     else:
         table = None
-        dense = F.linear(side_by_side(hidden, embedded), weights, bias)
+        dense = F.linear(_side_by_side(hidden, embedded), weights, bias)
     scanned: tuple[Tensor, Tensor] = _Scan.apply(  # type: ignore[no-untyped-call]
-        dense, table, embedded, parameters["weight_hh_l0"], *state
+        dense, table, embedded, recurrent, *state
     )
     outputs, last_cell = scanned
     return outputs, (outputs[:, -1], last_cell)

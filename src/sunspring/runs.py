@@ -40,7 +40,14 @@ from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import HELDOUT_TOKENS, Evaluation, evaluate_stream
 from sunspring.files import Notice
 from sunspring.machine import Precision, choose_device, memory_bytes
-from sunspring.model import ModelConfig, RecurrentModel, count_parameters, extend, least_parameters
+from sunspring.model import (
+    DROPOUTS,
+    ModelConfig,
+    RecurrentModel,
+    count_parameters,
+    extend,
+    least_parameters,
+)
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace
 from sunspring.plan import Budget, Plan, Recipe, make_plan
@@ -62,13 +69,7 @@ _HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
 _SAVING_SHARE = 0.01  # of it, for the last look and the last files
 _TIMED_TOKENS = 1024  # scored to learn the speed of scoring
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
-_FREE_IN_FINE_TUNING = {
-    "vocabulary_size",
-    "labels",
-    "embedding_dropout",
-    "layer_dropout",
-    "output_dropout",
-}
+_FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
 
 
 @dataclass(frozen=True)

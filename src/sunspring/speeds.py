@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sunspring.checkpoint import write_atomically
 from sunspring.machine import Precision, processor_name, usable_cores
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel
 from sunspring.optim import Optimizers
 from sunspring.plan import Recipe
 from sunspring.recurrence import has_fused_scan
@@ -70,7 +70,8 @@ def measure_speed(
         device: where it would train.
         cache: folder of the file that keeps the answers; None measures anew and keeps nothing.
     """
-    plain = replace(config, embedding_dropout=0.0, layer_dropout=0.0, output_dropout=0.0, labels=())
+    none = dict.fromkeys(DROPOUTS, 0.0)
+    plain = ModelConfig(**{**asdict(config), "labels": (), **none})
     if cache is None:
         return _measure(plain, recipe, device)
     question = {
