@@ -48,7 +48,7 @@ SETTING = (
     "--n_embd=128 --dropout=0.0"
 ).split()
 SETTLED = 20  # iterations before the timing counts
-LEAST_ITERATIONS = 200  # its rate rises over the first hundred
+LEAST_ITERATIONS = 120  # its rate rises over the first hundred
 ENOUGH = 0.98  # of the minutes
 ATTEMPTS = 3
 

@@ -295,7 +295,7 @@ def search(corpus: Corpus, settings: Settings, minutes: float, seed: int, most_r
                 if not validation(tried) < validation(best):
                     break
                 best = tried
-    ended = "no neighbour is better" if before == best else "the runs are used up"
+    ended = "the runs are used up" if len(known) >= most_runs else "no neighbour is better"
     print(f"\nbest after {len(known)} runs ({ended}): {best}")
 
 

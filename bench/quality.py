@@ -140,6 +140,8 @@ def main() -> None:
     has_peers = arguments.article or arguments.nanogpt
     if has_peers and arguments.documents != "none":
         parser.error("the peers read one text: leave out --documents")
+    if arguments.nanogpt and not Path(arguments.nanogpt, "train.py").exists():
+        parser.error(f"{arguments.nanogpt} has no train.py: name a checkout of nanoGPT")
     budget = (arguments.text, "--minutes", arguments.minutes)
     windows = [NANOGPT_BLOCK] if arguments.nanogpt else []
     device = "cpu" if has_peers else "auto"
