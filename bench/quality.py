@@ -1,54 +1,168 @@
-"""Held-out quality after so many minutes: `sunspring train`, then `evaluate` by both protocols.
+"""Held-out quality after so many minutes: Sunspring, and peers on the same text and machine.
 
-    python bench/quality.py TEXT [--minutes 3] [--presets auto,article] [--seeds 0,1]
-                            [--documents none|files]
+    python bench/quality.py TEXT [--minutes 3] [--seeds 0,1,2] [--presets auto,article]
+                            [--documents none|files] [--article] [--nanogpt CHECKOUT]
 
-Each run is a process of its own, as a user starts it; nothing else should run beside it. Held-out
-is what `train` never sees (the last tenth of a single text); no choice is made on it.
+TEXT is a file, or a folder whose files are joined in name order. For each seed in turn, each in a
+process of its own: `sunspring train`, as a user starts it, then `sunspring evaluate` by both
+protocols; and the peers that were asked for: `--article` is the article's plain LSTM with Adam
+(plain_lstm.py, where its settings are searched), `--nanogpt` nanoGPT at its CPU setting
+(nanogpt.py). Prints a markdown table of all runs, then one of their means, with the standard
+deviation over the seeds. In nats per character; compare within a column only.
+
+Held-out is what no one trains on (of a single text, the last tenth); no choice is made on it. With
+peers, everything runs on the processor. Nothing else should run beside it.
 """
 
 import argparse
-import itertools
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from sunspring.api import load
+from sunspring.checkpoint import read_json
+from sunspring.evaluation import evaluate_windows
+from sunspring.machine import describe_machine
+from sunspring.run_corpus import open_run_corpus
+
+# Columns of Sunspring's own, and what `sunspring evaluate` is asked for each.
+EVALUATIONS: dict[str, Sequence[str]] = {
+    "stream": (),
+    "windows of 256": ("--protocol", "windows"),
+}
+NANOGPT_BLOCK = 64  # it can be compared by windows of its block only
+COST_FORMATS = {"seconds": ".0f", "epochs": ".1f", "characters_per_second": ",.0f"}
+BENCH = Path(__file__).parent
+
+Figures = dict[str, float]
+Contestant = Callable[[str], Figures]
+"""Takes a seed."""
 
 
-def sunspring(*arguments: str) -> dict[str, object]:
-    """Run a command of Sunspring and give its JSON."""
-    command = [sys.executable, "-m", "sunspring", *arguments, "--json"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    result: dict[str, object] = json.loads(done.stdout)
+def json_of(*command: str) -> dict[str, Any]:
+    """Run a Python command that prints JSON."""
+    done = subprocess.run([sys.executable, *command, "--json"], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def run_sunspring(
+    training: Sequence[str], windows: Sequence[int], device: str, seed: str
+) -> Figures:
+    """Train and evaluate.
+
+    Args:
+        training: arguments of `sunspring train`.
+        windows: lengths by which `windows` is measured too; the command has 256 alone.
+        device: as `--device`.
+        seed: of the training.
+    """
+    sunspring = ("-m", "sunspring")
+    with tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder) / "run")
+        chosen = ("--device", device)
+        figures = json_of(*sunspring, "train", *training, "--seed", seed, "--out", out, *chosen)
+        for column, arguments in EVALUATIONS.items():
+            evaluated = json_of(*sunspring, "evaluate", out, *arguments, *chosen)
+            figures[column] = evaluated["nats_per_character"]
+            figures["best n-gram"] = min(evaluated["baselines"].values())
+        for window in windows:
+            corpus = open_run_corpus(read_json(Path(out) / "run.json"), print)
+            start_id = corpus.vocabulary.start_id
+            evaluation = evaluate_windows(load(out).network, corpus.heldout, start_id, window)
+            figures[f"windows of {window}"] = evaluation.nats_per_character
+    return figures
+
+
+def run_peer(script: str, arguments: Sequence[str], seed: str) -> Figures:
+    """Train and score a peer."""
+    return json_of(str(BENCH / script), *arguments, "--seed", seed)
+
+
+def row(cells: Sequence[str]) -> str:
+    """Give a line of a markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def cells(runs: Sequence[Figures], columns: Sequence[str]) -> Iterator[str]:
+    """Give each figure's mean over some runs, and where there are several its deviation."""
+    for column in columns:
+        values = [run[column] for run in runs if column in run]
+        form = COST_FORMATS.get(column, ".4f")
+        if not values:
+            yield "–"
+        elif len(values) == 1:
+            yield format(values[0], form)
+        else:
+            yield f"{statistics.fmean(values):{form}} ± {statistics.stdev(values):{form}}"
+
+
+def print_header(columns: Sequence[str]) -> None:
+    names = [column.replace("_per_", "/") for column in columns]
+    print(row(["", "seed", *names]), row(["---"] * (len(columns) + 2)), sep="\n", flush=True)
+
+
+def measure(
+    contestants: dict[str, Contestant], seeds: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Run everybody, seed by seed, and print both tables."""
+    results: dict[str, list[Figures]] = {name: [] for name in contestants}
+    print_header(columns)
+    for seed in seeds:
+        for name, run in contestants.items():
+            figures = run(seed)
+            results[name].append(figures)
+            print(row([name, seed, *cells([figures], columns)]), flush=True)
+    print(f"\nMean ± standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}:\n")
+    print_header(columns)
+    for name, runs in results.items():
+        print(row([name, ", ".join(seeds), *cells(runs, columns)]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text")
     parser.add_argument("--minutes", default="3")
-    parser.add_argument("--presets", default="auto,article")
-    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--presets", default="auto")
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--documents", default="none")
+    parser.add_argument("--article", action="store_true")
+    parser.add_argument("--nanogpt", metavar="CHECKOUT")
     arguments = parser.parse_args()
-    print("preset     seed  epochs  characters/s  stream  windows of 256  best n-gram  (nats)")
-    runs = itertools.product(arguments.presets.split(","), arguments.seeds.split(","))
-    with tempfile.TemporaryDirectory() as folder:
-        for preset, seed in runs:
-            out = str(Path(folder) / f"{preset}-{seed}")
-            chosen = ["--preset", preset, "--seed", seed, "--documents", arguments.documents]
-            trained = sunspring(
-                "train", arguments.text, "--out", out, "--minutes", arguments.minutes, *chosen
-            )
-            stream = sunspring("evaluate", out)
-            windows = sunspring("evaluate", out, "--protocol", "windows")
-            print(
-                f"{preset:<10} {seed:>4}  {trained['epochs']:6.1f}  "
-                f"{trained['characters_per_second']:12,.0f}  {stream['nats_per_character']:.4f}  "
-                f"{windows['nats_per_character']:14.4f}  {min(stream['baselines'].values()):.4f}",
-                flush=True,
-            )
+    has_peers = arguments.article or arguments.nanogpt
+    if has_peers and arguments.documents != "none":
+        parser.error("the peers read one text: leave out --documents")
+    if arguments.nanogpt and not Path(arguments.nanogpt, "train.py").exists():
+        parser.error(f"{arguments.nanogpt} has no train.py: name a checkout of nanoGPT")
+    budget = (arguments.text, "--minutes", arguments.minutes)
+    windows = [NANOGPT_BLOCK] if arguments.nanogpt else []
+    device = "cpu" if has_peers else "auto"
+    contestants: dict[str, Contestant] = {}
+    for preset in arguments.presets.split(","):
+        training = (*budget, "--preset", preset, "--documents", arguments.documents)
+        contestants[f"Sunspring, {preset}"] = partial(run_sunspring, training, windows, device)
+    if arguments.article:
+        contestants["plain LSTM, Adam"] = partial(run_peer, "plain_lstm.py", budget)
+    if arguments.nanogpt:
+        checkout = ("--checkout", arguments.nanogpt)
+        contestants["nanoGPT, CPU setting"] = partial(run_peer, "nanogpt.py", (*budget, *checkout))
+    machine = describe_machine(Path())
+    print(
+        f"{arguments.minutes} minutes on {machine['cores']} cores of {machine['processor']}, "
+        f"PyTorch {machine['versions']['torch']}: {arguments.text}\n"
+    )
+    columns = [*COST_FORMATS, *EVALUATIONS]
+    columns += [f"windows of {window}" for window in windows]
+    columns += ["best n-gram"]
+    measure(contestants, arguments.seeds.split(","), columns)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""Speed of a training step: Sunspring's beside the plain bf16 `nn.LSTM` loop, in pairs.
+
+    python bench/step.py [--steps 100] [--pairs 5] [--batch 32] [--window 64]
+
+Characters a second with two layers of 256. The plain loop is `nn.Embedding`, `nn.LSTM(64, 256, 2,
+batch_first=True)` and `nn.Linear` under bf16 autocast, its state carried, gradients clipped,
+`torch.optim.AdamW(fused=True)`. Sunspring's is the trainer of `sunspring train` with the preset
+`small`'s optimisers, embedding and batches, in bf16: once with the same plain architecture, once
+with the preset's own, which has skip connections. All read random text of 65 characters and take
+turns in one process, so that a drift of the machine meets them all.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sunspring.batches import Lanes
+from sunspring.corpus import Split
+from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.optim import Optimizers
+from sunspring.plan import PRESETS, Budget
+from sunspring.recurrence import has_fused_scan
+from sunspring.training import QuickSets, Trainer
+
+VOCABULARY_SIZE = 65
+CHARACTERS = 1_000_000
+PLAIN = "plain nn.LSTM loop"
+
+Contestant = Callable[[int], None]
+"""Takes so many steps."""
+
+
+class PlainLoop:
+    """The loop that everybody writes.
+
+    Args:
+        tokens: (characters,) the text.
+        batch: rows.
+        window: targets of a row.
+    """
+
+    def __init__(self, tokens: Tensor, batch: int, window: int) -> None:
+        self.embedding = nn.Embedding(VOCABULARY_SIZE, 64)
+        self.lstm = nn.LSTM(64, 256, 2, batch_first=True)
+        self.head = nn.Linear(256, VOCABULARY_SIZE)
+        modules = nn.ModuleList((self.embedding, self.lstm, self.head))
+        self.parameters = list(modules.parameters())
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=3e-3, fused=True)
+        self.lanes = tokens[: len(tokens) // batch * batch].view(batch, -1)
+        self.window, self.place = window, 0
+        self.state = (torch.zeros(2, batch, 256), torch.zeros(2, batch, 256))
+
+    def run(self, steps: int) -> None:
+        """Take so many steps."""
+        for _ in range(steps):
+            if self.place + self.window + 1 > self.lanes.shape[1]:
+                self.place = 0
+            piece = self.lanes[:, self.place : self.place + self.window + 1]
+            self.place += self.window
+            with torch.autocast("cpu", torch.bfloat16):
+                outputs, (h, c) = self.lstm(self.embedding(piece[:, :-1]), self.state)
+                logits = self.head(outputs)
+            self.state = h.detach().float(), c.detach().float()
+            loss = F.cross_entropy(logits.float().flatten(0, 1), piece[:, 1:].flatten())
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(self.parameters, 1.0)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+
+
+def sunspring(tokens: Tensor, config: ModelConfig, batch: int, window: int) -> Contestant:
+    """Give the trainer of `sunspring train`, without what hangs on it."""
+    ids = tokens.numpy().astype(np.uint8)
+    split = Split(ids, np.array([0, len(ids)]), None, len(ids))
+    settings = PRESETS["small"].recipe.optimization
+    model = RecurrentModel(config)
+    trainer = Trainer(
+        model,
+        Lanes(split, 0, batch_size=batch, window=window, seed=0),
+        Optimizers(model, settings),
+        budget=Budget("steps", 1),
+        warmup_steps=settings.warmup_steps,
+        precision="bf16",
+        quick=QuickSets([], []),
+    )
+
+    def run(steps: int) -> None:
+        trainer.budget = Budget("steps", trainer.step + steps)
+        trainer.run()
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--window", type=int, default=64)
+    arguments = parser.parse_args()
+    size = (arguments.batch, arguments.window)
+    torch.manual_seed(0)
+    tokens = torch.randint(VOCABULARY_SIZE, (CHARACTERS,))
+    config = ModelConfig(vocabulary_size=VOCABULARY_SIZE, **PRESETS["small"].model)
+    contestants: dict[str, Contestant] = {
+        PLAIN: PlainLoop(tokens, *size).run,
+        "Sunspring, the same model": sunspring(tokens, replace(config, skip=False), *size),
+        "Sunspring, preset small": sunspring(tokens, config, *size),
+    }
+    has_loop = "has" if has_fused_scan() else "does not have"
+    print(
+        f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads; this machine {has_loop} "
+        "Sunspring's fused loop for bf16.\nCharacters a second, and in brackets as a multiple of "
+        "the plain loop's in the same pair:\n"
+    )
+    print(f"| pair | {' | '.join(contestants)} |\n|{'---|' * (len(contestants) + 1)}")
+    speeds: dict[str, list[float]] = {name: [] for name in contestants}
+    for run in contestants.values():
+        run(max(1, arguments.steps // 10))  # to warm up
+    for pair in range(arguments.pairs):
+        for name, run in contestants.items():
+            began = time.perf_counter()
+            run(arguments.steps)
+            seconds = time.perf_counter() - began
+            speeds[name].append(arguments.steps * arguments.batch * arguments.window / seconds)
+        shown = [
+            f"{values[-1]:,.0f} ({values[-1] / speeds[PLAIN][-1]:.2f})"
+            for values in speeds.values()
+        ]
+        print(f"| {pair + 1} | {' | '.join(shown)} |", flush=True)
+    medians = []
+    for values in speeds.values():
+        ratios = [value / plain for value, plain in zip(values, speeds[PLAIN], strict=True)]
+        medians.append(f"{statistics.median(values):,.0f} ({statistics.median(ratios):.2f})")
+    print(f"| median | {' | '.join(medians)} |")
+
+
+if __name__ == "__main__":
+    main()
