@@ -4,9 +4,9 @@
 
 Characters a second with two layers of 256. The plain loop is `nn.Embedding`, `nn.LSTM(64, 256, 2,
 batch_first=True)` and `nn.Linear` under bf16 autocast, its state carried, gradients clipped,
-`torch.optim.AdamW(fused=True)`. Sunspring's is the trainer of `sunspring train` with the preset
-`small`'s optimisers, embedding and batches, in bf16: once with the same plain architecture, once
-with the preset's own, which has skip connections. All read random text of 65 characters and take
+`torch.optim.AdamW(fused=True)`. Sunspring's is the trainer of `sunspring train` in bf16: with the
+same plain architecture and AdamW, with Muon for the layers' matrices, and with the preset's own
+architecture, which has skip connections. All read random text of 65 characters and take
 turns in one process, so that a drift of the machine meets them all.
 """
 
@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from sunspring.batches import Lanes
 from sunspring.corpus import Split
 from sunspring.model import ModelConfig, RecurrentModel
-from sunspring.optim import Optimizers
+from sunspring.optim import Optimizers, OptimizerSettings
+from sunspring.pace import Pace
 from sunspring.plan import PRESETS, Budget
 from sunspring.recurrence import has_fused_scan
 from sunspring.training import QuickSets, Trainer
@@ -75,25 +76,26 @@ class PlainLoop:
             self.optimizer.zero_grad(set_to_none=True)
 
 
-def sunspring(tokens: Tensor, config: ModelConfig, batch: int, window: int) -> Contestant:
+def sunspring(
+    tokens: Tensor, config: ModelConfig, settings: OptimizerSettings, batch: int, window: int
+) -> Contestant:
     """Give the trainer of `sunspring train`, without what hangs on it."""
     ids = tokens.numpy().astype(np.uint8)
     split = Split(ids, np.array([0, len(ids)]), None, len(ids))
-    settings = PRESETS["small"].recipe.optimization
     model = RecurrentModel(config)
-    trainer = Trainer(
-        model,
-        Lanes(split, 0, batch_size=batch, window=window, seed=0),
-        Optimizers(model, settings),
-        budget=Budget("steps", 1),
-        warmup_steps=settings.warmup_steps,
-        precision="bf16",
-        quick=QuickSets([], []),
-    )
+    optimizers = Optimizers(model, settings)
+    lanes = Lanes(split, 0, batch_size=batch, window=window, seed=0)
 
     def run(steps: int) -> None:
-        trainer.budget = Budget("steps", trainer.step + steps)
-        trainer.run()
+        Trainer(
+            model,
+            lanes,
+            optimizers,
+            pace=Pace(Budget("steps", steps)),
+            warmup_steps=settings.warmup_steps,
+            precision="bf16",
+            quick=QuickSets([], []),
+        ).run()
 
     return run
 
@@ -109,10 +111,13 @@ def main() -> None:
     torch.manual_seed(0)
     tokens = torch.randint(VOCABULARY_SIZE, (CHARACTERS,))
     config = ModelConfig(vocabulary_size=VOCABULARY_SIZE, **PRESETS["small"].model)
+    same, muon = replace(config, skip=False), PRESETS["small"].recipe.optimization
+    adamw = replace(muon, optimizer="adamw")
     contestants: dict[str, Contestant] = {
         PLAIN: PlainLoop(tokens, *size).run,
-        "Sunspring, the same model": sunspring(tokens, replace(config, skip=False), *size),
-        "Sunspring, preset small": sunspring(tokens, config, *size),
+        "Sunspring, the same model, AdamW": sunspring(tokens, same, adamw, *size),
+        "the same model, Muon": sunspring(tokens, same, muon, *size),
+        "preset small": sunspring(tokens, config, muon, *size),
     }
     has_loop = "has" if has_fused_scan() else "does not have"
     print(
