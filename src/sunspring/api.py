@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TextIO, Unpack
@@ -17,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.checkpoint import load_model, model_weights, read_json, save_model, write_json
-from sunspring.corpus import Corpus, CorpusSettings, Split, TokenKind, encode_sources
+from sunspring.corpus import CorpusSettings, TokenKind, encode_sources
 from sunspring.decoding import ReadingOptions
 from sunspring.drafts import WritingOptions, writing_settings
-from sunspring.errors import ModelError, SettingsError, SunspringError
+from sunspring.dynamic import LearningSettings, evaluate_dynamic, learn_from
+from sunspring.errors import SettingsError
 from sunspring.evaluation import (
     Evaluation,
     baselines,
@@ -30,13 +32,17 @@ from sunspring.evaluation import (
 )
 from sunspring.files import Notice
 from sunspring.generation import Proposal, Writer, Writing
+from sunspring.mixing import learn_mixture
+from sunspring.mixture import Predictor
 from sunspring.model import ModelConfig, RecurrentModel, count_parameters
-from sunspring.plan import Budget
+from sunspring.plan import choose_budget
 from sunspring.request import TrainingRequest
 from sunspring.result import TrainingResult
-from sunspring.run_corpus import open_run_corpus
+from sunspring.run_corpus import RunText
 from sunspring.runs import train as run_training
 from sunspring.vocabulary import Vocabulary, adapt_text
+
+_REMEMBERED = 10_000  # tokens of pages that a writer reads again: its state forgets sooner
 
 
 class Model:
@@ -63,7 +69,9 @@ class Model:
         self.vocabulary = vocabulary
         self.card = card
         self.training: TrainingResult | None = None
-        self._record = record
+        self._text = RunText(record)
+        self._predictor: Predictor = network
+        self._pages: NDArray[np.int64] | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -72,7 +80,7 @@ class Model:
 
     @cached_property
     def _writer(self) -> Writer:
-        return Writer(self.network, self.vocabulary)
+        return Writer(self._predictor, self.vocabulary, self._pages)
 
     def __repr__(self) -> str:
         config = self.config
@@ -156,7 +164,7 @@ class Model:
         """
         ids = self.vocabulary.encode(text)
         index = self.config.label_index(label)
-        return surprisals(self.network, ids, self.vocabulary.start_id, index)
+        return surprisals(self._predictor, ids, self.vocabulary.start_id, index)
 
     def evaluate(
         self,
@@ -164,6 +172,9 @@ class Model:
         protocol: Literal["stream", "windows"] = "stream",
         reading: ReadingOptions | None = None,
         on_notice: Notice | None = None,
+        *,
+        mixture: bool = False,
+        dynamic: bool | LearningSettings = False,
     ) -> tuple[Evaluation, dict[str, float]]:
         """Measure how well the model predicts a text.
 
@@ -172,31 +183,109 @@ class Model:
             protocol: `stream` or `windows`.
             reading: how to read the sources; by default in documents as in training.
             on_notice: called with a line about what was left out or cannot be had.
+            mixture: measure the model mixed with n-grams too; see `mixed`.
+            dynamic: measure it while it goes on learning, too, each token after it was scored; the
+                settings say how fast. By `stream` alone.
 
         Returns:
-            The figures, and the nats per character of n-gram models of the orders 1 to 6 that were
-            fitted to the model's training text (empty where that is not at hand).
+            The figures (in their `beyond`, those of `mixture`, `dynamic` and, of both together,
+            `dynamic_mixture`), and the nats per character of n-gram models of the orders 1 to 6
+            that were fitted to the model's training text (empty where that is not at hand).
 
         Raises:
             ModelError: the run's own text is wanted and not at hand.
-            SourceError: a source is at fault.
+            SourceError: a source is at fault, or the training text too short for a mixture.
+            SettingsError: the protocol is unknown, or `windows` and learning is asked for.
         """
         if protocol not in ("stream", "windows"):
             raise SettingsError(f"protocol is {protocol!r}: choose stream or windows")
-        names = _names(sources)
+        if dynamic and protocol == "windows":
+            raise SettingsError(
+                "dynamic evaluation reads a text in order, and windows are drawn from all over it: "
+                "choose the protocol stream"
+            )
+        names, start_id = _names(sources), self.vocabulary.start_id
+        evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
         with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
             if names:
                 reading = reading or ReadingOptions(self.documents)
                 heldout = encode_sources(
                     names, reading, self.vocabulary, self.config.labels, Path(folder), on_notice
                 )
-                corpus = self._corpus_if_at_hand(on_notice or _ignore)
+                find = self._text.open if mixture else self._text.open_if_at_hand
+                corpus = find(on_notice)
             else:
-                corpus = self._corpus(on_notice)
+                corpus = self._text.open(on_notice)
                 heldout = corpus.heldout
-            start_id = self.vocabulary.start_id
-            evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
-            return evaluate(self.network, heldout, start_id), self._baselines(corpus, heldout)
+            figures, beyond = evaluate(self._predictor, heldout, start_id), {}
+            mixed = learn_mixture(self.network, corpus) if mixture and corpus else None
+            if mixed:
+                beyond["mixture"] = evaluate(mixed, heldout, start_id)
+            if dynamic:
+                settings = LearningSettings() if dynamic is True else dynamic
+                beyond |= evaluate_dynamic(self.network, heldout, start_id, settings, mixed)
+            figures = replace(figures, beyond=beyond)
+            size, train = self.vocabulary.size, corpus and corpus.train
+            return figures, baselines(train, heldout, size, start_id) if train else {}
+
+    def mixed(self) -> Model:
+        """Mix the model with n-grams of its training text.
+
+        How far to trust either is learned on the validation part of that text (`learn_mixture`).
+
+        Returns:
+            A model that writes, proposes and scores by the mixture; saving it saves the network.
+
+        Raises:
+            ModelError: the training text is not at hand.
+            SourceError: it is too short.
+        """
+        mixture = learn_mixture(self.network, self._text.open())
+        return self._with(self.network, mixture, self._pages)
+
+    def adapted(
+        self,
+        sources: str | Path | Sequence[str | Path],
+        label: str | None = None,
+        settings: LearningSettings | None = None,
+        on_notice: Notice | None = None,
+    ) -> Model:
+        """Read some pages and go on learning from them, as in dynamic evaluation.
+
+        Args:
+            sources: the pages, in documents as in training. Characters that the model lacks are
+                mapped or left out, as in a prompt.
+            label: under which to read them, for a model that has labels.
+            settings: how fast it learns.
+            on_notice: called with a line about what was left out.
+
+        Returns:
+            A model that has learned from them and writes on where they end (of documents that are
+            lines: a new one). This one stays as it is.
+
+        Raises:
+            SourceError: a source is at fault.
+            SettingsError: the label is unknown, or missing.
+        """
+        index = self.config.label_index(label)
+        with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
+            reading = ReadingOptions(self.documents)
+            pages = encode_sources(
+                _names(sources), reading, self.vocabulary, (), Path(folder), on_notice, nearest=True
+            )
+            learned = learn_from(self.network, pages, self.vocabulary.start_id, settings, index)
+            if reading.documents == "lines":
+                return self._with(learned, learned, None)
+            last = pages.tokens[pages.starts[-2] :].astype(np.int64)
+            last = last[last != self.vocabulary.end_id][-_REMEMBERED:]
+            return self._with(learned, learned, last)
+
+    def _with(
+        self, network: RecurrentModel, predictor: Predictor, pages: NDArray[np.int64] | None
+    ) -> Model:
+        model = Model(network, self.vocabulary, self.card, self._text.record)
+        model._predictor, model._pages = predictor, pages
+        return model
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
@@ -206,8 +295,8 @@ class Model:
         """
         path = Path(folder)
         save_model(path, self.config, self.vocabulary, model_weights(self.network), self.card)
-        if self._record is not None:
-            write_json(path / "run.json", self._record)
+        if self._text.record is not None:
+            write_json(path / "run.json", self._text.record)
 
     def known_lines(self) -> frozenset[str]:
         """All lines of the text that the user gave, the held-out ones too, without blanks around.
@@ -215,38 +304,12 @@ class Model:
         Raises:
             ModelError: the text is not at hand.
         """
-        return frozenset(line.strip() for line in self._corpus(None).lines())
+        return frozenset(line.strip() for line in self._text.open().lines())
 
     @property
     def documents(self) -> Literal["none", "lines", "files"]:
         """What was a document in training; `none` where that is not known."""
-        documents: Literal["none", "lines", "files"] = "none"
-        if self._record is not None:
-            documents = TrainingRequest.from_record(self._record).reading.documents
-        return documents
-
-    def _corpus(self, on_notice: Notice | None) -> Corpus:
-        if self._record is None:
-            raise ModelError(
-                "this model does not know its training text (it has no run.json): "
-                "name a text, or use the run folder that it was trained in"
-            )
-        return open_run_corpus(self._record, on_notice or _ignore)
-
-    def _corpus_if_at_hand(self, on_notice: Notice) -> Corpus | None:
-        """Open the training text for what can do without it."""
-        if self._record is None:
-            return None
-        try:
-            return open_run_corpus(self._record, on_notice)
-        except SunspringError as error:
-            on_notice(f"no baselines, as the training text is not at hand: {error}")
-            return None
-
-    def _baselines(self, corpus: Corpus | None, heldout: Split) -> dict[str, float]:
-        if corpus is None:
-            return {}
-        return baselines(corpus.train, heldout, self.vocabulary.size, self.vocabulary.start_id)
+        return self._text.documents
 
 
 def train(
@@ -330,24 +393,7 @@ def load(folder: str | Path, device: str = "cpu") -> Model:
     return Model(network.to(choose_device(device)), vocabulary, card, record)
 
 
-def choose_budget(minutes: float | None, epochs: float | None, steps: int | None) -> Budget:
-    """Make a budget of the one that is given; 3 minutes where none is.
-
-    Raises:
-        SettingsError: more than one is given, or it is not above 0.
-    """
-    given = {"minutes": minutes, "epochs": epochs, "steps": steps}
-    chosen = [Budget(unit, amount) for unit, amount in given.items() if amount is not None]  # type: ignore[arg-type]
-    if len(chosen) > 1:
-        raise SettingsError("give one of minutes, epochs and steps: training ends at one of them")
-    return chosen[0] if chosen else Budget("minutes", 3)
-
-
 def _names(sources: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
     if isinstance(sources, str | Path):
         return (str(sources),)
     return tuple(str(source) for source in sources)
-
-
-def _ignore(line: str) -> None:
-    pass

@@ -7,7 +7,6 @@ is at fault, 2 usage, 130 interrupted.
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import sys
@@ -18,14 +17,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from sunspring import options
+from sunspring import options, printing
 from sunspring.errors import MissingExtraError, SettingsError, SourceError, SunspringError
 from sunspring.options import Device, Documents, Protocol, Tokens
 
 if TYPE_CHECKING:
     from sunspring.api import Model
-    from sunspring.generation import Writing
-    from sunspring.result import TrainingResult
+    from sunspring.dynamic import LearningSettings
 
 app = typer.Typer(
     help="Teach a small recurrent network to write like a text of your own.",
@@ -65,9 +63,9 @@ def train(
 ) -> None:
     """Teach a network to write like SOURCES, or like the text of Python's help if none is named."""
     from sunspring import runs
-    from sunspring.api import choose_budget
     from sunspring.corpus import CorpusSettings
     from sunspring.decoding import ReadingOptions
+    from sunspring.plan import choose_budget
     from sunspring.request import TrainingRequest
 
     if resume:
@@ -97,7 +95,7 @@ def train(
         result = runs.train(request, sys.stderr)
     if as_json:
         _print_json(result.to_json())
-    _say(_describe_result(result))
+    _say(printing.describe_result(result))
     if result.interrupted:
         raise typer.Exit(130)
 
@@ -122,6 +120,9 @@ def write(
     novel: options.Novel = False,
     label: options.Label = None,
     interactive: options.Interactive = False,
+    mixture: options.MixtureWritten = False,
+    adapt: options.Adapt = None,
+    rate: options.Rate = None,
     device: options.DeviceChoice = Device.auto,
     as_json: options.Json = False,
 ) -> None:
@@ -131,8 +132,13 @@ def write(
 
     if interactive:
         _check_interactive(context)
+    _check_rate(rate, adapt is not None, "--adapt")
     text = _read_prompt(prompt, prompt_file)
     loaded = load(model, device.value)
+    if adapt is not None:
+        loaded = loaded.adapted(adapt, label, _learning(rate), _say)
+    if mixture:
+        loaded = loaded.mixed()
     read = _read_as_model(loaded, text)
     settings: dict[str, Any] = {
         "temperature": temperature,
@@ -154,7 +160,7 @@ def write(
     writings = loaded.write_many(count, text, unique=unique, novel=novel, **settings)
     seconds = time.perf_counter() - began
     if as_json:
-        _print_json(_describe_writings(text, read, writings, seconds))
+        _print_json(printing.writings_json(text, read, writings, seconds))
     else:
         for writing in writings:
             print(writing.text)
@@ -171,6 +177,9 @@ def evaluate(
     keep_newlines: options.KeepNewlines = False,
     label_column: options.LabelColumn = None,
     label_folders: options.LabelFolders = False,
+    mixture: options.MixtureMeasured = False,
+    dynamic: options.Dynamic = False,
+    rate: options.Rate = None,
     device: options.DeviceChoice = Device.auto,
     as_json: options.Json = False,
 ) -> None:
@@ -178,6 +187,7 @@ def evaluate(
     from sunspring.api import load
     from sunspring.decoding import ReadingOptions
 
+    _check_rate(rate, dynamic, "--dynamic")
     loaded = load(model, device.value)
     reading = ReadingOptions(
         documents.value if documents else loaded.documents,
@@ -187,23 +197,18 @@ def evaluate(
         label_column,
         label_folders,
     )
-    evaluation, baselines = loaded.evaluate(sources or (), protocol.value, reading, _say)
-    figures = {
-        "protocol": evaluation.protocol,
-        "nats_per_token": evaluation.nats_per_token,
-        "nats_per_character": evaluation.nats_per_character,
-        "bpc": evaluation.bpc,
-        "perplexity": evaluation.perplexity,
-        "characters": evaluation.characters,
-        "standard_error": evaluation.standard_error,
-        "baselines": baselines,
-    }
+    evaluation, baselines = loaded.evaluate(
+        sources or (),
+        protocol.value,
+        reading,
+        _say,
+        mixture=mixture,
+        dynamic=dynamic and (_learning(rate) or True),
+    )
     if as_json:
-        _print_json(figures)
-        return
-    print(f"{evaluation.characters:,} characters by {evaluation.protocol}")
-    for name, nats in {"this model": evaluation.nats_per_character, **baselines}.items():
-        print(f"{name:<12} {nats:.4f} nats per character  {nats / math.log(2):.4f} bpc")
+        _print_json(printing.evaluation_json(evaluation, baselines))
+    else:
+        print(printing.describe_evaluation(evaluation, baselines))
 
 
 @app.command()
@@ -303,6 +308,17 @@ def _check_interactive(context: typer.Context) -> None:
             )
 
 
+def _check_rate(rate: float | None, learns: bool, option: str) -> None:
+    if rate is not None and not learns:
+        raise SettingsError(f"--rate says how fast {option} learns: give that too, or leave it out")
+
+
+def _learning(rate: float | None) -> LearningSettings | None:
+    from sunspring.dynamic import LearningSettings
+
+    return None if rate is None else LearningSettings(rate)
+
+
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
@@ -363,28 +379,3 @@ def _read_as_model(model: Model, prompt: str) -> str:
         )
         _say(f"characters of the prompt that the model has never seen: {changes}")
     return read
-
-
-def _describe_writings(
-    prompt: str, read: str, writings: Sequence[Writing], seconds: float
-) -> dict[str, Any]:
-    characters = sum(len(writing.text) - len(read) for writing in writings)
-    return {
-        "prompt": prompt,
-        "texts": [vars(writing) for writing in writings],
-        "characters_per_second": characters / seconds,
-        "engine": "torch",
-    }
-
-
-def _describe_result(result: TrainingResult) -> str:
-    if result.heldout is None:
-        return (
-            f"interrupted, and saved in {result.run}; "
-            f"go on with: sunspring train --out {result.run} --resume"
-        )
-    return (
-        f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
-        f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)\n"
-        f"saved in {result.run}; write with: sunspring write {result.run}"
-    )

@@ -43,6 +43,19 @@ class Budget:
         return f"{self.amount:g} {self.unit}"
 
 
+def choose_budget(minutes: float | None, epochs: float | None, steps: int | None) -> Budget:
+    """Make a budget of the one that is given; 3 minutes where none is.
+
+    Raises:
+        SettingsError: more than one is given, or it is not above 0.
+    """
+    given = {"minutes": minutes, "epochs": epochs, "steps": steps}
+    chosen = [Budget(unit, amount) for unit, amount in given.items() if amount is not None]  # type: ignore[arg-type]
+    if len(chosen) > 1:
+        raise SettingsError("give one of minutes, epochs and steps: training ends at one of them")
+    return chosen[0] if chosen else Budget("minutes", 3)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained.
