@@ -1,6 +1,5 @@
 import math
 import tracemalloc
-from collections import Counter, defaultdict
 from itertools import pairwise, product
 from typing import Any
 
@@ -8,19 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 from numpy.typing import NDArray
 
 from sunspring.ngrams import NGramModel
-
-VOCABULARY = 4
-START = 3
-
-documents = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=12), max_size=5)
-
-
-def join(texts: list[list[int]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    starts = np.cumsum([0, *map(len, texts)])
-    return np.array([token for text in texts for token in text], dtype=np.uint8), starts
 
 
 def make_model(texts: list[list[int]], order: int = 4, **settings: int) -> NGramModel:
@@ -37,29 +27,6 @@ def distributions(model: NGramModel, context: list[int]) -> list[NDArray[np.floa
 def distribution(model: NGramModel, context: list[int]) -> NDArray[np.float64]:
     """What is expected after a context by the order that it fills."""
     return distributions(model, context)[min(len(context), model.highest_order - 1)]
-
-
-class NaiveModel:
-    """Witten and Bell's formula, word for word, over a dictionary of contexts."""
-
-    def __init__(self, texts: list[list[int]], order: int) -> None:
-        self._counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-        for text in texts:
-            for place, token in enumerate(text):
-                past = (START, *text[:place])
-                for length in range(min(order, len(past) + 1)):
-                    self._counts[past[len(past) - length :]][token] += 1
-
-    def followers(self, context: tuple[int, ...]) -> Counter[int]:
-        return self._counts.get(context, Counter())
-
-    def probability(self, token: int, context: tuple[int, ...]) -> float:
-        lower = self.probability(token, context[1:]) if context else 1 / VOCABULARY
-        counts = self.followers(context)
-        if not counts:
-            return lower
-        types = len(counts)
-        return (counts[token] + types * lower) / (counts.total() + types)
 
 
 @settings(deadline=None)
