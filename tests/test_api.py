@@ -359,12 +359,10 @@ class TestAdapted:
         loaded = sunspring.load("run")
         figures, _ = loaded.evaluate(mixture=True, dynamic=True)
         assert list(figures.beyond) == ["mixture", "dynamic", "dynamic_mixture"]
-        written = {
-            label: loaded.adapted("pages.txt", label).write("The", 40, seed=1, label=label)
-            for label in loaded.config.labels
-        }
-        assert set(written) == {"horror", "comedy"}
-        assert written["horror"] != written["comedy"]
+        adapted = {label: loaded.adapted("pages.txt", label) for label in loaded.config.labels}
+        bits = {label: each.score("The rest", "horror").sum() for label, each in adapted.items()}
+        assert bits["horror"] < bits["comedy"] < loaded.score("The rest", "horror").sum()
+        assert adapted["comedy"].write("The", 9, label="comedy").startswith("The")
         with pytest.raises(SunspringError, match="the model needs a label"):
             loaded.adapted("pages.txt")
 

@@ -234,7 +234,7 @@ class Model:
         How far to trust either is learned on the validation part of that text (`learn_mixture`).
 
         Returns:
-            A model that writes, proposes and scores by the mixture; saving it saves the network.
+            A model that writes, scores and is evaluated as the mixture; it is saved as the network.
 
         Raises:
             ModelError: the training text is not at hand.

@@ -1,6 +1,6 @@
 """Dynamic evaluation: a network goes on learning as it reads; every token is scored first.
 
-The rule is that of Krause et al. 2018, "Dynamic evaluation of neural sequence models", section 4
+The rule is that of Krause et al. 2018, "Dynamic evaluation of neural sequence models", section 5
 (RMS-scaled steps, and a decay back to the trained weights that is stronger where gradients are
 large), but the mean square of the gradients is that of what was read so far and not of the training
 text, so that a model alone is enough. The network given is left as it is: a copy learns. Stands
@@ -186,7 +186,7 @@ class _Learner:
         self._steps = 0
 
     def learn(self, loss: Tensor) -> None:
-        """Take a step against a loss, by Krause et al. 2018, section 4, "RMS + RMS global prior".
+        """Take a step against a loss, by Krause et al. 2018, section 5, "RMS + RMS global prior".
 
         θ ← θ + λ RMS / mean(RMS) (θ₀ − θ) − η ∇L / (RMS + ε), where RMS is the root of the mean of
         the squares of all gradients so far, and no weight goes further back than to θ₀.

@@ -30,8 +30,8 @@ class Mixture(nn.Module):
     Args:
         network: on any device.
         ngrams: of the same vocabulary.
-        gate: (features, experts) weights of the shares' logits; the features are those of
-            `features`, the experts the network and each order. None shares alike.
+        gate: (2 · orders, 1 + orders) weights of the shares' logits, from what `examine` calls
+            features to the experts, the network and each order. None shares alike.
     """
 
     def __init__(
