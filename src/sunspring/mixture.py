@@ -4,8 +4,8 @@ p(w | past) = g_0 p_network(w | past) + Σ_k g_k P_k(w | last k − 1 tokens), w
 of an `NGramModel` and the shares g, which sum to one, depend on the past alone: on how sure the
 network is and how often the n-grams saw it. So the mixture sums to one as well. The shares are a
 softmax of linear functions, the gate of a mixture of experts (Jacobs et al. 1991, "Adaptive
-mixtures of local experts", equation 1.3). Takes a network's place in writing and evaluation, so
-stands right before them; its gate is learned in mixing.py.
+mixtures of local experts"). Takes a network's place in writing and evaluation, so stands right
+before them; its gate is learned in mixing.py.
 """
 
 from __future__ import annotations
