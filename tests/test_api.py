@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import fresh
+from commands import SMALL as SMALL_OPTIONS
+from commands import fresh, succeed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -271,6 +272,99 @@ class TestEvaluation:
         assert evaluation.standard_error is not None
         with pytest.raises(SunspringError, match="choose stream or windows"):
             model.evaluate(protocol="lines")  # type: ignore[arg-type]
+
+
+class TestMixture:
+    def test_scores_as_it_is_evaluated(self, model: Model) -> None:
+        Path("text.txt").write_text("The rest of the operators.\n" * 20)
+        evaluation, baselines = model.evaluate("text.txt", mixture=True)
+        figure = evaluation.beyond["mixture"]
+        mixed = model.mixed()
+        bits = mixed.score(Path("text.txt").read_text())
+        assert np.isclose(bits.sum() / 540, figure.bpc, rtol=1e-5)
+        alone, same_baselines = mixed.evaluate("text.txt")
+        assert alone == figure
+        assert same_baselines == baselines
+
+    def test_is_off_by_default_and_leaves_the_model_alone(self, model: Model) -> None:
+        before = model.evaluate()[0]
+        assert before.beyond == {}
+        mixed = model.mixed()
+        assert model.evaluate()[0] == before
+        mixed.save("saved")
+        model.save("other")
+        for path in Path("saved").iterdir():
+            assert (Path("other") / path.name).read_bytes() == path.read_bytes()
+
+    def test_proposes_and_writes_the_same_alone_and_in_a_batch(self, model: Model) -> None:
+        mixed = model.mixed()
+        assert mixed.propose("The ", 3) != model.propose("The ", 3)
+        for writing in mixed.write_many(4, "The ", 40, seed=7):
+            assert mixed.write("The ", 40, seed=writing.seed) == writing.text
+
+    def test_without_the_training_text_is_an_error(self, model: Model) -> None:
+        model.save("saved")
+        Path("saved/run.json").unlink()
+        with pytest.raises(SunspringError, match="does not know its training text"):
+            sunspring.load("saved").mixed()
+
+
+class TestAdapted:
+    def test_model_writes_on_where_the_pages_end(self, model: Model) -> None:
+        Path("pages.txt").write_text("To be, or not to be, that is the question. " * 40)
+        before = model.write("Then", 60, seed=1)
+        adapted = model.adapted("pages.txt")
+        assert adapted.write("Then", 60, seed=1).startswith("Then")
+        assert adapted.write("Then", 60, seed=1) != before
+        assert adapted.write("Then", 60, seed=1) == model.adapted(["pages.txt"]).write(
+            "Then", 60, seed=1
+        )
+        assert model.write("Then", 60, seed=1) == before
+        text = "that is the question. To be, or not"
+        assert adapted.score(text).sum() < model.score(text).sum()
+
+    def test_model_may_be_mixed_and_saved(self, model: Model) -> None:
+        Path("pages.txt").write_text("To be, or not to be, that is the question. " * 40)
+        adapted = model.adapted("pages.txt")
+        adapted.save("saved")
+        loaded = sunspring.load("saved")
+        assert np.allclose(loaded.score("To be"), adapted.score("To be"))
+        assert adapted.mixed().write("Then", 60, seed=1) != adapted.write("Then", 60, seed=1)
+
+    @pytest.mark.parametrize("documents", ["none", "lines", "files"])
+    @pytest.mark.parametrize("tokens", ["chars", "bytes", "subwords"])
+    def test_model_of_any_tokens_and_documents_works(self, tokens: str, documents: str) -> None:
+        text = "To be, or not to be: that is the question.\n" * 60
+        for number in range(12):
+            Path(f"{number}.txt").write_text(text)
+        Path("pages.txt").write_text("That is the rest.\n" * 20)
+        trained = train("[0-9]*.txt", tokens=tokens, documents=documents, steps=5)
+        figures, _ = trained.evaluate(mixture=True, dynamic=True)
+        assert list(figures.beyond) == ["mixture", "dynamic", "dynamic_mixture"]
+        assert all(
+            each.nats_per_character < figures.nats_per_character for each in figures.beyond.values()
+        )
+        adapted = trained.adapted("pages.txt")
+        for each in (adapted, adapted.mixed()):
+            assert each.write("To be", 20).startswith("To be")
+
+    def test_model_with_labels_reads_the_pages_under_one(self) -> None:
+        for label in ("horror", "comedy"):
+            Path("stories", label).mkdir(parents=True)
+            for number in range(12):
+                Path(f"stories/{label}/{number}.txt").write_text(f"The {label} is {number}. " * 30)
+        Path("pages.txt").write_text("The rest of the horror. " * 30)
+        options = ("--documents", "files", "--label-folders", "--steps", "5", *SMALL_OPTIONS)
+        succeed("train", "stories", "--out", "run", *options)
+        loaded = sunspring.load("run")
+        figures, _ = loaded.evaluate(mixture=True, dynamic=True)
+        assert list(figures.beyond) == ["mixture", "dynamic", "dynamic_mixture"]
+        adapted = {label: loaded.adapted("pages.txt", label) for label in loaded.config.labels}
+        bits = {label: each.score("The rest", "horror").sum() for label, each in adapted.items()}
+        assert bits["horror"] < bits["comedy"] < loaded.score("The rest", "horror").sum()
+        assert adapted["comedy"].write("The", 9, label="comedy").startswith("The")
+        with pytest.raises(SunspringError, match="the model needs a label"):
+            loaded.adapted("pages.txt")
 
 
 class TestDamagedModels:

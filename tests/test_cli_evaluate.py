@@ -85,6 +85,69 @@ class TestEvaluation:
         assert message in error_of("evaluate", trained, "other.txt")
 
 
+class TestBeyondTheNetwork:
+    def test_columns_stand_beside_the_network_alone(self, trained: Path) -> None:
+        alone = evaluate(trained)
+        figures = succeed("evaluate", trained, "--mixture", "--dynamic", "--json").json
+        assert set(figures) == FIGURES | {"mixture", "dynamic", "dynamic_mixture"}
+        assert {name: figures[name] for name in FIGURES} == alone
+        for name in ("mixture", "dynamic", "dynamic_mixture"):
+            assert set(figures[name]) == FIGURES - {"baselines"}
+            assert figures[name]["characters"] == 4000
+            assert figures[name]["nats_per_character"] < alone["nats_per_character"]
+        # the tiny network has learned little, so nearly all that is known the n-grams know
+        best = min(alone["baselines"].values())
+        assert figures["mixture"]["nats_per_character"] < best
+
+    def test_table_names_each(self, trained: Path) -> None:
+        lines = succeed("evaluate", trained, "--mixture", "--dynamic").out.splitlines()
+        assert [line[:16].strip() for line in lines[1:5]] == [
+            *("this model", "mixture", "dynamic", "dynamic mixture"),
+        ]
+
+    def test_of_other_text_and_by_windows(self, trained: Path) -> None:
+        Path("other.txt").write_text("The rest of the operators.\n" * 30)
+        options = ("--mixture", "--protocol", "windows", "--json")
+        figures = succeed("evaluate", trained, "other.txt", *options).json
+        assert figures["mixture"]["protocol"] == "windows"
+        assert figures["mixture"]["standard_error"] > 0
+        assert figures["mixture"]["nats_per_character"] < figures["nats_per_character"]
+
+    def test_learning_is_as_fast_as_it_is_told(self, trained: Path) -> None:
+        figures = [
+            succeed("evaluate", trained, "--dynamic", "--json", "--rate", rate).json
+            for rate in ("0", "0.001")
+        ]
+        still, fast = (each["dynamic"]["bpc"] for each in figures)
+        assert still == pytest.approx(figures[0]["bpc"], rel=1e-4)
+        assert fast < still
+
+    def test_dynamic_needs_no_training_text(self, trained: Path) -> None:
+        shutil.copytree(trained, "run")
+        Path("run/run.json").unlink()
+        Path("other.txt").write_text("The rest of the operators.\n" * 30)
+        assert "dynamic" in succeed("evaluate", "run", "other.txt", "--dynamic", "--json").json
+        assert "does not know its training text" in error_of(
+            "evaluate", "run", "other.txt", "--mixture"
+        )
+
+    def test_learning_does_not_go_with_windows(self, trained: Path) -> None:
+        message = error_of("evaluate", trained, "--dynamic", "--protocol", "windows")
+        assert message.endswith("choose the protocol stream")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--rate", "0.1"], "--rate says how fast --dynamic learns"),
+            (["--dynamic", "--rate", "-1"], "the learning rate is -1.0: it must be at least 0"),
+            (["--dynamic", "--rate", "1e38"], "choose a smaller learning rate"),
+        ],
+        ids=["alone", "negative", "wild"],
+    )
+    def test_bad_rates_are_errors(self, trained: Path, options: list[str], message: str) -> None:
+        assert message in error_of("evaluate", trained, *options)
+
+
 class TestDoctor:
     def test_says_what_this_machine_is_and_would_do(self, tmp_path: Path) -> None:
         cache = str(tmp_path / "not" / "there")

@@ -4,6 +4,7 @@ import os
 import pty
 import random
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,74 @@ class TestPromptFile:
         message = error_of("write", trained, "--prompt-file", "-", stdin=b"\xff")
         assert message.startswith("standard input is not utf-8 at byte 0")
         assert "not both" in error_of("write", trained, "--prompt-file", "x", "--prompt", "y")
+
+
+class TestBeyondTheNetwork:
+    def test_mixture_writes_other_text_with_the_same_settings(self, trained: Path) -> None:
+        options = ("--seed", "1", "--length", "80", "--prompt", "The ")
+        mixed = succeed("write", trained, "--mixture", *options).out
+        assert mixed.startswith("The ")
+        assert len(mixed) == 84
+        assert mixed != succeed("write", trained, *options).out
+        assert mixed == texts(trained, "--mixture", *options)[0]["text"]
+
+    def test_mixture_needs_the_training_text(self, trained: Path) -> None:
+        shutil.copytree(trained, "run")
+        Path("run/run.json").unlink()
+        assert "does not know its training text" in error_of("write", "run", "--mixture")
+
+    def test_pages_are_learned_from_and_written_on(self, trained: Path) -> None:
+        Path("pages.txt").write_text("zq" * 1500)
+        before = {path: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+        options = ("--seed", "1", "--length", "200", "--adapt", "pages.txt")
+        [adapted] = texts(trained, *options, "--rate", "0.01")
+        assert adapted["text"].count("zq") > 50
+        assert succeed("write", trained, *options, "--rate", "0.01").out == adapted["text"]
+        assert succeed("write", trained, *options, "--rate", "0").out.count("zq") < 5
+        assert succeed("write", trained, *options, "--mixture").out
+        assert before == {path: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+
+    def test_pages_come_before_the_prompt(self, trained: Path) -> None:
+        Path("pages.txt").write_text("The rest of the ")
+        options = ("--length", "50", "--temperature", "0")
+        adapted = ("--adapt", "pages.txt", "--rate", "0")
+        one = succeed("write", trained, *options, *adapted, "--prompt", "operators").out
+        two = succeed("write", trained, *options, "--prompt", "The rest of the operators").out
+        assert "The rest of the " + one == two
+
+    def test_pages_may_have_characters_that_the_model_lacks(self, trained: Path) -> None:
+        Path("pages.txt").write_text("na\u00efve \u0416" * 9)
+        done = succeed("write", trained, "--adapt", "pages.txt", "--length", "5")
+        assert done.err == (
+            "characters that the model has never seen: '\u00ef' is read as 'i'\n"
+            "9 characters that the model cannot know are left out: '\u0416'\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (None, "pages.txt does not exist"),
+            (b"", "pages.txt is empty"),
+            (b"ab\xff", "at byte 2"),
+            (bytes(range(256)) * 9, "binary"),
+            ("\u0416\u0416".encode(), "no character that the model knows"),
+        ],
+        ids=["missing", "empty", "undecodable", "binary", "unknown"],
+    )
+    def test_bad_pages_are_errors(self, trained: Path, content: bytes | None, message: str) -> None:
+        if content is not None:
+            Path("pages.txt").write_bytes(content)
+        assert message in error_of("write", trained, "--adapt", "pages.txt")
+
+    def test_pages_of_lines_are_lines_to_learn_from(self, namer: Path) -> None:
+        Path("pages.txt").write_text("Thanana\n" * 300)
+        options = ("--count", "20", "--seed", "1", "--adapt", "pages.txt", "--rate", "0.01")
+        written = [text["text"] for text in texts(namer, *options)]
+        assert sum(name.startswith("Tha") for name in written) > 10
+
+    def test_rate_without_pages_is_an_error(self, trained: Path) -> None:
+        message = error_of("write", trained, "--rate", "0.1")
+        assert message.startswith("--rate says how fast --adapt learns")
 
 
 class TestNames:

@@ -1,6 +1,5 @@
 import math
 import tracemalloc
-from collections import Counter, defaultdict
 from itertools import pairwise, product
 from typing import Any
 
@@ -8,43 +7,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 from numpy.typing import NDArray
 
 from sunspring.ngrams import NGramModel
-
-VOCABULARY = 4
-START = 3
-
-documents = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=12), max_size=5)
-
-
-def join(texts: list[list[int]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    starts = np.cumsum([0, *map(len, texts)])
-    return np.array([token for text in texts for token in text], dtype=np.uint8), starts
 
 
 def make_model(texts: list[list[int]], order: int = 4, **settings: int) -> NGramModel:
     return NGramModel(*join(texts), VOCABULARY, START, highest_order=order, **settings)
 
 
-class NaiveModel:
-    """Witten and Bell's formula, word for word, over a dictionary of contexts."""
+def distributions(model: NGramModel, context: list[int]) -> list[NDArray[np.float64]]:
+    """What each order expects after a context, read from before any text."""
+    before = model.initial_contexts(1)
+    contexts = model.contexts(np.array([context]), before)[:, 0, -1:] if context else before.T
+    return [each[0].copy() for each in model.distributions(contexts)]
 
-    def __init__(self, texts: list[list[int]], order: int) -> None:
-        self._counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-        for text in texts:
-            for place, token in enumerate(text):
-                past = (START, *text[:place])
-                for length in range(min(order, len(past) + 1)):
-                    self._counts[past[len(past) - length :]][token] += 1
 
-    def probability(self, token: int, context: tuple[int, ...]) -> float:
-        lower = self.probability(token, context[1:]) if context else 1 / VOCABULARY
-        counts = self._counts.get(context, Counter())
-        if not counts:
-            return lower
-        types = len(counts)
-        return (counts[token] + types * lower) / (counts.total() + types)
+def distribution(model: NGramModel, context: list[int]) -> NDArray[np.float64]:
+    """What is expected after a context by the order that it fills."""
+    return distributions(model, context)[min(len(context), model.highest_order - 1)]
 
 
 @settings(deadline=None)
@@ -54,9 +36,9 @@ def test_probabilities_sum_to_one_for_every_order_and_context(
 ) -> None:
     model = make_model(texts)
     for length in range(len(context) + 1):
-        distribution = model.distribution(context[len(context) - length :])
-        assert math.isclose(distribution.sum(), 1)
-        assert (distribution > 0).all()
+        for each in distributions(model, context[len(context) - length :]):
+            assert math.isclose(each.sum(), 1)
+            assert (each > 0).all()
 
 
 @settings(deadline=None)
@@ -66,7 +48,7 @@ def test_distribution_equals_the_naive_formula(texts: list[list[int]]) -> None:
     for length in range(3):
         for context in product(range(VOCABULARY), repeat=length):
             expected = [naive.probability(token, context) for token in range(VOCABULARY)]
-            np.testing.assert_allclose(model.distribution(context), expected)
+            np.testing.assert_allclose(distribution(model, list(context)), expected)
 
 
 @settings(deadline=None)
@@ -86,6 +68,37 @@ def test_scores_equal_the_naive_formula_within_each_document(
                     math.log(naive.probability(token, past[max(0, len(past) - order + 1) :]))
                 )
         np.testing.assert_allclose(scores[order - 1], expected)
+
+
+@settings(deadline=None)
+@given(train=documents, text=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=12))
+def test_reading_on_gives_the_same_contexts_as_a_document(
+    train: list[list[int]], text: list[int]
+) -> None:
+    model, cut = make_model(train), len(text) // 2
+    expected = np.exp(model.log_probabilities(*join([text])))
+    ids = np.array([[START, *text[:-1]]])
+    first = model.contexts(ids[:, :cut], model.initial_contexts(1))
+    before = first[:, :, -1].T if cut else model.initial_contexts(1)
+    contexts = np.concatenate([first, model.contexts(ids[:, cut:], before)], axis=2)[:, 0]
+    np.testing.assert_allclose(model.probabilities(contexts, np.array(text)), expected)
+    for order, each in enumerate(model.distributions(contexts)):
+        np.testing.assert_allclose(each[np.arange(len(text)), text], expected[order])
+
+
+@settings(deadline=None)
+@given(texts=documents)
+def test_contexts_know_how_often_they_were_seen_and_what_followed(texts: list[list[int]]) -> None:
+    model, naive = make_model(texts, order=3), NaiveModel(texts, 3)
+    for context in product(range(VOCABULARY), repeat=2):
+        ids = np.array([context])
+        totals, types = model.totals_and_types(
+            model.contexts(ids, model.initial_contexts(1))[:, 0, -1:]
+        )
+        for length in range(3):
+            followers = naive.followers(context[2 - length :])
+            assert totals[length, 0] == followers.total()
+            assert types[length, 0] == max(1, len(followers))
 
 
 @settings(deadline=None)
@@ -139,7 +152,7 @@ def test_longer_text_is_counted_from_its_end() -> None:
 
 def test_model_of_nothing_expects_every_token_alike() -> None:
     model = make_model([])
-    np.testing.assert_allclose(model.distribution([1, 2]), 1 / VOCABULARY)
+    np.testing.assert_allclose(distribution(model, [1, 2]), 1 / VOCABULARY)
 
 
 def test_text_of_the_largest_vocabulary_is_counted_without_overflow() -> None:
@@ -148,7 +161,7 @@ def test_text_of_the_largest_vocabulary_is_counted_without_overflow() -> None:
     model = NGramModel(tokens, np.array([0, 3000]), size, 0)
     scores = model.log_probabilities(tokens, np.array([0, 3000]))
     assert (np.diff(scores.sum(axis=1)) > 0).all()  # each order knows its own text better
-    assert math.isclose(model.distribution(tokens[:5].tolist()).sum(), 1)
+    assert math.isclose(distribution(model, tokens[:5].tolist()).sum(), 1)
 
 
 @pytest.mark.parametrize("order", [2, 3])
@@ -181,6 +194,6 @@ def test_documents_do_not_run_into_one_another() -> None:
     assert [len(text) for text in ([0, 1], [2, 2])] == [
         end - begin for begin, end in pairwise([0, 2, 4])
     ]
-    after_one = together.distribution([1])
+    after_one = distribution(together, [1])
     assert after_one[2] == after_one[1 + 1] < 0.5  # 2 was never seen after 1
-    np.testing.assert_allclose(after_one, together.distribution([]))
+    np.testing.assert_allclose(after_one, distribution(together, []))

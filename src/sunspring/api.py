@@ -8,298 +8,19 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO, Unpack
+from typing import Any, Literal, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sunspring.checkpoint import load_model, model_weights, read_json, save_model, write_json
-from sunspring.corpus import Corpus, CorpusSettings, Split, TokenKind, encode_sources
+from sunspring.checkpoint import load_model, read_json
+from sunspring.corpus import CorpusSettings, TokenKind
 from sunspring.decoding import ReadingOptions
-from sunspring.drafts import WritingOptions, writing_settings
-from sunspring.errors import ModelError, SettingsError, SunspringError
-from sunspring.evaluation import (
-    Evaluation,
-    baselines,
-    evaluate_stream,
-    evaluate_windows,
-    surprisals,
-)
-from sunspring.files import Notice
-from sunspring.generation import Proposal, Writer, Writing
-from sunspring.model import ModelConfig, RecurrentModel, count_parameters
 from sunspring.plan import choose_budget
-from sunspring.quantization import describe_quantization, measure_loss, quantize_network
 from sunspring.request import TrainingRequest
-from sunspring.result import TrainingResult
-from sunspring.run_corpus import open_run_corpus
 from sunspring.runs import train as run_training
-from sunspring.vocabulary import Vocabulary, adapt_text
+from sunspring.trained import Model, source_names
 
-
-class Model:
-    """A trained model: it writes, scores and is evaluated.
-
-    Args:
-        network: the recurrent network, on the device that shall compute.
-        vocabulary: of the network.
-        card: what is known of its training.
-        record: its run.json, by which its text is found again; None if there is none.
-        quantized: whether `save` writes the weights in 8 bits, as they were loaded or rounded to.
-
-    Attributes:
-        training: how the training went, if this process trained it.
-    """
-
-    def __init__(
-        self,
-        network: RecurrentModel,
-        vocabulary: Vocabulary,
-        card: Mapping[str, Any],
-        record: Mapping[str, Any] | None = None,
-        quantized: bool = False,
-    ) -> None:
-        self.network = network
-        self.vocabulary = vocabulary
-        self.card = card
-        self.quantized = quantized
-        self.training: TrainingResult | None = None
-        self._record = record
-
-    @property
-    def config(self) -> ModelConfig:
-        """The architecture."""
-        return self.network.config
-
-    @cached_property
-    def _writer(self) -> Writer:
-        return Writer(self.network, self.vocabulary)
-
-    def __repr__(self) -> str:
-        config = self.config
-        parameters = f"{count_parameters(self.network):,} parameters"
-        return (
-            f"<sunspring.Model: {config.layers} × {config.hidden_size} {config.cell}, "
-            f"{parameters}{' in 8 bits' * self.quantized}, {config.vocabulary_size} tokens>"
-        )
-
-    def write(self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]) -> str:
-        """Write one text; it begins with the prompt.
-
-        Args:
-            prompt: what to go on from; characters that the model lacks are mapped or left out.
-            length: the most characters after the prompt.
-            settings: see `writing_settings`.
-
-        Raises:
-            SettingsError: a setting is impossible, or a label is missing.
-        """
-        return self.write_many(1, prompt, length, **settings)[0].text
-
-    def write_many(
-        self,
-        count: int,
-        prompt: str = "",
-        length: int = 500,
-        *,
-        unique: bool = False,
-        novel: bool = False,
-        **settings: Unpack[WritingOptions],
-    ) -> list[Writing]:
-        """Write several texts, each with a seed of its own.
-
-        Args:
-            count: how many.
-            prompt: what each goes on from.
-            length: the most characters after the prompt.
-            unique: no text twice.
-            novel: no text that is a line of the text that the model was trained or judged on.
-            settings: see `writing_settings`.
-
-        Raises:
-            SunspringError: the model does not give so many.
-        """
-        wanted = writing_settings(length=length, **settings)
-        if not unique and not novel:
-            return self._writer.write(prompt, wanted, count)
-        excluded = self.known_lines() if novel else frozenset()
-        return list(
-            self._writer.write_distinct(prompt, wanted, count, unique=unique, excluded=excluded)
-        )
-
-    def stream(
-        self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]
-    ) -> Iterator[str]:
-        """Write one text, piece by piece; the first piece is the prompt.
-
-        Args:
-            prompt: what to go on from.
-            length: the most characters after the prompt.
-            settings: see `writing_settings`.
-        """
-        return self._writer.stream(prompt, writing_settings(length=length, **settings))
-
-    def propose(
-        self, text: str, count: int = 5, **settings: Unpack[WritingOptions]
-    ) -> list[Proposal]:
-        """Propose pieces that may follow a text, with their probabilities."""
-        return self._writer.proposals(text, writing_settings(**settings), count)
-
-    def adapt(self, prompt: str) -> tuple[str, dict[str, str]]:
-        """Give a prompt as the model reads it, and what became of characters it lacks."""
-        return adapt_text(prompt, self.vocabulary)
-
-    def score(self, text: str, label: str | None = None) -> NDArray[np.float64]:
-        """Bits that each token of a text costs the model: its surprisal, (tokens,).
-
-        Args:
-            text: read from a fresh state.
-            label: of the text, for a model that has labels.
-        """
-        ids = self.vocabulary.encode(text)
-        index = self.config.label_index(label)
-        return surprisals(self.network, ids, self.vocabulary.start_id, index)
-
-    def evaluate(
-        self,
-        sources: str | Path | Sequence[str | Path] = (),
-        protocol: Literal["stream", "windows"] = "stream",
-        reading: ReadingOptions | None = None,
-        on_notice: Notice | None = None,
-    ) -> tuple[Evaluation, dict[str, float]]:
-        """Measure how well the model predicts a text.
-
-        Args:
-            sources: the text; none is the run's own held-out text.
-            protocol: `stream` or `windows`.
-            reading: how to read the sources; by default in documents as in training.
-            on_notice: called with a line about what was left out or cannot be had.
-
-        Returns:
-            The figures, and the nats per character of n-gram models of the orders 1 to 6 that were
-            fitted to the model's training text (empty where that is not at hand).
-
-        Raises:
-            ModelError: the run's own text is wanted and not at hand.
-            SourceError: a source is at fault.
-        """
-        if protocol not in ("stream", "windows"):
-            raise SettingsError(f"protocol is {protocol!r}: choose stream or windows")
-        with self._text(_names(sources), reading, on_notice) as heldout:
-            corpus = self._corpus_if_at_hand(on_notice or _ignore)
-            start_id = self.vocabulary.start_id
-            evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
-            return evaluate(self.network, heldout, start_id), self._baselines(corpus, heldout)
-
-    def quantize(
-        self,
-        sources: str | Path | Sequence[str | Path] = (),
-        reading: ReadingOptions | None = None,
-        on_notice: Notice | None = None,
-    ) -> Model:
-        """Copy the model with its weights rounded to 8 bits: a quarter of the bytes, once saved.
-
-        The copy's card says under `quantization` what that saves, and what it costs in nats per
-        character by `stream`: on the first million tokens of the sources, or of the run's own
-        held-out text. Where that is not at hand the cost is None, and `on_notice` is told.
-
-        Args:
-            sources: the text to measure on; none is the run's own held-out text.
-            reading: how to read the sources; by default in documents as in training.
-            on_notice: called with a line about what was left out or cannot be had.
-
-        Raises:
-            ModelError: the model is in 8 bits already, or has weights that are no numbers.
-            SourceError: a source is at fault.
-        """
-        if self.quantized:
-            raise ModelError("the model is in 8 bits already: quantize the one it was made from")
-        names, loss = _names(sources), None
-        network = quantize_network(self.network)
-        try:
-            with self._text(names, reading, on_notice) as text:
-                loss = measure_loss(
-                    self.network,
-                    network,
-                    text,
-                    self.vocabulary.start_id,
-                    "sources" if names else "heldout",
-                )
-        except SunspringError as error:
-            if names:
-                raise
-            (on_notice or _ignore)(f"the loss is not known: {error}")
-        card = {**self.card, "quantization": describe_quantization(network, loss)}
-        return Model(network, self.vocabulary, card, self._record, quantized=True)
-
-    def save(self, folder: str | Path) -> None:
-        """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
-
-        Where the training text can be found again is written beside them, in run.json; without
-        that file the folder says nothing of this machine.
-        """
-        path = Path(folder)
-        weights = model_weights(self.network)
-        save_model(path, self.config, self.vocabulary, weights, self.card, self.quantized)
-        if self._record is not None:
-            write_json(path / "run.json", self._record)
-
-    def known_lines(self) -> frozenset[str]:
-        """All lines of the text that the user gave, the held-out ones too, without blanks around.
-
-        Raises:
-            ModelError: the text is not at hand.
-        """
-        return frozenset(line.strip() for line in self._corpus(None).lines())
-
-    @property
-    def documents(self) -> Literal["none", "lines", "files"]:
-        """What was a document in training; `none` where that is not known."""
-        documents: Literal["none", "lines", "files"] = "none"
-        if self._record is not None:
-            documents = TrainingRequest.from_record(self._record).reading.documents
-        return documents
-
-    @contextmanager
-    def _text(
-        self, names: tuple[str, ...], reading: ReadingOptions | None, on_notice: Notice | None
-    ) -> Iterator[Split]:
-        """Open a text to measure on: what is named, or the run's own held-out text."""
-        if not names:
-            yield self._corpus(on_notice).heldout
-            return
-        reading = reading or ReadingOptions(self.documents)
-        with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
-            yield encode_sources(
-                names, reading, self.vocabulary, self.config.labels, Path(folder), on_notice
-            )
-
-    def _corpus(self, on_notice: Notice | None) -> Corpus:
-        if self._record is None:
-            raise ModelError(
-                "this model does not know its training text (it has no run.json): "
-                "name a text, or use the run folder that it was trained in"
-            )
-        return open_run_corpus(self._record, on_notice or _ignore)
-
-    def _corpus_if_at_hand(self, on_notice: Notice) -> Corpus | None:
-        """Open the training text for what can do without it."""
-        if self._record is None:
-            return None
-        try:
-            return open_run_corpus(self._record, on_notice)
-        except SunspringError as error:
-            on_notice(f"no baselines, as the training text is not at hand: {error}")
-            return None
-
-    def _baselines(self, corpus: Corpus | None, heldout: Split) -> dict[str, float]:
-        if corpus is None:
-            return {}
-        return baselines(corpus.train, heldout, self.vocabulary.size, self.vocabulary.start_id)
+__all__ = ["Model", "load", "train"]
 
 
 def train(
@@ -346,7 +67,7 @@ def train(
     with tempfile.TemporaryDirectory(prefix="sunspring-") as temporary:
         folder = Path(out) if out is not None else Path(temporary) / "run"
         request = TrainingRequest(
-            sources=_names(sources),
+            sources=source_names(sources),
             out=folder,
             budget=choose_budget(minutes, epochs, steps),
             preset=preset,
@@ -354,7 +75,7 @@ def train(
             seed=seed,
             reading=ReadingOptions(documents),
             encoding=CorpusSettings(tokens),
-            heldout=_names(heldout),
+            heldout=source_names(heldout),
             overrides={key: str(value) for key, value in (settings or {}).items()},
             init_from=None if init_from is None else Path(init_from),
         )
@@ -381,13 +102,3 @@ def load(folder: str | Path, device: str = "cpu") -> Model:
     record_path = Path(folder) / "run.json"
     record = read_json(record_path) if record_path.exists() else None
     return Model(network.to(choose_device(device)), vocabulary, card, record, quantized)
-
-
-def _names(sources: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
-    if isinstance(sources, str | Path):
-        return (str(sources),)
-    return tuple(str(source) for source in sources)
-
-
-def _ignore(line: str) -> None:
-    pass

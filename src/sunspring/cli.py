@@ -6,26 +6,24 @@ is at fault, 2 usage, 130 interrupted.
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from sunspring import options
+from sunspring import options, printing
 from sunspring.console import ask, prepare_streams, print_json, print_stream, say
 from sunspring.errors import MissingExtraError, SettingsError, SourceError, SunspringError
 from sunspring.options import Device, Documents, Protocol, Tokens
 
 if TYPE_CHECKING:
     from sunspring.api import Model
-    from sunspring.generation import Writing
-    from sunspring.result import TrainingResult
+    from sunspring.dynamic import LearningSettings
 
 app = typer.Typer(
     help="Teach a small recurrent network to write like a text of your own.",
@@ -98,7 +96,7 @@ def train(
         result = runs.train(request, sys.stderr, began)
     if as_json:
         print_json(result.to_json())
-    say(_describe_result(result))
+    say(printing.describe_result(result))
     if result.interrupted:
         raise typer.Exit(130)
 
@@ -123,6 +121,9 @@ def write(
     novel: options.Novel = False,
     label: options.Label = None,
     interactive: options.Interactive = False,
+    mixture: options.MixtureWritten = False,
+    adapt: options.Adapt = None,
+    rate: options.Rate = None,
     device: options.DeviceChoice = Device.auto,
     as_json: options.Json = False,
 ) -> None:
@@ -132,8 +133,13 @@ def write(
 
     if interactive:
         _check_interactive(context)
+    _check_rate(rate, adapt is not None, "--adapt")
     text = _read_prompt(prompt, prompt_file)
     loaded = load(model, device.value)
+    if adapt is not None:
+        loaded = loaded.adapted(adapt, label, _learning(rate), say)
+    if mixture:
+        loaded = loaded.mixed()
     read = _read_as_model(loaded, text)
     settings: dict[str, Any] = {
         "temperature": temperature,
@@ -155,7 +161,7 @@ def write(
     writings = loaded.write_many(count, text, unique=unique, novel=novel, **settings)
     seconds = time.perf_counter() - began
     if as_json:
-        print_json(_describe_writings(text, read, writings, seconds))
+        print_json(printing.writings_json(text, read, writings, seconds))
     else:
         for writing in writings:
             print(writing.text)
@@ -172,6 +178,9 @@ def evaluate(
     keep_newlines: options.KeepNewlines = False,
     label_column: options.LabelColumn = None,
     label_folders: options.LabelFolders = False,
+    mixture: options.MixtureMeasured = False,
+    dynamic: options.Dynamic = False,
+    rate: options.Rate = None,
     device: options.DeviceChoice = Device.auto,
     as_json: options.Json = False,
 ) -> None:
@@ -179,6 +188,7 @@ def evaluate(
     from sunspring.api import load
     from sunspring.decoding import ReadingOptions
 
+    _check_rate(rate, dynamic, "--dynamic")
     loaded = load(model, device.value)
     reading = ReadingOptions(
         documents.value if documents else loaded.documents,
@@ -188,23 +198,18 @@ def evaluate(
         label_column,
         label_folders,
     )
-    evaluation, baselines = loaded.evaluate(sources or (), protocol.value, reading, say)
-    figures = {
-        "protocol": evaluation.protocol,
-        "nats_per_token": evaluation.nats_per_token,
-        "nats_per_character": evaluation.nats_per_character,
-        "bpc": evaluation.bpc,
-        "perplexity": evaluation.perplexity,
-        "characters": evaluation.characters,
-        "standard_error": evaluation.standard_error,
-        "baselines": baselines,
-    }
+    evaluation, baselines = loaded.evaluate(
+        sources or (),
+        protocol.value,
+        reading,
+        say,
+        mixture=mixture,
+        dynamic=dynamic and (_learning(rate) or True),
+    )
     if as_json:
-        print_json(figures)
-        return
-    print(f"{evaluation.characters:,} characters by {evaluation.protocol}")
-    for name, nats in {"this model": evaluation.nats_per_character, **baselines}.items():
-        print(f"{name:<12} {nats:.4f} nats per character  {nats / math.log(2):.4f} bpc")
+        print_json(printing.evaluation_json(evaluation, baselines))
+    else:
+        print(printing.describe_evaluation(evaluation, baselines))
 
 
 @app.command()
@@ -225,7 +230,7 @@ def quantize(
     figures = {"out": str(out), **quantized.card["quantization"]}
     if as_json:
         print_json(figures)
-    say(_describe_quantization(figures))
+    say(printing.describe_quantization(figures))
 
 
 @app.command()
@@ -291,6 +296,17 @@ def _check_interactive(context: typer.Context) -> None:
             )
 
 
+def _check_rate(rate: float | None, learns: bool, option: str) -> None:
+    if rate is not None and not learns:
+        raise SettingsError(f"--rate says how fast {option} learns: give that too, or leave it out")
+
+
+def _learning(rate: float | None) -> LearningSettings | None:
+    from sunspring.dynamic import LearningSettings
+
+    return None if rate is None else LearningSettings(rate)
+
+
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
@@ -351,41 +367,3 @@ def _read_as_model(model: Model, prompt: str) -> str:
         )
         say(f"characters of the prompt that the model has never seen: {changes}")
     return read
-
-
-def _describe_writings(
-    prompt: str, read: str, writings: Sequence[Writing], seconds: float
-) -> dict[str, Any]:
-    characters = sum(len(writing.text) - len(read) for writing in writings)
-    return {
-        "prompt": prompt,
-        "texts": [vars(writing) for writing in writings],
-        "characters_per_second": characters / seconds,
-        "engine": "torch",
-    }
-
-
-def _describe_result(result: TrainingResult) -> str:
-    if result.heldout is None:
-        return (
-            f"interrupted, and saved in {result.run}; "
-            f"go on with: sunspring train --out {result.run} --resume"
-        )
-    return (
-        f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
-        f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)\n"
-        f"saved in {result.run}; write with: sunspring write {result.run}"
-    )
-
-
-def _describe_quantization(figures: Mapping[str, Any]) -> str:
-    sizes = f"{figures['bytes']:,} bytes instead of {figures['bytes_fp32']:,}"
-    saved = f"saved in {figures['out']}: {sizes}"
-    loss = figures["loss"]
-    if loss is None:
-        return f"{saved}; name a text after MODEL to measure the loss"
-    return (
-        f"{saved}\n"
-        f"loss: {loss['nats']:+.5f} nats per character, from {loss['nats_fp32']:.4f} to "
-        f"{loss['nats_int8']:.4f} ({loss['characters']:,} characters, {loss['protocol']})"
-    )

@@ -311,6 +311,8 @@ def encode_sources(
     labels: tuple[str, ...],
     folder: Path,
     on_notice: Callable[[str], None] | None = None,
+    *,
+    nearest: bool = False,
 ) -> Split:
     """Encode sources with the vocabulary of a model that exists, into one split.
 
@@ -323,6 +325,7 @@ def encode_sources(
         labels: of the model.
         folder: an empty folder for the ids.
         on_notice: called with a line about what was left out.
+        nearest: first try to replace them by the nearest known, as in a prompt.
 
     Raises:
         SourceError: a source is at fault, or has nothing that the model knows.
@@ -341,6 +344,9 @@ def encode_sources(
         if vocabulary.unknown_id is None and len(vocabulary.unknown_characters(found)) == len(
             found
         ):
-            raise SourceError("the text has no character that the model knows: nothing to evaluate")
-        characters, _ = write_ids(spool, whole_split(spool, HELDOUT), vocabulary, folder, on_notice)
+            raise SourceError(
+                "the text has no character that the model knows: give one in the same characters"
+            )
+        pieces = whole_split(spool, HELDOUT)
+        characters, _ = write_ids(spool, pieces, vocabulary, folder, on_notice, nearest)
     return open_split(folder, SPLITS[HELDOUT], characters[HELDOUT], vocabulary.size)

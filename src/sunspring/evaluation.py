@@ -8,9 +8,10 @@ through one scoring loop, in float32, which leaves the model as it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from sunspring.corpus import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.files import Progress
-from sunspring.model import RecurrentModel, State
+from sunspring.mixture import Predictor
+from sunspring.model import State
 from sunspring.ngrams import NGramModel
 
 HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all
@@ -49,6 +51,8 @@ class Evaluation:
         tokens: number of tokens scored.
         standard_error: of `nats_per_character`, from the draw of the windows alone; None for
             `stream`, which draws nothing.
+        beyond: what was asked for beyond the network as it is, by the same protocol: `mixture`,
+            `dynamic` and `dynamic_mixture`; see `Model.evaluate`.
     """
 
     protocol: Literal["stream", "windows"]
@@ -59,6 +63,14 @@ class Evaluation:
     characters: int
     tokens: int
     standard_error: float | None = None
+    beyond: dict[str, Evaluation] = field(default_factory=dict)
+
+
+Measure = Callable[
+    [NDArray[np.int64], State, NDArray[np.int64] | None], tuple[NDArray[np.float64], State]
+]
+"""Takes ids (batch, time + 1), the state before them and the rows' labels, if they have any; gives
+what is wanted of each token after the first (batch, time, …), and the state."""
 
 
 class _Rows(NamedTuple):
@@ -78,7 +90,7 @@ class _Rows(NamedTuple):
 
 
 def evaluate_stream(
-    model: RecurrentModel,
+    model: Predictor,
     split: Split,
     start_id: int,
     on_progress: Progress | None = None,
@@ -100,20 +112,42 @@ def evaluate_stream(
         SettingsError: the model needs labels and the text has none.
         SourceError: the text is empty.
     """
-    split = _first_tokens(split, maximum_tokens)
-    rows = _document_rows(split)
+    split = first_tokens(split, maximum_tokens)
     total, scored = 0.0, 0
+    for losses in measure_stream(model, split, start_id, partial(_losses, model)):
+        total += float(losses.sum())
+        scored += len(losses)
+        if on_progress is not None:
+            on_progress(scored, len(split.tokens))
+    return evaluation_of("stream", total, len(split.tokens), split.characters)
+
+
+def measure_stream(
+    model: Predictor, split: Split, start_id: int, measure: Measure
+) -> Iterator[NDArray[np.float64]]:
+    """Read a text by `stream`, several documents at a time, and measure every token once.
+
+    Args:
+        model: gives the states.
+        split: the text.
+        start_id: the token that stands before a document's first.
+        measure: of `model`.
+
+    Yields:
+        (tokens, …) what was measured; not in the order of the text.
+
+    Raises:
+        SettingsError: the model needs labels and the text has none.
+    """
     with _evaluating(model):
-        for _, losses, count in _score(model, split.tokens, rows, start_id):
-            total += float(losses.sum())
-            scored += count
-            if on_progress is not None:
-                on_progress(scored, len(split.tokens))
-    return _evaluation("stream", total, len(split.tokens), split.characters)
+        for _, values, inside in _read(
+            model, split.tokens, _document_rows(split), start_id, measure
+        ):
+            yield values[inside]
 
 
 def evaluate_windows(
-    model: RecurrentModel,
+    model: Predictor,
     split: Split,
     start_id: int,
     window: int = 256,
@@ -144,20 +178,21 @@ def evaluate_windows(
     rows = _draw_windows(split, window, count, np.random.default_rng(seed))
     totals = np.zeros(count)
     with _evaluating(model):
-        for indices, losses, _ in _score(model, split.tokens, rows, start_id, batch):
-            totals[indices] += losses.sum(axis=1)
+        measure = partial(_losses, model)
+        for indices, losses, inside in _read(model, split.tokens, rows, start_id, measure, batch):
+            totals[indices] += np.where(inside, losses, 0.0).sum(axis=1)
     lengths = rows.end - rows.first
     tokens = int(lengths.sum())
     characters = tokens * split.characters / len(split.tokens)
     # The standard error of a ratio of sums; with equal lengths that of the mean of the windows.
     residuals = totals - totals.sum() / tokens * lengths
     error = math.sqrt(count / max(1, count - 1) * float(residuals @ residuals)) / characters
-    evaluation = _evaluation("windows", float(totals.sum()), tokens, characters)
+    evaluation = evaluation_of("windows", float(totals.sum()), tokens, characters)
     return replace(evaluation, standard_error=error)
 
 
 def surprisals(
-    model: RecurrentModel,
+    model: Predictor,
     ids: NDArray[np.integer[Any]],
     start_id: int,
     label: int | None = None,
@@ -179,7 +214,8 @@ def surprisals(
     labels = None if label is None else np.array([label])
     rows = _Rows(np.zeros(1, np.int64), np.array([len(ids)]), np.ones(1, np.bool_), labels)
     with _evaluating(model):
-        losses = [losses[0] for _, losses, _ in _score(model, ids, rows, start_id)]
+        read = _read(model, ids, rows, start_id, partial(_losses, model))
+        losses = [losses[0] for _, losses, _ in read]
     return np.concatenate([np.zeros(0), *losses]) / math.log(2)
 
 
@@ -205,7 +241,7 @@ def baselines(
     Raises:
         SourceError: the held-out text is empty.
     """
-    heldout = _first_tokens(heldout, maximum_tokens)
+    heldout = first_tokens(heldout, maximum_tokens)
     model = NGramModel(train.tokens, train.starts, vocabulary_size, start_id)
     totals = model.total_log_probabilities(heldout.tokens, heldout.starts)
     return {
@@ -214,24 +250,21 @@ def baselines(
     }
 
 
-def _score(
-    model: RecurrentModel,
+def _read(
+    model: Predictor,
     tokens: NDArray[np.integer[Any]],
     rows: _Rows,
     start_id: int,
+    measure: Measure,
     batch: int = _BATCH,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], int]]:
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]]:
     """Read rows in batches of similar length, window by window, the state carried.
 
     Yields:
-        The indices of a batch's rows that still go on, the nats that each of their next tokens
-        costs (rows, time), 0 where a row is over, and the number of tokens among them.
+        The indices of a batch's rows that still go on, what was measured of each of their next
+        tokens (rows, time, …), and which of those are not beyond the row's end (rows, time).
     """
-    if model.config.labels and rows.labels is None:
-        raise SettingsError(
-            f"the model was trained with labels and the text has none: "
-            f"give one of {', '.join(model.config.labels)}"
-        )
+    check_labels(model, rows.labels)
     lengths = rows.end - rows.first
     order = np.argsort(-lengths, kind="stable")
     for chunk in range(0, len(order), batch):
@@ -248,14 +281,26 @@ def _score(
             if offset == 0:
                 ids[rows.begins[indices], 0] = start_id
             labels = None if rows.labels is None else rows.labels[indices]
-            losses, state = _losses(model, ids, state, labels)
-            inside = places[:, 1:] < rows.end[indices, None]
-            yield indices, np.where(inside, losses, 0.0), int(inside.sum())
+            values, state = measure(ids, state, labels)
+            yield indices, values, places[:, 1:] < rows.end[indices, None]
+
+
+def check_labels(model: Predictor, labels: NDArray[Any] | None) -> None:
+    """Make sure that a text has labels if the model needs them.
+
+    Raises:
+        SettingsError: it has none.
+    """
+    if model.config.labels and labels is None:
+        raise SettingsError(
+            f"the model was trained with labels and the text has none: "
+            f"give one of {', '.join(model.config.labels)}"
+        )
 
 
 @torch.inference_mode()
 def _losses(
-    model: RecurrentModel,
+    model: Predictor,
     ids: NDArray[np.int64],
     state: State,
     labels: NDArray[np.int64] | None,
@@ -269,7 +314,7 @@ def _losses(
 
 
 @contextmanager
-def _evaluating(model: RecurrentModel) -> Iterator[None]:
+def _evaluating(model: Predictor) -> Iterator[None]:
     """Switch dropout off, and put the mode back however the block ends."""
     was_training = model.training
     model.eval()
@@ -279,9 +324,10 @@ def _evaluating(model: RecurrentModel) -> Iterator[None]:
         model.train(was_training)
 
 
-def _evaluation(
+def evaluation_of(
     protocol: Literal["stream", "windows"], nats: float, tokens: int, characters: float
 ) -> Evaluation:
+    """Put the nats that all tokens cost into the usual units."""
     return Evaluation(
         protocol=protocol,
         nats_per_token=nats / tokens,
@@ -298,7 +344,7 @@ def _check_not_empty(split: Split) -> None:
         raise SourceError("the held-out text is empty: give more text, or name one to evaluate on")
 
 
-def _first_tokens(split: Split, maximum: int | None) -> Split:
+def first_tokens(split: Split, maximum: int | None) -> Split:
     """Keep the first tokens of a text; its characters are counted in proportion."""
     _check_not_empty(split)
     if maximum is None or maximum >= len(split.tokens):

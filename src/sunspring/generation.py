@@ -16,11 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sunspring.drafts import Draft, FinishReason, WritingSettings, writable_tokens
 from sunspring.errors import SettingsError, SunspringError
-from sunspring.model import RecurrentModel, State
+from sunspring.mixture import Predictor
+from sunspring.model import State
 from sunspring.patterns import Pattern
 from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
 from sunspring.vocabulary import Vocabulary, adapt_text
@@ -83,11 +85,19 @@ class Writer:
     Args:
         model: on any device; it is not changed.
         vocabulary: of the model.
+        before: (time,) ids of a text that every prompt goes on from.
     """
 
-    def __init__(self, model: RecurrentModel, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        model: Predictor,
+        vocabulary: Vocabulary,
+        before: NDArray[np.int64] | None = None,
+    ) -> None:
         self._model = copy.deepcopy(model).double().eval().requires_grad_(False)
         self._vocabulary = vocabulary
+        self._before = torch.from_numpy(np.zeros(0, np.int64) if before is None else before)
+        self._read_before: dict[str | None, State] = {}
 
     def adapt(self, prompt: str) -> tuple[str, dict[str, str]]:
         """Give the prompt as the model will read it, and what became of characters it lacks."""
@@ -160,6 +170,7 @@ class Writer:
         read, _ = self.adapt(text)
         tokens = self._encode(read)
         logits, state = self._read(tokens, settings.label)
+        tokens = torch.cat((self._before, tokens))
         probabilities = self._probabilities(logits, tokens, settings)
         if self._vocabulary.end_id is not None:
             probabilities[self._vocabulary.end_id] = 0
@@ -231,7 +242,11 @@ class Writer:
         logits, state = self._read(task.tokens, settings.label)
         logits = logits.expand(len(active), -1)
         state = tuple(tuple(t.expand(len(active), -1) for t in layer) for layer in state)
-        recent = task.tokens[-REPETITION_WINDOW:].expand(len(active), -1).to(logits.device)
+        recent = (
+            torch.cat((self._before, task.tokens))[-REPETITION_WINDOW:]
+            .expand(len(active), -1)
+            .to(logits.device)
+        )
         while active:
             allowed = np.stack([draft.allowed() for draft in active])
             logits = logits.masked_fill(~torch.from_numpy(allowed).to(logits.device), -torch.inf)
@@ -254,17 +269,26 @@ class Writer:
     def _encode(self, text: str) -> Tensor:
         return torch.from_numpy(self._vocabulary.encode(text).astype(np.int64))
 
-    @torch.inference_mode()
     def _read(self, tokens: Tensor, label: str | None) -> tuple[Tensor, State]:
-        """Read a prompt (time,) from a fresh state; returns the logits (1, vocabulary) of the next.
+        """Read a prompt (time,) after the text before; returns the logits (1, vocabulary) next."""
+        begun = torch.cat((torch.tensor([self._vocabulary.start_id]), self._before))
+        if label not in self._read_before:
+            fresh = self._model.initial_state(1)
+            self._read_before[label] = self._advance(begun[:-1], fresh, label)[1]
+        tokens = torch.cat((begun[-1:], tokens))
+        return self._advance(tokens, self._read_before[label], label)
 
-        A long one is read part by part: attention takes memory for the square of a part.
+    @torch.inference_mode()
+    def _advance(self, tokens: Tensor, state: State, label: str | None) -> tuple[Tensor, State]:
+        """Read tokens (time,) on from a state; returns the logits (1, vocabulary) of the next.
+
+        Many are read part by part: attention takes memory for the square of a part.
         """
-        state, labels = self._model.initial_state(1), self._labels(label, 1)
-        start = torch.tensor([self._vocabulary.start_id])
-        for part in torch.cat((start, tokens)).to(self._model.device).split(_PART):  # type: ignore[no-untyped-call]
-            logits, state = self._model(part.unsqueeze(0), state, labels)
-        return logits[:, -1], _rounded(state)
+        labels, logits = self._labels(label, 1), torch.empty(1, 0, 0)
+        for part in tokens.to(self._model.device).split(_PART):  # type: ignore[no-untyped-call]
+            if len(part):
+                logits, state = self._model(part.unsqueeze(0), state, labels)
+        return logits[:, -1:].flatten(1), _rounded(state)
 
     @torch.inference_mode()
     def _step(self, tokens: Tensor, state: State, labels: Tensor | None) -> tuple[Tensor, State]:
@@ -297,5 +321,11 @@ def _follow_prompt(pattern: Pattern, tokens: Tensor, prompt: str, settings: Writ
 
 
 def _rounded(state: State) -> State:
-    """Round a state to float32, so that differences in rounding do not grow from step to step."""
-    return tuple(tuple(tensor.float().double() for tensor in layer) for layer in state)
+    """Round a state to float32, so that differences in rounding do not grow from step to step.
+
+    The contexts of n-grams, which are whole numbers, stay.
+    """
+    return tuple(
+        tuple(tensor.float().double() if tensor.is_floating_point() else tensor for tensor in layer)
+        for layer in state
+    )

@@ -1,13 +1,13 @@
-"""Interpolated n-gram models: the baselines that a network must beat to have learned anything.
+"""Interpolated n-gram models: the baselines, and what a mixture adds to a network.
 
 One `NGramModel` holds all orders, smoothed by Witten and Bell's method, so that every token has a
 probability after every context and the probabilities sum to one. Reads ids, knows nothing of
-text; stands right before evaluation in the street.
+text; stands right before mixture.py in the street.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,92 @@ class NGramModel:
             )
             self._levels.append(level)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> NGramModel:
+        """Give itself: nothing changes the counts, so copies of what holds them share them."""
+        return self
+
+    def initial_contexts(self, rows: int) -> NDArray[np.int64]:
+        """Give the contexts before any text, the start token included; see `contexts`.
+
+        Returns:
+            (rows, highest_order), as `contexts` takes them.
+        """
+        contexts = np.full((rows, self.highest_order), _UNSEEN)
+        contexts[:, 0] = 0
+        return contexts
+
+    def contexts(self, tokens: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Read tokens on, so that what follows each can be asked for.
+
+        A context is known by a number: that of the string of its tokens, among those of its length.
+
+        Args:
+            tokens: (rows, time) ids.
+            before: (rows, highest_order) the contexts of the first ones.
+
+        Returns:
+            (highest_order, rows, time) the contexts after each token; k is the one of order k + 1,
+            the last k tokens.
+        """
+        contexts = np.zeros((self.highest_order, *tokens.shape), dtype=np.int64)
+        for length, level in enumerate(self._levels[:-1]):
+            earlier = np.concatenate((before[:, length, None], contexts[length]), axis=1)[:, :-1]
+            contexts[length + 1] = level.find(earlier, tokens)
+        return contexts
+
+    def totals_and_types(
+        self, contexts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Say how often each context was seen, and T(c), but 1 where that is 0.
+
+        Args:
+            contexts: (highest_order, positions).
+
+        Returns:
+            Both (highest_order, positions).
+        """
+        pairs = [
+            (level.totals[each], level.types[each])
+            for level, each in zip(self._levels, contexts, strict=True)
+        ]
+        totals, types = zip(*pairs, strict=True)
+        return np.stack(totals), np.stack(types)
+
+    def probabilities(
+        self, contexts: NDArray[np.int64], tokens: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Give the probability of one token after each context.
+
+        Args:
+            contexts: (highest_order, positions).
+            tokens: (positions,) ids.
+
+        Returns:
+            (highest_order, positions); row k is of order k + 1.
+        """
+        result = np.empty(contexts.shape)
+        probabilities = np.full(len(tokens), 1 / self.vocabulary_size)
+        for order, level in enumerate(self._levels):
+            strings = level.find(contexts[order], tokens)
+            probabilities = level.interpolate(contexts[order], strings, probabilities)
+            result[order] = probabilities
+        return result
+
+    def distributions(self, contexts: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+        """Give the probability of every token after each context, order by order.
+
+        Args:
+            contexts: (highest_order, positions).
+
+        Yields:
+            (positions, vocabulary_size) of the orders 1 to `highest_order`; each is good until the
+            next.
+        """
+        probabilities = np.full((contexts.shape[1], self.vocabulary_size), 1 / self.vocabulary_size)
+        for level, each in zip(self._levels, contexts, strict=True):
+            level.interpolate_all(each, probabilities)
+            yield probabilities
+
     def log_probabilities(
         self, tokens: NDArray[np.integer[Any]], starts: NDArray[np.int64]
     ) -> NDArray[np.float64]:
@@ -79,14 +165,12 @@ class NGramModel:
             (highest_order, tokens) natural logarithms; row k is of order k + 1.
         """
         ids = tokens.astype(np.int64)
-        result = np.empty((self.highest_order, len(tokens)))
+        contexts = np.empty((self.highest_order, len(ids)), dtype=np.int64)
         strings = ids
-        probabilities = np.full(len(tokens), 1 / self.vocabulary_size)
         for order, level in enumerate(self._levels, start=1):
-            contexts = self._contexts(strings, starts, order)
-            strings = level.find(contexts, ids)
-            probabilities = level.interpolate(contexts, strings, probabilities)
-            np.log(probabilities, out=result[order - 1])
+            contexts[order - 1] = self._contexts(strings, starts, order)
+            strings = level.find(contexts[order - 1], ids)
+        result: NDArray[np.float64] = np.log(self.probabilities(contexts, ids))
         return result
 
     def total_log_probabilities(
@@ -99,25 +183,6 @@ class NGramModel:
             block = _slice(tokens, starts, begin - overlap, min(begin + _BLOCK, len(tokens)))
             totals += self.log_probabilities(*block)[:, overlap:].sum(axis=1)
         return totals
-
-    def distribution(self, context: Sequence[int]) -> NDArray[np.float64]:
-        """Give the probability of every token after a context, by the order that it fills.
-
-        Args:
-            context: ids, at most `highest_order - 1` of them count; none for order 1.
-
-        Returns:
-            (vocabulary_size,) probabilities.
-        """
-        tokens = np.arange(self.vocabulary_size)
-        probabilities = np.full(self.vocabulary_size, 1 / self.vocabulary_size)
-        for length, level in enumerate(self._levels[: len(context) + 1]):
-            string = np.zeros(1, dtype=np.int64)
-            for token, shorter in zip(context[len(context) - length :], self._levels, strict=False):
-                string = shorter.find(string, np.array([token]))
-            contexts = np.repeat(string, self.vocabulary_size)
-            probabilities = level.interpolate(contexts, level.find(contexts, tokens), probabilities)
-        return probabilities
 
     def _contexts(
         self, strings: NDArray[np.int64], starts: NDArray[np.int64], order: int
@@ -150,9 +215,9 @@ class _Level:
 
     vocabulary_size: int
     keys: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    totals: NDArray[np.int64]
-    types: NDArray[np.int64]
+    counts: NDArray[np.int32]
+    totals: NDArray[np.int32]
+    types: NDArray[np.int32]
 
     @property
     def number_of_strings(self) -> int:
@@ -176,6 +241,21 @@ class _Level:
             self.totals[contexts] + types
         )
         return probabilities
+
+    def interpolate_all(
+        self, contexts: NDArray[np.int64], probabilities: NDArray[np.float64]
+    ) -> None:
+        """Turn P_{k-1} of every token into P_k, in place; (positions, vocabulary_size)."""
+        types = self.types[contexts]
+        probabilities *= types[:, None]
+        begins = np.searchsorted(self.keys, contexts * self.vocabulary_size)
+        sizes = np.searchsorted(self.keys, (contexts + 1) * self.vocabulary_size) - begins
+        rows = np.repeat(np.arange(len(contexts)), sizes)
+        # the strings that go on from one context stand side by side
+        strings = np.arange(len(rows)) + np.repeat(begins - (np.cumsum(sizes) - sizes), sizes)
+        tokens = self.keys[strings] - contexts[rows] * self.vocabulary_size
+        probabilities[rows, tokens] += self.counts[strings]
+        probabilities /= (self.totals[contexts] + types)[:, None]
 
 
 def _count_tokens(tokens: NDArray[np.int64], vocabulary_size: int) -> _Level:
@@ -207,14 +287,14 @@ def _make_level(
     number_of_contexts: int,
 ) -> _Level:
     contexts = keys // vocabulary_size
-    totals = np.bincount(contexts, counts, minlength=number_of_contexts + 1).astype(np.int64)
+    totals = np.bincount(contexts, counts, minlength=number_of_contexts + 1).astype(np.int32)
     types = np.bincount(contexts[counts > 0], minlength=number_of_contexts + 1)
     return _Level(
         vocabulary_size,
         np.append(keys, np.iinfo(np.int64).max),
-        np.append(counts, 0),
+        np.append(counts, 0).astype(np.int32),
         totals,
-        np.maximum(types, 1),
+        np.maximum(types, 1).astype(np.int32),
     )
 
 

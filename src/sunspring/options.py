@@ -151,6 +151,22 @@ Label = Annotated[str | None, Option("--label", help="The label to write under."
 Interactive = Annotated[
     bool, Option("--interactive", help="Write together: pick proposals, type, take back.")
 ]
+MixtureWritten = Annotated[
+    bool, Option("--mixture", help="Write from the model mixed with n-grams of its training text.")
+]
+Adapt = Annotated[
+    str | None,
+    Option(
+        "--adapt",
+        metavar="FILE",
+        help="Pages to read and learn from first; the text goes on where they end.",
+        show_default=False,
+    ),
+]
+Rate = Annotated[
+    float | None,
+    Option("--rate", help="How fast to learn while reading.", show_default="0.0003"),
+]
 
 # Quantizing
 ModelOut = Annotated[
@@ -158,6 +174,12 @@ ModelOut = Annotated[
 ]
 
 # Evaluation
+MixtureMeasured = Annotated[
+    bool, Option("--mixture", help="Measure the model mixed with n-grams of its training text too.")
+]
+Dynamic = Annotated[
+    bool, Option("--dynamic", help="Measure it too while it goes on learning from what it scored.")
+]
 ProtocolChoice = Annotated[
     Protocol,
     Option("--protocol", help="stream: once through, in order; windows: random stretches of 256."),

@@ -6,16 +6,18 @@ Stands right before runs.py in the street, which trains on it.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sunspring.checkpoint import load_model
-from sunspring.corpus import Corpus, build_corpus, open_corpus
+from sunspring.corpus import Corpus, Split, build_corpus, encode_sources, open_corpus
+from sunspring.decoding import ReadingOptions
 from sunspring.downloads import cache_folder
-from sunspring.errors import ModelError, SettingsError, SourceError
+from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.files import Notice, Progress
 from sunspring.model import RecurrentModel
 from sunspring.request import TrainingRequest, reading_record
@@ -86,6 +88,68 @@ def _reading_progress(say: Notice) -> Progress:
     return tell
 
 
+class RunText:
+    """The text that a model was trained on, if that can be found again.
+
+    Args:
+        record: the model's run.json, or None.
+    """
+
+    def __init__(self, record: Mapping[str, Any] | None) -> None:
+        self.record = record
+
+    @property
+    def documents(self) -> Literal["none", "lines", "files"]:
+        """What was a document in training; `none` where that is not known."""
+        if self.record is None:
+            return "none"
+        return TrainingRequest.from_record(self.record).reading.documents
+
+    def open(self, say: Notice | None = None) -> Corpus:
+        """Open it; `say` is told what was mended or read again.
+
+        Raises:
+            SunspringError: it is not at hand.
+        """
+        if self.record is None:
+            raise ModelError(
+                "this model does not know its training text (it has no run.json): "
+                "name a text, or use the run folder that it was trained in"
+            )
+        return open_run_corpus(self.record, say or _ignore)
+
+    @contextlib.contextmanager
+    def to_measure(
+        self,
+        names: tuple[str, ...],
+        reading: ReadingOptions | None,
+        vocabulary: Vocabulary,
+        labels: tuple[str, ...],
+        say: Notice | None = None,
+    ) -> Iterator[Split]:
+        """Open a text to measure a model on: what is named, or the run's own held-out text.
+
+        Raises:
+            SunspringError: it is not at hand, or a source is at fault.
+        """
+        if not names:
+            yield self.open(say).heldout
+            return
+        reading = reading or ReadingOptions(self.documents)
+        with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
+            yield encode_sources(names, reading, vocabulary, labels, Path(folder), say)
+
+    def open_if_at_hand(self, say: Notice | None = None) -> Corpus | None:
+        """Open it for what can do without it."""
+        if self.record is None:
+            return None
+        try:
+            return self.open(say)
+        except SunspringError as error:
+            (say or _ignore)(f"no baselines, as the training text is not at hand: {error}")
+            return None
+
+
 def open_run_corpus(record: Mapping[str, Any], say: Notice) -> Corpus:
     """Open the text of a run: from the cache, or encoded again from its sources.
 
@@ -113,3 +177,7 @@ def open_run_corpus(record: Mapping[str, Any], say: Notice) -> Corpus:
             "began: restore it, or train again with another --out"
         )
     return corpus
+
+
+def _ignore(line: str) -> None:
+    pass

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sunspring.errors import SettingsError
 from sunspring.sources import Passage
 from sunspring.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
-from sunspring.vocabulary import Vocabulary
+from sunspring.vocabulary import Vocabulary, adapt_text
 
 HELDOUT_SHARE = 0.1
 _BLOCK = 1 << 20  # characters handled at a time
@@ -223,14 +223,24 @@ def write_ids(
     vocabulary: Vocabulary,
     folder: Path,
     on_notice: Callable[[str], None] | None,
+    nearest: bool = False,
 ) -> tuple[list[int], int]:
     """Write each split's ids, document starts and labels.
+
+    Args:
+        spool: all documents.
+        pieces: where they are cut.
+        vocabulary: of the ids.
+        folder: an empty one for the files.
+        on_notice: called with a line about characters that cannot be encoded.
+        nearest: put the nearest known character in such a one's place, if there is any, as
+            `adapt_text` does in a prompt; they are left out otherwise.
 
     Returns:
         Each split's characters, and how many training tokens come before the validation part.
     """
     dtype = id_type(vocabulary.size)
-    dropped = _dropped(spool, vocabulary, on_notice)
+    replaced = _replaced(spool, vocabulary, on_notice, nearest)
     written, characters = [0] * len(SPLITS), [0] * len(SPLITS)
     validation_at: int | None = None
     with contextlib.ExitStack() as stack:
@@ -241,8 +251,8 @@ def write_ids(
         for file in starts_files:
             file.write(np.zeros(1, np.int64).tobytes())
         for texts, indices, piece_ends in cut_blocks(spool, pieces):
-            if dropped:
-                texts = [text.translate(dropped) for text in texts]
+            if replaced:
+                texts = [text.translate(replaced) for text in texts]
             ids, counts = vocabulary.encode_batch(texts)
             document_ends = piece_ends & pieces.document_ends[indices]
             end_tokens = document_ends & (vocabulary.end_id is not None)
@@ -273,18 +283,28 @@ def write_ids(
     return characters, written[TRAIN] if validation_at is None else validation_at
 
 
-def _dropped(
-    spool: Spool, vocabulary: Vocabulary, on_notice: Callable[[str], None] | None
-) -> dict[int, None]:
+def _replaced(
+    spool: Spool,
+    vocabulary: Vocabulary,
+    on_notice: Callable[[str], None] | None,
+    nearest: bool,
+) -> dict[int, str]:
     """Find the characters that cannot be encoded, as `str.translate` takes them, and say so."""
-    if vocabulary.unknown_id is not None:
-        return {}
-    characters = map(chr, sorted(spool.counts))
-    dropped = [ord(one) for one in characters if vocabulary.unknown_characters(one)]
+    replaced: dict[str, str] = {}
+    if nearest:
+        replaced = adapt_text("".join(map(chr, sorted(spool.counts))), vocabulary)[1]
+    elif vocabulary.unknown_id is None:
+        characters = map(chr, sorted(spool.counts))
+        replaced = {one: "" for one in characters if vocabulary.unknown_characters(one)}
+    read = [f"{one!r} is read as {other!r}" for one, other in sorted(replaced.items()) if other]
+    if read and on_notice:
+        shown = ", ".join(read[:_SHOWN]) + ", …" * (len(read) > _SHOWN)
+        on_notice(f"characters that the model has never seen: {shown}")
+    dropped = sorted(ord(one) for one, other in replaced.items() if not other)
     if dropped and on_notice:
         shown = "".join(map(chr, dropped[:_SHOWN])) + "…" * (len(dropped) > _SHOWN)
         on_notice(
             f"{sum(spool.counts[point] for point in dropped)} characters "
             f"that the model cannot know are left out: {shown!r}"
         )
-    return dict.fromkeys(dropped)
+    return {ord(one): other for one, other in replaced.items()}

@@ -1,0 +1,45 @@
+"""How fast a model should learn while it reads: dynamic evaluation of validation parts.
+
+    python bench/dynamic.py RUN… [--rates 0.0001,0.0003,0.001] [--decays 0.001,0.003,0.01]
+                            [--segments 64]
+
+Each RUN is a folder that `sunspring train` made. All figures are nats per character of its
+validation part by `stream`; held-out text is not looked at. The defaults of `LearningSettings` come
+from here.
+"""
+
+import argparse
+from pathlib import Path
+
+from sunspring.checkpoint import load_model, read_json
+from sunspring.dynamic import LearningSettings, evaluate_dynamic
+from sunspring.evaluation import evaluate_stream
+from sunspring.run_corpus import open_run_corpus
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--rates", default="0.0001,0.0003,0.001")
+    parser.add_argument("--decays", default="0.001,0.003,0.01")
+    parser.add_argument("--segments", default="64")
+    arguments = parser.parse_args()
+    for run in arguments.runs:
+        network, vocabulary, _ = load_model(run)
+        validation = open_run_corpus(read_json(run / "run.json"), print).validation
+        static = evaluate_stream(network, validation, vocabulary.start_id)
+        print(f"{run}: {static.nats_per_character:.4f} without learning")
+        for segment in map(int, arguments.segments.split(",")):
+            for rate in map(float, arguments.rates.split(",")):
+                for decay in map(float, arguments.decays.split(",")):
+                    settings = LearningSettings(rate, decay, segment)
+                    figures = evaluate_dynamic(network, validation, vocabulary.start_id, settings)
+                    nats = figures["dynamic"].nats_per_character
+                    print(
+                        f"  rate {rate:g}  decay {decay:g}  segment {segment}: {nats:.4f}",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    main()

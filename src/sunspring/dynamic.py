@@ -1,0 +1,286 @@
+"""Dynamic evaluation: a network goes on learning as it reads; every token is scored first.
+
+The rule is that of Krause et al. 2018, "Dynamic evaluation of neural sequence models", section 5
+(RMS-scaled steps, and a decay back to the trained weights that is stronger where gradients are
+large), but the mean square of the gradients is that of what was read so far and not of the training
+text, so that a model alone is enough. The network given is left as it is: a copy learns. Stands
+after evaluation, whose figures it gives, and serves writing too, which may begin after such a
+reading.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sunspring.corpus import Split
+from sunspring.errors import SettingsError, SunspringError
+from sunspring.evaluation import Evaluation, check_labels, evaluation_of, first_tokens
+from sunspring.mixture import Mixture
+from sunspring.model import RecurrentModel, State, detach
+
+_EPSILON = 1e-5  # beside a root mean square gradient
+_IGNORED = -100  # target of what is beyond a row's end
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """How fast a network learns from what it reads.
+
+    The defaults were chosen on validation parts (`bench/dynamic.py`).
+
+    Args:
+        rate: of each step, η in the paper: about how far a weight moves in one.
+        decay: λ in the paper: how much of the way back to its trained value a weight of average
+            gradients goes in a step.
+        segment: tokens read between two steps.
+
+    Raises:
+        SettingsError: a value is out of its range.
+    """
+
+    rate: float = 3e-4
+    decay: float = 3e-3
+    segment: int = 64
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < math.inf:
+            raise SettingsError(f"the learning rate is {self.rate}: it must be at least 0")
+        if not 0 <= self.decay <= 1:
+            raise SettingsError(f"the decay is {self.decay}: it must be between 0 and 1")
+        if self.segment < 1:
+            raise SettingsError(f"the segment is {self.segment}: it must be at least 1")
+
+
+def evaluate_dynamic(
+    network: RecurrentModel,
+    split: Split,
+    start_id: int,
+    settings: LearningSettings | None = None,
+    mixture: Mixture | None = None,
+) -> dict[str, Evaluation]:
+    """Read a text once in order, and learn from each segment after it was scored.
+
+    Each document starts from a zero state. The weights are carried from document to document, as
+    most are too short to learn from alone.
+
+    Args:
+        network: on any device; it is not changed.
+        split: the text.
+        start_id: the token that stands before a document's first.
+        settings: how fast it learns.
+        mixture: mix what the learning network expects as this one does, too.
+
+    Returns:
+        The figures `dynamic`, and `dynamic_mixture` if there is a mixture.
+
+    Raises:
+        SettingsError: the model needs labels and the text has none.
+        SourceError: the text is empty.
+        SunspringError: the weights grew without bounds.
+    """
+    split = first_tokens(split, None)
+    nats = {"dynamic": 0.0} | ({} if mixture is None else {"dynamic_mixture": 0.0})
+    contexts = torch.empty(0)
+    for reading in _read(_Learner(network, settings or LearningSettings()), split, start_id):
+        nats["dynamic"] += reading.nats
+        if mixture is not None:
+            if reading.is_fresh:
+                contexts = mixture.initial_state(len(reading.inputs))[-1][0]
+            mixed, contexts = mixture.mix(reading.logits, reading.inputs, contexts)
+            losses = F.nll_loss(
+                mixed.flatten(0, 1),
+                reading.targets.flatten(),
+                ignore_index=_IGNORED,
+                reduction="sum",
+            )
+            nats["dynamic_mixture"] += float(losses)
+    return {
+        name: evaluation_of("stream", total, len(split.tokens), split.characters)
+        for name, total in nats.items()
+    }
+
+
+def learn_from(
+    network: RecurrentModel,
+    split: Split,
+    start_id: int,
+    settings: LearningSettings | None = None,
+    label: int | None = None,
+) -> RecurrentModel:
+    """Learn from a text while reading it, as `evaluate_dynamic` does.
+
+    Args:
+        network: on any device; it is not changed.
+        split: the text.
+        start_id: the token that stands before a document's first.
+        settings: how fast it learns.
+        label: index of the label of all documents, instead of the split's own.
+
+    Returns:
+        A copy that has learned.
+
+    Raises:
+        SettingsError: the model needs labels and the text has none.
+        SourceError: the text is empty.
+        SunspringError: the weights grew without bounds.
+    """
+    split = first_tokens(split, None)
+    if label is not None:
+        split = replace(split, labels=np.full(split.documents, label, np.uint16))
+    learner = _Learner(network, settings or LearningSettings())
+    for _ in _read(learner, split, start_id):
+        pass
+    return learner.network.eval()
+
+
+class _Reading(NamedTuple):
+    """A segment that was read.
+
+    Args:
+        inputs: (rows, time) tokens.
+        targets: (rows, time) the tokens after them; `_IGNORED` beyond a row's end.
+        logits: (rows, time, vocabulary_size).
+        nats: what the targets cost together.
+        is_fresh: whether all rows begin their documents; else one row goes on in one.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    logits: Tensor
+    nats: float
+    is_fresh: bool
+
+
+class _Learner:
+    """A copy of a network, and what it learned.
+
+    Args:
+        network: to copy.
+        settings: how fast it learns.
+
+    Attributes:
+        network: the copy.
+        settings: as above.
+    """
+
+    def __init__(self, network: RecurrentModel, settings: LearningSettings) -> None:
+        self.settings = settings
+        # cuDNN differentiates its recurrent layers in training mode alone; dropout stays off
+        self.network = copy.deepcopy(network).train().requires_grad_(True)
+        for module in self.network.modules():
+            if isinstance(module, nn.Dropout):
+                module.eval()
+        self._parameters = list(self.network.parameters())
+        self._trained = [each.detach().clone() for each in self._parameters]
+        self._squares = [torch.zeros_like(each) for each in self._parameters]
+        self._steps = 0
+
+    def learn(self, loss: Tensor) -> None:
+        """Take a step against a loss, by Krause et al. 2018, section 5, "RMS + RMS global prior".
+
+        θ ← θ + λ RMS / mean(RMS) (θ₀ − θ) − η ∇L / (RMS + ε), where RMS is the root of the mean of
+        the squares of all gradients so far, and no weight goes further back than to θ₀.
+        """
+        torch.autograd.backward(loss)
+        self._steps += 1
+        with torch.no_grad():
+            self._update()
+
+    def _update(self) -> None:
+        for square, parameter in zip(self._squares, self._parameters, strict=True):
+            gradient = cast(Tensor, parameter.grad)
+            square.addcmul_(gradient, gradient)
+        roots = [(square / self._steps).sqrt_() for square in self._squares]
+        mean = sum(float(root.sum()) for root in roots) / sum(root.numel() for root in roots)
+        pull = self.settings.decay / mean if mean > 0 else 0.0
+        for parameter, trained, root in zip(self._parameters, self._trained, roots, strict=True):
+            parameter.lerp_(trained, (pull * root).clamp_(max=1))
+            gradient = cast(Tensor, parameter.grad)
+            parameter.addcdiv_(gradient, root.add_(_EPSILON), value=-self.settings.rate)
+            parameter.grad = None
+
+
+def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Reading]:
+    """Read a text segment by segment, and learn from each after it was given.
+
+    Yields:
+        Each segment as it was before anything was learned from it.
+    """
+    network, size = learner.network, learner.settings.segment
+    check_labels(network, split.labels)
+    state: State = ()
+    for documents, offset in _segments(np.asarray(split.starts), size):
+        begins = split.starts[documents] + offset
+        ends = np.minimum(begins + size, split.starts[documents + 1])
+        inputs, targets = _batch(split.tokens, begins, ends, start_id if offset == 0 else None)
+        inputs, targets = inputs.to(network.device), targets.to(network.device)
+        labels = None
+        if split.labels is not None:
+            labels = torch.from_numpy(split.labels[documents].astype(np.int64)).to(network.device)
+        if offset == 0:
+            state = network.initial_state(len(documents))
+        with torch.enable_grad():
+            logits, state = network(inputs, state, labels)
+            nats = F.cross_entropy(
+                logits.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED, reduction="sum"
+            )
+        if not nats.isfinite():
+            raise SunspringError(
+                "learning while reading went astray: the loss is no longer a number; "
+                "choose a smaller learning rate"
+            )
+        state = detach(state)
+        yield _Reading(inputs, targets, logits.detach(), float(nats.detach()), offset == 0)
+        learner.learn(nats / size)  # every token weighs alike, in a short segment too
+
+
+def _segments(starts: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Cut documents into what is read between two steps.
+
+    Yields:
+        A long document, once for each of its segments, or several short ones with no more tokens
+        together than a segment has; and how many of their tokens were read before.
+    """
+    group: list[int] = []
+    tokens = 0
+    lengths = np.diff(starts).tolist()
+    for document, length in enumerate(lengths):
+        if group and tokens + length > size:
+            yield np.array(group), 0
+            group, tokens = [], 0
+        if length > size:
+            for offset in range(0, length, size):
+                yield np.array([document]), offset
+        elif length:
+            group.append(document)
+            tokens += length
+    if group:
+        yield np.array(group), 0
+
+
+def _batch(
+    tokens: NDArray[np.unsignedinteger[Any]],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    start_id: int | None,
+) -> tuple[Tensor, Tensor]:
+    """Put stretches of a text into rows (rows, time): the tokens before each one, and the tokens.
+
+    The first one before is the start token, where there is one.
+    """
+    places = begins[:, None] + np.arange(-1, (ends - begins).max())
+    ids = tokens[places.clip(0, len(tokens) - 1)].astype(np.int64)
+    if start_id is not None:
+        ids[:, 0] = start_id
+    targets = np.where(places[:, 1:] < ends[:, None], ids[:, 1:], _IGNORED)
+    return torch.from_numpy(ids[:, :-1]), torch.from_numpy(targets)

@@ -1,0 +1,98 @@
+"""What the command line says of figures and texts: pure functions, from results to JSON and lines.
+
+Right before cli.py in the street, which prints what they give.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sunspring.evaluation import Evaluation
+    from sunspring.generation import Writing
+    from sunspring.result import TrainingResult
+
+
+def evaluation_json(evaluation: Evaluation, baselines: Mapping[str, float]) -> dict[str, Any]:
+    """Give the object that `evaluate --json` prints.
+
+    It has the figures of the network, and the same of each column beyond it under its name.
+    """
+    beyond = {name: _figures(each) for name, each in evaluation.beyond.items()}
+    return {**_figures(evaluation), "baselines": baselines, **beyond}
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "protocol": evaluation.protocol,
+        "nats_per_token": evaluation.nats_per_token,
+        "nats_per_character": evaluation.nats_per_character,
+        "bpc": evaluation.bpc,
+        "perplexity": evaluation.perplexity,
+        "characters": evaluation.characters,
+        "standard_error": evaluation.standard_error,
+    }
+
+
+def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) -> str:
+    """Show figures as a table: the network alone first, what goes beyond it, n-gram models."""
+    rows = {"this model": evaluation.nats_per_character}
+    rows |= {
+        name.replace("_", " "): each.nats_per_character for name, each in evaluation.beyond.items()
+    }
+    lines = [f"{evaluation.characters:,} characters by {evaluation.protocol}"]
+    lines += [
+        f"{name:<16} {nats:.4f} nats per character  {nats / math.log(2):.4f} bpc"
+        for name, nats in {**rows, **baselines}.items()
+    ]
+    return "\n".join(lines)
+
+
+def writings_json(
+    prompt: str, read: str, writings: Sequence[Writing], seconds: float
+) -> dict[str, Any]:
+    """Give the object that `write --json` prints.
+
+    Args:
+        prompt: as it was given.
+        read: as the model read it.
+        writings: what came of it.
+        seconds: that it took.
+    """
+    characters = sum(len(writing.text) - len(read) for writing in writings)
+    return {
+        "prompt": prompt,
+        "texts": [vars(writing) for writing in writings],
+        "characters_per_second": characters / seconds,
+        "engine": "torch",
+    }
+
+
+def describe_result(result: TrainingResult) -> str:
+    """Say how a training ended, and what can be done next."""
+    if result.heldout is None:
+        return (
+            f"interrupted, and saved in {result.run}; "
+            f"go on with: sunspring train --out {result.run} --resume"
+        )
+    return (
+        f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
+        f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)\n"
+        f"saved in {result.run}; write with: sunspring write {result.run}"
+    )
+
+
+def describe_quantization(figures: Mapping[str, Any]) -> str:
+    """Say what 8 bits save and cost, from the figures of `quantize --json`."""
+    sizes = f"{figures['bytes']:,} bytes instead of {figures['bytes_fp32']:,}"
+    saved = f"saved in {figures['out']}: {sizes}"
+    loss = figures["loss"]
+    if loss is None:
+        return f"{saved}; name a text after MODEL to measure the loss"
+    return (
+        f"{saved}\n"
+        f"loss: {loss['nats']:+.5f} nats per character, from {loss['nats_fp32']:.4f} to "
+        f"{loss['nats_int8']:.4f} ({loss['characters']:,} characters, {loss['protocol']})"
+    )
