@@ -45,7 +45,7 @@ def is_recurrent_matrix(name: str) -> bool:
 
 
 def make_settings(**changes: Any) -> OptimizerSettings:
-    return OptimizerSettings(**{"weight_decay": 0.0, "clip_norm": 0.0, **changes})
+    return OptimizerSettings(**{"weight_decay": 0.0, "clip_norm": 0.0, "muon_every": 1, **changes})
 
 
 def test_groups_separate_the_recurrent_matrices_from_everything_else() -> None:
@@ -244,6 +244,7 @@ def test_rate_rises_linearly_in_the_first_steps(warmup: int, data: st.DataObject
             for name in ("weight_decay", "clip_norm")
             for value in (-1.0, math.nan, math.inf)
         ),
+        ({"muon_every": 0}, "muon_every is 0: it must be"),
         ({"warmup_steps": -1}, "warmup_steps is -1: it must be"),
         *(
             ({"second_moment_decay": value}, f"second_moment_decay is {value}: it must")
@@ -282,6 +283,27 @@ def test_orthogonalised_nothing_is_nothing() -> None:
     assert torch.equal(orthogonalise(torch.zeros(3, 5)).float(), torch.zeros(3, 5))
 
 
+def test_matrices_take_turns_and_move_as_far_as_if_they_moved_at_every_step() -> None:
+    moved: dict[int, dict[str, Tensor]] = {}
+    for every in (1, 2):
+        model = make_model()
+        optimizers = Optimizers(model, make_settings(muon_every=every))
+        before = weights_of(model)
+        for step in range(4):
+            earlier = weights_of(model)
+            give_gradients(model, 0)  # the same every time: momentum and gradient are one
+            optimizers.step(1.0)
+            changed = [
+                not torch.equal(tensor, earlier[name])
+                for name, tensor in weights_of(model).items()
+                if is_recurrent_matrix(name)
+            ]
+            assert all(changed) or (every == 2 and sum(changed) == len(changed) / 2), step
+        moved[every] = {name: tensor - before[name] for name, tensor in weights_of(model).items()}
+    for name, tensor in moved[1].items():
+        torch.testing.assert_close(moved[2][name], tensor, atol=1e-4, rtol=1e-2)
+
+
 @pytest.mark.parametrize("embedding_size", [8, 100])  # matrices taller and wider
 def test_updates_are_those_of_pytorch_s_own_optimizers(embedding_size: int) -> None:
     config = ModelConfig(vocabulary_size=9, hidden_size=16, embedding_size=embedding_size)
@@ -289,7 +311,7 @@ def test_updates_are_those_of_pytorch_s_own_optimizers(embedding_size: int) -> N
     model, reference = RecurrentModel(config), RecurrentModel(config)
     reference.load_state_dict(model.state_dict())
     before = weights_of(model)
-    settings = OptimizerSettings(learning_rate=3e-3, muon_learning_rate=0.02, clip_norm=0)
+    settings = make_settings(learning_rate=3e-3, muon_learning_rate=0.02, weight_decay=0.01)
     optimizers = Optimizers(model, settings)
     matrices, rest = parameter_groups(reference)
     theirs = [

@@ -39,7 +39,7 @@ from sunspring.downloads import cache_folder
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import HELDOUT_TOKENS, Evaluation, evaluate_stream
 from sunspring.files import Notice
-from sunspring.machine import Precision, choose_device, memory_bytes
+from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
 from sunspring.model import (
     DROPOUTS,
     ModelConfig,
@@ -232,6 +232,7 @@ def _run(
 ) -> TrainingResult:
     request, corpus, plan = beginning.request, beginning.corpus, beginning.plan
     start_id = corpus.vocabulary.start_id
+    keep_freed_memory()
     model.to(beginning.device)
     scored, scoring_seconds = _plan_scoring(model, corpus, request.budget)
     reserve = time.perf_counter() - began + scoring_seconds
