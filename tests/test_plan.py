@@ -7,9 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunspring.errors import SettingsError
-from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel
+from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel, least_parameters
 from sunspring.optim import OptimizerSettings
-from sunspring.plan import PRESETS, Budget, Plan, Recipe, apply_settings, make_plan
+from sunspring.plan import PRESETS, Budget, Plan, Recipe, Throughput, apply_settings, make_plan
+
+
+def usual_speed(config: ModelConfig) -> float:
+    return 4e10 / least_parameters(config)
 
 
 def plan_for(preset: str = "auto", **changes: Any) -> Plan:
@@ -18,7 +22,7 @@ def plan_for(preset: str = "auto", **changes: Any) -> Plan:
         "labels": (),
         "training_characters": 1_000_000,
         "budget": Budget("minutes", 3),
-        "device": "cpu",
+        "tokens_per_second": usual_speed,
         "overrides": {},
     }
     return make_plan(preset=preset, **{**settings, **changes})
@@ -80,21 +84,34 @@ def test_unknown_preset_names_the_known_ones() -> None:
     assert all(name in str(caught.value) for name in ("auto", *PRESETS))
 
 
-@pytest.mark.parametrize(
-    ("characters", "device", "preset"),
-    [
-        (5_000, "cpu", "tiny"),
-        (5_000, "cuda", "tiny"),
-        (1_000_000, "cpu", "small"),
-        (1_000_000, "cuda", "large"),
-    ],
-)
-def test_auto_chooses_by_the_text_s_size_and_the_device(
-    characters: int, device: str, preset: str
+def test_auto_says_what_it_chose_and_why_in_two_lines() -> None:
+    plan = plan_for(training_characters=1_000_000, budget=Budget("minutes", 3))
+    why, what = plan.reason.splitlines()
+    assert "1,000,000 characters" in why
+    assert "3 minutes at" in why
+    assert f"two layers of {plan.model.hidden_size}" in what
+
+
+def slow_machine(factor: float) -> Throughput:
+    return lambda config: usual_speed(config) / factor
+
+
+@given(minutes=st.floats(0.1, 600), characters=st.integers(10_000, 10**9))
+def test_more_time_a_faster_machine_and_more_text_never_make_the_model_smaller(
+    minutes: float, characters: int
 ) -> None:
-    plan = plan_for(training_characters=characters, device=device)
-    assert plan.preset == preset
-    assert f"{characters:,} characters" in plan.reason
+    def size(minutes: float, characters: int, factor: float = 1) -> int:
+        plan = plan_for(
+            training_characters=characters,
+            budget=Budget("minutes", minutes),
+            tokens_per_second=slow_machine(factor),
+        )
+        return plan.model.hidden_size
+
+    usual = size(minutes, characters)
+    assert usual <= size(3 * minutes, characters)
+    assert usual <= size(minutes, 10 * characters)
+    assert size(minutes, characters, factor=10) <= usual
 
 
 amounts = st.floats(0.01, 1e6)
@@ -104,12 +121,16 @@ amounts = st.floats(0.01, 1e6)
     characters=st.integers(0, 10**10),
     unit=st.sampled_from(["minutes", "epochs", "steps"]),
     amount=amounts,
-    device=st.sampled_from(["cpu", "cuda"]),
+    factor=st.sampled_from([1e-4, 1, 100]),
 )
 def test_auto_has_a_plan_for_any_text_and_budget(
-    characters: int, unit: Any, amount: float, device: str
+    characters: int, unit: Any, amount: float, factor: float
 ) -> None:
-    plan = plan_for(training_characters=characters, budget=Budget(unit, amount), device=device)
+    plan = plan_for(
+        training_characters=characters,
+        budget=Budget(unit, amount),
+        tokens_per_second=slow_machine(factor),
+    )
     assert all(0 <= value <= 0.5 for value in dropouts(plan.model))
 
 
@@ -123,7 +144,7 @@ def test_auto_drops_more_of_a_text_that_is_read_more_often(
 
 def test_auto_drops_nothing_of_a_text_that_is_read_once() -> None:
     assert dropouts(plan_for(budget=Budget("epochs", 1)).model) == (0, 0, 0, 0)
-    assert min(dropouts(plan_for(budget=Budget("epochs", 100)).model)) > 0.2
+    assert plan_for(budget=Budget("epochs", 100)).model.recurrent_dropout > 0.2
 
 
 def test_settings_reach_model_recipe_and_optimizer() -> None:

@@ -17,7 +17,7 @@ from sunspring.machine import choose_device, describe_machine
 from sunspring.model import RecurrentModel
 from sunspring.plan import Budget, make_plan
 from sunspring.recurrence import has_fused_scan
-from sunspring.speeds import measure_speed
+from sunspring.speeds import measure_machine, measure_speed
 from sunspring.vocabulary import CharacterVocabulary
 
 _CHARACTERS = 1_000_000  # of the text that the plan is asked for
@@ -35,7 +35,7 @@ def examine() -> dict[str, Any]:
         labels=(),
         training_characters=_CHARACTERS,
         budget=budget,
-        device=device.type,
+        tokens_per_second=measure_machine(device),
         overrides={},
     )
     speed = measure_speed(plan.model, plan.recipe, device)

@@ -7,15 +7,18 @@ settings, and says in a line what was chosen and why.
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sunspring import laws
 from sunspring.errors import SettingsError
-from sunspring.model import DROPOUTS, ModelConfig
+from sunspring.model import DROPOUTS, ModelConfig, least_parameters
 from sunspring.optim import OptimizerSettings
+
+Throughput = Callable[[ModelConfig], float]
+"""Tokens a second at which a machine trains a model."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,6 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 _FINE_TUNING = 1 / 3  # of the learning rates
-_TINY_CHARACTERS = 100_000
-_ASSUMED_SPEED = {"cpu": 30_000, "cuda": 1_000_000}  # characters a second, by order of magnitude
 
 
 def make_plan(
@@ -165,19 +166,19 @@ def make_plan(
     labels: tuple[str, ...],
     training_characters: int,
     budget: Budget,
-    device: str,
+    tokens_per_second: Throughput,
     overrides: Mapping[str, str],
     base: ModelConfig | None = None,
 ) -> Plan:
     """Choose what to train.
 
     Args:
-        preset: a name of `PRESETS`, or `auto` to choose by the size of the text and the device.
+        preset: a name of `PRESETS`, or `auto` to choose by text, time and machine.
         vocabulary_size: number of token ids.
         labels: names of the documents' labels.
         training_characters: characters of the training part.
         budget: when training will end.
-        device: `cpu` or `cuda`.
+        tokens_per_second: the speed of training a model on this machine.
         overrides: the user's `key=value` settings of model, recipe and optimiser; `dropout`
             stands for all the dropouts.
         base: architecture to keep, of a model that is fine-tuned at a third of the rates.
@@ -186,17 +187,20 @@ def make_plan(
         SettingsError: the preset or a key is unknown, or a value is impossible.
     """
     if preset == "auto":
-        name, settings, reason = _choose(training_characters, budget, device)
+        architecture, recipe, reason = _choose(
+            vocabulary_size, training_characters, budget, tokens_per_second
+        )
     elif preset in PRESETS:
-        name, settings, reason = preset, {}, PRESETS[preset].summary
+        chosen = PRESETS[preset]
+        architecture, recipe, reason = dict(chosen.model), chosen.recipe, chosen.summary
     else:
         raise SettingsError(f"there is no preset {preset!r}: choose auto, {', '.join(PRESETS)}")
-    recipe, architecture = PRESETS[name].recipe, {**PRESETS[name].model, **settings}
     if base is not None:
-        architecture = {**dataclasses.asdict(base), **settings}
+        dropouts = {name: value for name, value in architecture.items() if name in DROPOUTS}
+        architecture = {**dataclasses.asdict(base), **dropouts}
         recipe = _gentler(recipe)
     architecture |= {"vocabulary_size": vocabulary_size, "labels": labels}
-    return apply_settings(Plan(name, ModelConfig(**architecture), recipe, reason), overrides)
+    return apply_settings(Plan(preset, ModelConfig(**architecture), recipe, reason), overrides)
 
 
 def _gentler(recipe: Recipe) -> Recipe:
@@ -213,28 +217,38 @@ def _gentler(recipe: Recipe) -> Recipe:
 
 
 def _choose(
-    training_characters: int, budget: Budget, device: str
-) -> tuple[str, dict[str, float], str]:
-    """Pick a preset by size, and dropout by how often the text will be read."""
-    if training_characters < _TINY_CHARACTERS:
-        name = "tiny"
-    else:
-        name = "large" if device == "cuda" else "small"
+    vocabulary_size: int, training_characters: int, budget: Budget, tokens_per_second: Throughput
+) -> tuple[dict[str, Any], Recipe, str]:
+    """Choose architecture and recipe by the laws, and say why."""
+    recipe = PRESETS["small"].recipe
+    architecture = dict(PRESETS["small"].model)
+    usual = ModelConfig(vocabulary_size=vocabulary_size, **architecture)
+    batch_tokens = recipe.batch_size * recipe.window
     characters = max(1, training_characters)
-    epochs = {
-        "minutes": budget.amount * 60 * _ASSUMED_SPEED[device] / characters,
-        "epochs": budget.amount,
-        "steps": budget.amount
-        * PRESETS[name].recipe.batch_size
-        * PRESETS[name].recipe.window
-        / characters,
-    }[budget.unit]
-    dropout = round(min(0.5, max(0.0, 0.1 * math.log2(epochs / 6))), 2) if epochs > 6 else 0.0
-    reason = (
-        f"{training_characters:,} characters to learn from in {budget} on this {device}, "
-        f"about {epochs:.2g} readings"
+    seconds = 60 * budget.amount
+
+    def readable(config: ModelConfig) -> float:
+        return {
+            "minutes": seconds * tokens_per_second(config),
+            "epochs": budget.amount * characters,
+            "steps": budget.amount * batch_tokens,
+        }[budget.unit]
+
+    work = readable(usual) * least_parameters(usual)
+    architecture["hidden_size"] = laws.hidden_size(work, characters)
+    tokens = readable(ModelConfig(vocabulary_size=vocabulary_size, **architecture))
+    epochs = tokens / characters
+    architecture["recurrent_dropout"] = laws.recurrent_dropout(epochs)
+    recipe = dataclasses.replace(recipe, batch_size=laws.batch_size(tokens))
+    reason = f"{training_characters:,} characters to learn from in {budget}"
+    if budget.unit == "minutes":
+        reason += f" at {tokens / seconds:,.0f} a second"
+    reason += (
+        f", about {epochs:.2g} readings\n"
+        f"so two layers of {architecture['hidden_size']}, {recipe.batch_size} lanes, "
+        f"{architecture['recurrent_dropout']:.0%} of the recurrent weights left out at a step"
     )
-    return name, dict.fromkeys(DROPOUTS, dropout), reason
+    return architecture, recipe, reason
 
 
 def apply_settings(plan: Plan, overrides: Mapping[str, str]) -> Plan:

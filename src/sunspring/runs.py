@@ -54,7 +54,7 @@ from sunspring.plan import Budget, Plan, Recipe, make_plan
 from sunspring.request import TrainingRequest, reading_record
 from sunspring.result import TrainingResult
 from sunspring.run_corpus import encode_request, load_base, open_run_corpus
-from sunspring.speeds import measure_speed
+from sunspring.speeds import measure_machine, measure_speed
 from sunspring.training import (
     Callback,
     QuickSets,
@@ -106,6 +106,8 @@ def train(
     base = load_base(request)
     device = choose_device(request.device)
     config = base[0].config if base else None
+    is_planned = request.preset == "auto" and request.budget.unit == "minutes"
+    tokens_per_second = measure_machine(device, cache_folder()) if is_planned else _any_speed
 
     def plan_for(vocabulary_size: int, labels: tuple[str, ...], characters: int) -> Plan:
         return make_plan(
@@ -114,7 +116,7 @@ def train(
             labels=labels,
             training_characters=characters,
             budget=request.budget,
-            device=device.type,
+            tokens_per_second=tokens_per_second,
             overrides=request.overrides,
             base=config,
         )
@@ -180,6 +182,11 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
         write_json(out / "run.json", record)
     beginning = _Beginning(request, corpus, plan, precision, device)
     return _run(beginning, folder, model, checkpoint, stream, began)
+
+
+def _any_speed(config: ModelConfig) -> float:
+    """Stand for a speed where none is asked for."""
+    return 1.0
 
 
 def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:

@@ -7,6 +7,7 @@ caches and cores. So a few steps are timed; the answer is kept for this machine 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,14 +21,16 @@ from torch import Tensor
 
 from sunspring.checkpoint import write_atomically
 from sunspring.machine import Precision, processor_name, usable_cores
-from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel
+from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel, least_parameters
 from sunspring.optim import Optimizers
-from sunspring.plan import Recipe
+from sunspring.plan import Recipe, Throughput
 from sunspring.recurrence import has_fused_scan
 
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding
 _SOUND_COSINE = 0.99  # between the gradients of the two formats
 _TIMED_STEPS = 2  # after one that is not timed
+_TIMED_SIZES = (128, 384)
+_LARGEST_PREDICTED = 512  # beyond, a processor is as busy as it gets
 _LONGEST_STEP = 1.0  # seconds; a model that takes longer is timed by its first step
 
 
@@ -85,6 +88,26 @@ def measure_speed(
         json.dumps(question, sort_keys=True),
         lambda: _measure(plain, recipe, device),
     )
+
+
+def measure_machine(device: torch.device, cache: Path | None = None) -> Throughput:
+    """Time two sizes of model, and predict the speed of training any other from them.
+
+    The work done in a second is taken to be a power of the hidden size: small matrices keep a
+    processor less busy than large ones.
+    """
+    sizes, rates = _TIMED_SIZES, []
+    for size in sizes:
+        config = ModelConfig(vocabulary_size=96, hidden_size=size, embedding_size=64, skip=True)
+        speed = measure_speed(config, Recipe(), device, cache)
+        rates.append(speed.tokens_per_second * least_parameters(config))
+    power = math.log(rates[1] / rates[0]) / math.log(sizes[1] / sizes[0])
+
+    def tokens_per_second(config: ModelConfig) -> float:
+        size = min(config.hidden_size, _LARGEST_PREDICTED)
+        return rates[0] * math.pow(size / sizes[0], power) / least_parameters(config)
+
+    return tokens_per_second
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
