@@ -20,7 +20,7 @@ test: .venv/dev
 docs: .venv/dev
 	$(BIN)/mkdocs build --strict
 
-.venv/train .venv/dev: pyproject.toml constraints.txt
+.venv/train .venv/dev: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/kernels/*)
 	$(PYTHON) -m venv .venv
 	$(INSTALL) --editable '.[$(notdir $@)]'
 	touch $@

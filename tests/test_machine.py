@@ -1,4 +1,7 @@
 import json
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,23 @@ def test_description_is_json_with_what_a_report_needs(tmp_path: Path) -> None:
 
 def test_relative_cache_folder_is_described_too() -> None:
     assert describe_machine(Path("not/yet/there"))["free_disk_gb"]["cache"] > 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+def test_kept_memory_is_not_fetched_from_the_system_again() -> None:
+    program = """
+import resource, torch
+from sunspring.machine import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.empty(1_000_000).fill_(1.0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+given_back = faults()
+keep_freed_memory()
+faults()
+print(given_back, faults())
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    given_back, kept = map(int, done.stdout.split())
+    assert kept < given_back / 4
