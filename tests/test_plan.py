@@ -238,6 +238,7 @@ def test_every_setting_that_is_named_can_be_set() -> None:
         ("precision", "fp8", "choose auto, fp32 or bf16"),
         ("optimizer", "sgd", "choose adamw or muon"),
         ("window", "0", "window is 0: it must be at least 1"),
+        ("activation_penalty", "-1", "activation_penalty is -1.0: it must be at least 0"),
         ("dropout", "1", r"it must be in \[0, 1\)"),
     ],
 )

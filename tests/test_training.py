@@ -179,6 +179,29 @@ def test_short_text_is_looked_at_whole(text: str) -> None:
     assert sum(batch.targets.size for batch in batches) == len(text) - 1
 
 
+def test_activation_penalty_keeps_outputs_small_and_steady() -> None:
+    sizes = []
+    for penalty in (0.0, 3.0):
+        trainer = make_trainer(activation_penalty=penalty, budget=Budget("steps", 150))
+        trainer.run()
+        trainer.model.eval()
+        tokens = torch.from_numpy(trainer.batches.next().inputs)
+        with torch.no_grad():
+            outputs = trainer.model.read(tokens, trainer.model.initial_state(len(tokens))).outputs
+        sizes.append((float(outputs.square().mean()), float(outputs.diff(dim=1).square().mean())))
+    (size, change), (penalised_size, penalised_change) = sizes
+    assert penalised_size < size / 2
+    assert penalised_change < change / 2
+
+
+def test_activation_penalty_is_no_part_of_the_reported_loss() -> None:
+    one, other = (
+        make_trainer(activation_penalty=penalty, budget=Budget("steps", 1)).run()
+        for penalty in (0.0, 1000.0)
+    )
+    assert one.loss == other.loss
+
+
 # When training ends
 
 

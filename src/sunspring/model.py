@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +167,20 @@ class ModelConfig:
         return cls(**{**values, "labels": tuple(labels)})
 
 
+class Reading(NamedTuple):
+    """What a model makes of some tokens.
+
+    Args:
+        logits: (batch, time, vocabulary_size), of the token after each one.
+        state: after the last token.
+        outputs: (batch, time, hidden_size), of the last recurrent layer.
+    """
+
+    logits: Tensor
+    state: State
+    outputs: Tensor
+
+
 class RecurrentModel(nn.Module):
     """A recurrent language model: tokens and a state in, logits and the next state out.
 
@@ -243,6 +257,11 @@ class RecurrentModel(nn.Module):
             Logits (batch, time, vocabulary_size) of the token after each one, and the state after
             the last.
         """
+        reading = self.read(tokens, state, labels)
+        return reading.logits, reading.state
+
+    def read(self, tokens: Tensor, state: State, labels: Tensor | None = None) -> Reading:
+        """Read tokens as `forward` does, and give the last layer's outputs too."""
         embedded = self._embed(tokens, labels)
         hidden: Tensor | None = None
         outputs: list[Tensor] = []
@@ -251,11 +270,10 @@ class RecurrentModel(nn.Module):
         for index, layer in enumerate(self.layers):
             if hidden is not None:
                 hidden = self.layer_dropout(hidden)
-            sees_embedded = index == 0 or self.config.skip
             hidden, layer_state = run_layer(
                 cast(nn.RNNBase, layer),
                 hidden,
-                embedded if sees_embedded else None,
+                embedded if index == 0 or self.config.skip else None,
                 state[index],
                 weight_dropout,
             )
@@ -267,7 +285,7 @@ class RecurrentModel(nn.Module):
             average, attention_state = self.attention(features, state[-1])
             features = torch.cat((features, average), dim=-1)
             new_state.append(attention_state)
-        return self.head(self.output_dropout(features)), tuple(new_state)
+        return Reading(self.head(self.output_dropout(features)), tuple(new_state), outputs[-1])
 
     def _embed(self, tokens: Tensor, labels: Tensor | None) -> Embedded:
         values = self.embedding(tokens)

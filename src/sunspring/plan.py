@@ -7,6 +7,7 @@ settings, and says in a line what was chosen and why.
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,10 @@ class Recipe:
         batch_size: rows of a batch.
         window: targets of a row in one step, the article's `seq_len`.
         precision: number format of the matrix products; `auto` probes this machine.
+        activation_penalty: added to the loss in nats, times the mean square of the last layer's
+            outputs and times that of their change from token to token (Merity et al. 2017,
+            "Revisiting activation regularization for language RNNs"); a penalty on reading a short
+            text by heart.
         optimization: optimiser and rates.
     """
 
@@ -70,6 +75,7 @@ class Recipe:
     batch_size: int = 32
     window: int = 64
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    activation_penalty: float = 0.0
     optimization: OptimizerSettings = field(default_factory=OptimizerSettings)
 
     def __post_init__(self) -> None:
@@ -77,6 +83,10 @@ class Recipe:
             raise SettingsError(f"batching is {self.batching!r}: choose windows or lanes")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise SettingsError(f"precision is {self.precision!r}: choose auto, fp32 or bf16")
+        if not 0 <= self.activation_penalty < math.inf:
+            raise SettingsError(
+                f"activation_penalty is {self.activation_penalty}: it must be at least 0"
+            )
         for name in ("batch_size", "window"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 1")
@@ -239,7 +249,11 @@ def _choose(
     tokens = readable(ModelConfig(vocabulary_size=vocabulary_size, **architecture))
     epochs = tokens / characters
     architecture["recurrent_dropout"] = laws.recurrent_dropout(epochs)
-    recipe = dataclasses.replace(recipe, batch_size=laws.batch_size(tokens))
+    recipe = dataclasses.replace(
+        recipe,
+        batch_size=laws.batch_size(tokens),
+        activation_penalty=laws.activation_penalty(epochs),
+    )
     reason = f"{training_characters:,} characters to learn from in {budget}"
     if budget.unit == "minutes":
         reason += f" at {tokens / seconds:,.0f} a second"

@@ -250,6 +250,7 @@ def _run(
         pace=Pace(request.budget, reserve),
         warmup_steps=plan.recipe.optimization.warmup_steps,
         precision=beginning.precision,
+        activation_penalty=plan.recipe.activation_penalty,
         quick=QuickSets(
             quick_batches(corpus.validation, start_id), quick_batches(corpus.heldout, start_id)
         ),

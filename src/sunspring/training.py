@@ -23,7 +23,7 @@ from sunspring.checkpoint import Checkpoint, load_weights, model_weights
 from sunspring.corpus import Split
 from sunspring.errors import SunspringError
 from sunspring.machine import Precision
-from sunspring.model import RecurrentModel, State, detach
+from sunspring.model import Reading, RecurrentModel, State, detach
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.pace import Pace, Revision
 from sunspring.plan import Recipe
@@ -127,6 +127,7 @@ class Trainer:
         pace: when to stop.
         warmup_steps: steps over which the rates rise.
         precision: number format of the matrix products.
+        activation_penalty: see `Recipe`.
         quick: what the model is looked at with during training.
         callbacks: progress, samples, logs.
         save: called with checkpoints; None keeps none.
@@ -142,6 +143,7 @@ class Trainer:
         pace: Pace,
         warmup_steps: int,
         precision: Precision,
+        activation_penalty: float = 0.0,
         quick: QuickSets,
         callbacks: Sequence[Callback] = (),
         save: Callable[[Checkpoint], None] | None = None,
@@ -156,6 +158,7 @@ class Trainer:
         self.best_validation = math.inf
         self._pace = pace
         self._warmup_steps = warmup_steps
+        self._activation_penalty = activation_penalty
         self._quick = quick
         self._callbacks = callbacks
         self._save = save
@@ -216,21 +219,23 @@ class Trainer:
     def _train_step(self, batch: Batch, factor: float) -> Tensor:
         """Forward, loss, backward, update; returns the loss in nats per token."""
         self.model.train()
-        logits, state = self._forward(batch, self._state)
-        loss = _loss(logits, batch)
-        torch.autograd.backward(loss)
+        reading = self._read(batch, self._state)
+        loss = _loss(reading.logits, batch)
+        objective = loss
+        if self._activation_penalty:
+            objective = loss + self._activation_penalty * _activation(reading.outputs)
+        torch.autograd.backward(objective)
         self.optimizers.step(factor)
-        self._state = detach(state)
+        self._state = detach(reading.state)
         return loss.detach()
 
-    def _forward(self, batch: Batch, state: State) -> tuple[Tensor, State]:
+    def _read(self, batch: Batch, state: State) -> Reading:
         device = self.model.device
         inputs = torch.from_numpy(batch.inputs).to(device, non_blocking=True)
         labels = None if batch.labels is None else torch.from_numpy(batch.labels).to(device)
         state = _restart(self.model, state, batch.fresh)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits, state = self.model(inputs, state, labels)
-        return logits, state
+            return self.model.read(inputs, state, labels)
 
     def _evaluate(self) -> None:
         """Look at the model; keep its weights if they do best on the validation part."""
@@ -250,7 +255,7 @@ class Trainer:
         self.model.eval()
         total, tokens = 0.0, 0
         for batch in batches:
-            logits, _ = self._forward(batch, self.model.initial_state(len(batch.inputs)))
+            logits = self._read(batch, self.model.initial_state(len(batch.inputs))).logits
             count = int(np.count_nonzero(batch.targets != IGNORED))
             total += float(_loss(logits, batch)) * count
             tokens += count
@@ -348,6 +353,12 @@ def _loss(logits: Tensor, batch: Batch) -> Tensor:
     """Mean cross-entropy of the targets, in nats per token."""
     targets = torch.from_numpy(batch.targets).to(logits.device, non_blocking=True)
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+
+def _activation(outputs: Tensor) -> Tensor:
+    """Mean square of a layer's outputs (batch, time, hidden_size), plus that of their changes."""
+    outputs = outputs.float()
+    return outputs.square().mean() + outputs.diff(dim=1).square().sum() / outputs.numel()
 
 
 def _restart(model: RecurrentModel, state: State, fresh: np.typing.NDArray[np.bool_]) -> State:
