@@ -11,10 +11,9 @@ _STEP = 64  # hidden sizes are its multiples: the fused loop takes nothing else
 _LARGEST = 1024
 _WORK, _SIZE_AT_WORK, _GROWTH_WITH_WORK = 6e12, 256, 0.3
 _TEXT, _SIZE_AT_TEXT, _GROWTH_WITH_TEXT = 20_000, 128, 0.3
-_FREE_EPOCHS = 2.0
-_DROPOUT_A_DOUBLING = 0.12
+_FREE_EPOCHS = 3.0
+_DROPOUT_A_DOUBLING = 0.16
 _LARGEST_DROPOUT = 0.5
-_PENALTY = 0.05
 _FEW_TOKENS = 1_000_000
 
 
@@ -35,11 +34,6 @@ def recurrent_dropout(epochs: float) -> float:
     """Choose the share of the recurrent weights to leave out: more the oftener a text is read."""
     doublings = math.log2(max(epochs, _FREE_EPOCHS) / _FREE_EPOCHS)
     return round(min(_LARGEST_DROPOUT, _DROPOUT_A_DOUBLING * doublings), 2)
-
-
-def activation_penalty(epochs: float) -> float:
-    """Choose the weight of the activation penalty: none for a text that is read once or twice."""
-    return _PENALTY if epochs > _FREE_EPOCHS else 0.0
 
 
 def batch_size(tokens: float) -> int:

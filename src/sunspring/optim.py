@@ -50,7 +50,7 @@ class OptimizerSettings:
     optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 3e-3
     muon_learning_rate: float = 0.02
-    muon_every: int = 3
+    muon_every: int = 4
     weight_decay: float = 0.01
     second_moment_decay: float = 0.99
     warmup_steps: int = 50

@@ -152,17 +152,17 @@ PRESETS: Mapping[str, Preset] = {
     "tiny": Preset(
         "one LSTM layer of 128 for short texts and slow machines",
         {"layers": 1, "hidden_size": 128, "embedding_size": 32, "skip": True},
-        Recipe(batch_size=16),
+        Recipe(batch_size=16, activation_penalty=0.2),
     ),
     "small": Preset(
         "two LSTM layers of 256 with skip connections: the most in minutes on a laptop",
         {"hidden_size": 256, "embedding_size": 64, "skip": True},
-        Recipe(),
+        Recipe(activation_penalty=0.2),
     ),
     "large": Preset(
         "two LSTM layers of 512 with skip connections, for a GPU or a long evening",
         {"hidden_size": 512, "embedding_size": 128, "skip": True},
-        Recipe(batch_size=64, window=128),
+        Recipe(batch_size=64, window=128, activation_penalty=0.2),
     ),
 }
 
@@ -249,11 +249,7 @@ def _choose(
     tokens = readable(ModelConfig(vocabulary_size=vocabulary_size, **architecture))
     epochs = tokens / characters
     architecture["recurrent_dropout"] = laws.recurrent_dropout(epochs)
-    recipe = dataclasses.replace(
-        recipe,
-        batch_size=laws.batch_size(tokens),
-        activation_penalty=laws.activation_penalty(epochs),
-    )
+    recipe = dataclasses.replace(recipe, batch_size=laws.batch_size(tokens))
     reason = f"{training_characters:,} characters to learn from in {budget}"
     if budget.unit == "minutes":
         reason += f" at {tokens / seconds:,.0f} a second"
