@@ -275,8 +275,8 @@ def test_orthogonalised_matrix_keeps_its_singular_vectors_with_values_near_one(
     assume(values.min() / values.norm() > 0.02)
     result = orthogonalise(scale * left @ torch.diag(values) @ right.T).float()
     assert result.shape == (height, width)
-    torch.testing.assert_close(left.T @ result @ right, torch.eye(rank), atol=0.15, rtol=0)
-    torch.testing.assert_close(left @ left.T @ result @ right @ right.T, result, atol=0.1, rtol=0)
+    torch.testing.assert_close(left.T @ result @ right, torch.eye(rank), atol=0.25, rtol=0)
+    torch.testing.assert_close(left @ left.T @ result @ right @ right.T, result, atol=0.2, rtol=0)
 
 
 def test_orthogonalised_nothing_is_nothing() -> None:

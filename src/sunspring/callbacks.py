@@ -233,7 +233,8 @@ class _Progress(Callback):
             return "getting ready"
         report = self._report
         speed = self._units.characters(report.tokens_per_second)
-        left = report.seconds * (1 / report.spent - 1) if report.spent > 0 else math.nan
+        done = report.step / self._planned if self._planned else report.spent
+        left = report.seconds * (1 / done - 1) if done > 0 else math.nan
         figures = [f"{report.spent:4.0%}", f"{_clock(left)} left"]
         for name, bpc in (("training", self._units.bpc(report.loss)), ("held-out", self._heldout)):
             if not math.isnan(bpc):
