@@ -24,6 +24,13 @@ namespace {
 template <typename Value, int dimensions>
 using Array = nb::ndarray<Value, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
 
+// Whether this processor has what scan.cpp is compiled for; asked here, where it need not.
+bool is_supported() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bf16");
+}
+
 void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
 }
@@ -44,7 +51,7 @@ struct Scan {
 Scan check(const Array<const float, 2>& weights, const Array<const float, 2>& first_cell,
            const Array<bfloat16, 3>& outputs, const Array<bfloat16, 3>& gates,
            const Array<float, 3>& cells, const Array<bfloat16, 1>& packed) {
-  require(sunspring::is_supported(), "this processor has no bfloat16 products");
+  require(is_supported(), "this processor has no bfloat16 products");
   const std::size_t batch = outputs.shape(0), time = outputs.shape(1), hidden = outputs.shape(2);
   require(hidden % sunspring::kUnitsPerBlock == 0, "hidden must be a multiple of 64");
   require_shape<const float, 2>(weights, {4 * hidden, hidden}, "weights: wrong shape");
@@ -60,7 +67,7 @@ Scan check(const Array<const float, 2>& weights, const Array<const float, 2>& fi
 
 NB_MODULE(_kernels, module) {
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
-  module.def("is_supported", &sunspring::is_supported);
+  module.def("is_supported", &is_supported);
   module.def("packed_size", &sunspring::packed_size);
   module.def(
       "scan_forward",

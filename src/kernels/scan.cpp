@@ -277,10 +277,6 @@ struct BackwardPass {
 
 }  // namespace
 
-bool is_supported() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16");
-}
-
 std::size_t packed_size(std::size_t hidden) { return kGates * hidden * hidden; }
 
 void scan_forward(Shape shape, Inputs inputs, const float* weights, const bfloat16* first_output,

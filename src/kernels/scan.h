@@ -26,9 +26,6 @@ struct Shape {
 
 inline constexpr std::size_t kUnitsPerBlock = 64;
 
-// Whether this processor multiplies bfloat16.
-bool is_supported();
-
 // Values of a packed copy of the recurrent weights, aligned to 64 bytes.
 std::size_t packed_size(std::size_t hidden);
 
