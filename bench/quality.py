@@ -1,13 +1,15 @@
 """Held-out quality after so many minutes: Sunspring, and peers on the same text and machine.
 
     python bench/quality.py TEXT [--minutes 3] [--seeds 0,1,2] [--presets auto,article]
-                            [--documents none|files] [--article] [--nanogpt CHECKOUT]
+                            [--documents none|files] [--beyond] [--article]
+                            [--nanogpt CHECKOUT]
 
 TEXT is a file, or a folder whose files are joined in name order. For each seed in turn, each in a
 process of its own: `sunspring train`, as a user starts it, then `sunspring evaluate` by both
 protocols; and the peers that were asked for: `--article` is the article's plain LSTM with Adam
 (plain_lstm.py, where its settings are searched), `--nanogpt` nanoGPT at its CPU setting
-(nanogpt.py). Prints a markdown table of all runs, then one of their means, with the standard
+(nanogpt.py). `--beyond` adds columns of the mixture with n-grams, of dynamic evaluation, and of
+both, by `stream`. Prints a markdown table of all runs, then one of their means, with the standard
 deviation over the seeds. In nats per character; compare within a column only.
 
 Held-out is what no one trains on (of a single text, the last tenth); no choice is made on it. With
@@ -36,6 +38,7 @@ EVALUATIONS: dict[str, Sequence[str]] = {
     "stream": (),
     "windows of 256": ("--protocol", "windows"),
 }
+BEYOND = {"mixture": "mixture", "dynamic": "dynamic", "both": "dynamic_mixture"}
 NANOGPT_BLOCK = 64  # it can be compared by windows of its block only
 COST_FORMATS = {"seconds": ".0f", "epochs": ".1f", "characters_per_second": ",.0f"}
 BENCH = Path(__file__).parent
@@ -55,7 +58,7 @@ def json_of(*command: str) -> dict[str, Any]:
 
 
 def run_sunspring(
-    training: Sequence[str], windows: Sequence[int], device: str, seed: str
+    training: Sequence[str], windows: Sequence[int], device: str, has_beyond: bool, seed: str
 ) -> Figures:
     """Train and evaluate.
 
@@ -63,6 +66,7 @@ def run_sunspring(
         training: arguments of `sunspring train`.
         windows: lengths by which `windows` is measured too; the command has 256 alone.
         device: as `--device`.
+        has_beyond: whether to measure what goes beyond the network too.
         seed: of the training.
     """
     sunspring = ("-m", "sunspring")
@@ -74,6 +78,10 @@ def run_sunspring(
             evaluated = json_of(*sunspring, "evaluate", out, *arguments, *chosen)
             figures[column] = evaluated["nats_per_character"]
             figures["best n-gram"] = min(evaluated["baselines"].values())
+        if has_beyond:
+            evaluated = json_of(*sunspring, "evaluate", out, "--mixture", "--dynamic", *chosen)
+            for column, key in BEYOND.items():
+                figures[column] = evaluated[key]["nats_per_character"]
         for window in windows:
             corpus = open_run_corpus(read_json(Path(out) / "run.json"), print)
             start_id = corpus.vocabulary.start_id
@@ -134,6 +142,7 @@ def main() -> None:
     parser.add_argument("--presets", default="auto")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--documents", default="none")
+    parser.add_argument("--beyond", action="store_true")
     parser.add_argument("--article", action="store_true")
     parser.add_argument("--nanogpt", metavar="CHECKOUT")
     arguments = parser.parse_args()
@@ -148,7 +157,9 @@ def main() -> None:
     contestants: dict[str, Contestant] = {}
     for preset in arguments.presets.split(","):
         training = (*budget, "--preset", preset, "--documents", arguments.documents)
-        contestants[f"Sunspring, {preset}"] = partial(run_sunspring, training, windows, device)
+        contestants[f"Sunspring, {preset}"] = partial(
+            run_sunspring, training, windows, device, arguments.beyond
+        )
     if arguments.article:
         contestants["plain LSTM, Adam"] = partial(run_peer, "plain_lstm.py", budget)
     if arguments.nanogpt:
@@ -161,7 +172,7 @@ def main() -> None:
     )
     columns = [*COST_FORMATS, *EVALUATIONS]
     columns += [f"windows of {window}" for window in windows]
-    columns += ["best n-gram"]
+    columns += [*(BEYOND if arguments.beyond else ()), "best n-gram"]
     measure(contestants, arguments.seeds.split(","), columns)
 
 
