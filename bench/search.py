@@ -3,8 +3,8 @@
     python bench/search.py TEXT [TEXT ...] [--minutes 1] [--runs 30] [--seed 0] [--documents none]
 
 For each text: `sunspring train` once as the planner has it, then so many times with size, layers,
-dropout, lanes, window, penalty and rates drawn from what a person would try. Prints every run, and at
-the end how far the planner is behind the best of them on the held-out text. The best of many is
+dropout, lanes, window, penalty and rates drawn from what a person would try. Prints every run, and
+at the end how far the planner is behind the best of them on the held-out text. The best of many is
 picked by the figure that it is compared by, which flatters the search and not the planner.
 """
 
