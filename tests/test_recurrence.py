@@ -1,5 +1,7 @@
 """The fused loop against PyTorch's own layer and against itself in other pieces."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -160,3 +162,59 @@ def test_other_sizes_take_pytorchs_layer(hidden: int) -> None:
         found, (last, _) = run_layer(layer, inputs, None, state)
     torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.02)
     torch.testing.assert_close(last.float(), expected[:, -1], atol=0.03, rtol=0.02)
+
+
+def arguments_of_forward() -> dict[str, Any]:
+    """Right arguments of the kernel for two rows of three tokens and 64 units, in its order."""
+    empty = torch.empty
+    return {
+        "dense": None,
+        "table": torch.zeros(5, 256, dtype=torch.bfloat16),
+        "tokens": torch.tensor([[0, 1, 2], [3, 4, 0]]),
+        "weights": torch.zeros(256, 64),
+        "hidden": torch.zeros(2, 64, dtype=torch.bfloat16),
+        "cell": torch.zeros(2, 64),
+        "packed": empty(4 * 64 * 64, dtype=torch.bfloat16),
+        "outputs": empty(2, 3, 64, dtype=torch.bfloat16),
+        "gates": empty(2, 3, 256, dtype=torch.bfloat16),
+        "cells": empty(2, 3, 64),
+    }
+
+
+@fused
+def test_kernel_takes_right_arguments() -> None:
+    from sunspring import _kernels
+
+    values = arguments_of_forward()
+    _kernels.scan_forward(*values.values())
+    assert torch.equal(values["outputs"], torch.zeros(2, 3, 64, dtype=torch.bfloat16))
+
+
+@fused
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"table": None},
+        {"tokens": None},
+        {"tokens": torch.tensor([[0, 1, 2], [3, 5, 0]])},
+        {"tokens": torch.tensor([[0, 1, 2], [3, -1, 0]])},
+        {"tokens": torch.zeros(2, 4, dtype=torch.int64)},
+        {"tokens": torch.zeros(2, 3)},
+        {"table": torch.zeros(5, 255, dtype=torch.bfloat16)},
+        {"dense": torch.zeros(2, 4, 256, dtype=torch.bfloat16)},
+        {"weights": torch.zeros(256, 63)},
+        {"weights": torch.zeros(64, 256).T},
+        {"hidden": torch.zeros(2, 64)},
+        {"cell": torch.zeros(3, 64)},
+        {"packed": torch.zeros(64, dtype=torch.bfloat16)},
+        {"packed": torch.zeros(4 * 64 * 64 + 1, dtype=torch.bfloat16)[1:]},
+        {"gates": torch.zeros(2, 3, 64, dtype=torch.bfloat16)},
+        {"cells": torch.zeros(1, 3, 64)},
+    ],
+    ids=lambda changes: ", ".join(changes),
+)
+def test_kernel_refuses_what_would_lead_it_astray(changes: dict[str, Any]) -> None:
+    from sunspring import _kernels
+
+    with pytest.raises((ValueError, TypeError)):
+        _kernels.scan_forward(*{**arguments_of_forward(), **changes}.values())
