@@ -1,5 +1,7 @@
 """The fused loop against PyTorch's own layer and against itself in other pieces."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,6 +164,14 @@ def test_other_sizes_take_pytorchs_layer(hidden: int) -> None:
         found, (last, _) = run_layer(layer, inputs, None, state)
     torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.02)
     torch.testing.assert_close(last.float(), expected[:, -1], atol=0.03, rtol=0.02)
+
+
+def test_fused_loop_is_there_where_it_can_be() -> None:
+    """Else a kernel that does not compile would only skip the tests above."""
+    info = Path("/proc/cpuinfo")
+    if shutil.which("c++") is None or not info.exists() or "avx512_bf16" not in info.read_text():
+        pytest.skip("no compiler, or a processor without bfloat16 products")
+    assert has_fused_scan()
 
 
 def arguments_of_forward() -> dict[str, Any]:

@@ -69,6 +69,9 @@ NB_MODULE(_kernels, module) {
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
   module.def("is_supported", &is_supported);
   module.def("packed_size", &sunspring::packed_size);
+  // A converted array would be a copy: what is written into it would be lost.
+  const auto given = nb::arg().noconvert();
+  const auto optional = nb::arg().noconvert().none();
   module.def(
       "scan_forward",
       [](std::optional<Array<const bfloat16, 3>> dense, std::optional<Array<const bfloat16, 2>> table,
@@ -101,8 +104,7 @@ NB_MODULE(_kernels, module) {
         sunspring::scan_forward(scan.shape, inputs, weights.data(), first_output.data(),
                                 first_cell.data(), packed.data(), scan.activations);
       },
-      nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(),
-      nb::arg(), nb::arg(), nb::arg(), nb::arg());
+      optional, optional, optional, given, given, given, given, given, given, given);
   module.def("scan_backward", [](Array<const bfloat16, 3> output_gradients,
                                  Array<const float, 2> weights, Array<const float, 2> first_cell,
                                  Array<bfloat16, 3> outputs, Array<bfloat16, 3> gates,
@@ -120,5 +122,5 @@ NB_MODULE(_kernels, module) {
     sunspring::scan_backward(scan.shape, output_gradients.data(), weights.data(),
                              first_cell.data(), scan.activations, packed.data(),
                              input_gradients.data(), cell_gradients.data());
-  });
+  }, given, given, given, given, given, given, given, given, given);
 }
