@@ -16,7 +16,7 @@ from sunspring.dynamic import LearningSettings, evaluate_dynamic, learn_from
 from sunspring.errors import SettingsError, SourceError, SunspringError
 from sunspring.evaluation import evaluate_stream
 from sunspring.mixture import Mixture
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel
 from sunspring.ngrams import NGramModel
 
 VOCABULARY = 7
@@ -28,7 +28,7 @@ CONFIGS = {
     "rnn": replace(CONFIG, cell="rnn"),
     "attention": replace(CONFIG, attention=True),
     "tied": replace(CONFIG, skip=False, embedding_size=8, tied=True),
-    "dropout": replace(CONFIG, embedding_dropout=0.5, layer_dropout=0.5, output_dropout=0.5),
+    "dropout": replace(CONFIG, **dict.fromkeys(DROPOUTS, 0.5)),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 STILL = LearningSettings(rate=0)

@@ -208,6 +208,7 @@ class RecurrentModel(nn.Module):
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.layer_dropout = nn.Dropout(config.layer_dropout)
         self.output_dropout = nn.Dropout(config.output_dropout)
+        self.recurrent_dropout = nn.Dropout(config.recurrent_dropout)
         self._initialise()
 
     @torch.no_grad()
@@ -266,7 +267,6 @@ class RecurrentModel(nn.Module):
         hidden: Tensor | None = None
         outputs: list[Tensor] = []
         new_state: list[LayerState] = []
-        weight_dropout = self.config.recurrent_dropout if self.training else 0.0
         for index, layer in enumerate(self.layers):
             if hidden is not None:
                 hidden = self.layer_dropout(hidden)
@@ -275,7 +275,7 @@ class RecurrentModel(nn.Module):
                 hidden,
                 embedded if index == 0 or self.config.skip else None,
                 state[index],
-                weight_dropout,
+                self.recurrent_dropout.p if self.recurrent_dropout.training else 0.0,
             )
             outputs.append(hidden)
             new_state.append(layer_state)
@@ -298,7 +298,7 @@ class RecurrentModel(nn.Module):
         if self.config.embedding_activation == "tanh":
             values = torch.tanh(values)
             vectors = None if vectors is None else torch.tanh(vectors)
-        if self.training and self.config.embedding_dropout > 0:
+        if self.embedding_dropout.training and self.embedding_dropout.p > 0:
             values, vectors = self.embedding_dropout(values), None
         return Embedded(values, tokens, vectors)
 
