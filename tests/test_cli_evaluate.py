@@ -159,6 +159,7 @@ class TestDoctor:
         assert report["cache"] == cache
         assert report["speeds"]["training"] > 0
         assert report["speeds"]["writing"] > 0
+        assert report["bf16"]["choice"] == report["train_would_choose"]["precision"]
         assert report["train_would_choose"]["preset"] == "auto"
         assert {"python", "torch", "sunspring"} <= set(report["versions"])
         assert not Path(cache).exists()

@@ -43,10 +43,16 @@ def examine() -> dict[str, Any]:
     began = time.perf_counter()
     writer.write("", WritingSettings(length=_WRITTEN))
     writing = _WRITTEN / (time.perf_counter() - began)
+    bf16 = {
+        "supported": speed.bf16 > 0,
+        "chosen": speed.choice == "bf16",
+        **asdict(speed),
+        "choice": speed.choice,
+    }
     return {
         "device": device.type,
         **describe_machine(cache_folder()),
-        "bf16": {"supported": speed.bf16 > 0, "chosen": speed.choice == "bf16", **asdict(speed)},
+        "bf16": bf16,
         "fused_training": has_fused_scan(),
         "speeds": {"training": speed.tokens_per_second, "writing": writing},
         "engine": "torch",
@@ -70,7 +76,7 @@ def describe(report: dict[str, Any]) -> str:
         "threads": report["threads"],
         "gpu": report["gpu"] or "none that PyTorch can use",
         "device": report["device"],
-        "bf16": f"{gain}; training uses {choice['precision']}",
+        "bf16": f"{gain}; training uses {bf16['choice']}",
         "training": f"about {speeds['training']:,.0f} characters/s, "
         f"{'fused loop over time' if report['fused_training'] else 'layers of PyTorch'}",
         "writing": f"about {speeds['writing']:,.0f} characters/s, engine {report['engine']}",

@@ -283,7 +283,8 @@ class Model:
     def _with(
         self, network: RecurrentModel, predictor: Predictor, pages: NDArray[np.int64] | None
     ) -> Model:
-        model = Model(network, self.vocabulary, self.card, self._text.record)
+        quantized = self.quantized and network is self.network
+        model = Model(network, self.vocabulary, self.card, self._text.record, quantized)
         model._predictor, model._pages = predictor, pages
         return model
 
