@@ -13,22 +13,10 @@ from commands import SMALL as SMALL_OPTIONS
 from commands import fresh, succeed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trainers import train_small as train
 
 import sunspring
 from sunspring import Model, SunspringError
-
-SMALL = {
-    "hidden_size": 16,
-    "embedding_size": 8,
-    "window": 16,
-    "batch_size": 4,
-    "precision": "fp32",
-}
-
-
-def train(sources: Any, **more: Any) -> Model:
-    options = {"steps": 20, "preset": "tiny", "settings": SMALL, "progress": None}
-    return sunspring.train(sources, **{**options, **more})
 
 
 @pytest.fixture(scope="module")

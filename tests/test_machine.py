@@ -1,11 +1,10 @@
 import json
 import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from commands import fresh
 
 from sunspring.errors import SettingsError
 from sunspring.machine import choose_device, describe_machine, usable_cores
@@ -62,6 +61,5 @@ keep_freed_memory()
 faults()
 print(given_back, faults())
 """
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-    given_back, kept = map(int, done.stdout.split())
+    given_back, kept = map(int, fresh("-c", program).stdout.split())
     assert kept < given_back / 4

@@ -6,24 +6,14 @@ import pytest
 import torch
 from commands import SMALL as OPTIONS
 from commands import succeed
+from trainers import SMALL
+from trainers import train_small as train
 
 import sunspring
 from sunspring import Model, SunspringError
 from sunspring.decoding import ReadingOptions
 
-SMALL = {
-    "hidden_size": 16,
-    "embedding_size": 8,
-    "window": 16,
-    "batch_size": 4,
-    "precision": "fp32",
-}
 PLAY = "To be, or not to be: that is the question.\n" * 100
-
-
-def train(sources: Any, **more: Any) -> Model:
-    options = {"steps": 20, "preset": "tiny", "settings": SMALL, "progress": None}
-    return sunspring.train(sources, **{**options, **more})
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +129,12 @@ class TestSaving:
         torch.testing.assert_close(
             sunspring.load("two").network.head.weight.detach(), changed, atol=half_a_scale, rtol=0
         )
+
+    def test_mixed_it_stays_in_8_bits_and_adapted_it_does_not(
+        self, english: Path, quantized: Model
+    ) -> None:
+        assert quantized.mixed().quantized
+        assert not quantized.adapted(english).quantized
 
     def test_gives_a_model_to_train_on_from(self, english: Path, quantized: Model) -> None:
         quantized.save("small")

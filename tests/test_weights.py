@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chains import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -37,18 +38,8 @@ every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 METADATA = {"quantization": "int8-rows-1"}
 
 
-def make_model(config: ModelConfig) -> RecurrentModel:
-    """A model whose weights are all random, those that begin as zeros or ones too."""
-    torch.manual_seed(0)
-    model = RecurrentModel(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.5)
-    return model
-
-
 def save_quantized(folder: Path, config: ModelConfig) -> RecurrentModel:
-    model = make_model(config)
+    model = random_model(config).eval()
     save_model(folder, config, VOCABULARY, model_weights(model), {}, quantized=True)
     return model
 
@@ -83,7 +74,7 @@ def test_quantized_model_has_the_same_bytes_when_saved_again(
 
 @every_config
 def test_only_what_has_two_rows_is_in_8_bits(config: ModelConfig) -> None:
-    stored = quantize(model_weights(make_model(config)), config.cell)
+    stored = quantize(model_weights(random_model(config)), config.cell)
     for name, tensor in stored.items():
         matrix = tensor.dim() == 2 and len(tensor) > 1
         assert tensor.dtype == (torch.int8 if matrix else torch.float32), name
@@ -164,7 +155,7 @@ def test_rounded_rows_are_rounded_to_themselves(rows: np.ndarray) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["head.weight", "head.bias"])
 def test_weights_that_are_no_numbers_are_not_quantized(value: float, name: str) -> None:
-    weights = model_weights(make_model(PLAIN))
+    weights = model_weights(random_model(PLAIN))
     weights[name].flatten()[2] = value
     with pytest.raises(ModelError, match=f"{name} is not finite"):
         quantize(weights, "lstm")
@@ -262,7 +253,7 @@ def test_metadata_that_do_not_fit_are_one_clear_line(
 
 def test_float32_file_that_says_it_is_quantized_is_one_clear_line(tmp_path: Path) -> None:
     save_quantized(tmp_path, PLAIN)
-    save_file(model_weights(make_model(PLAIN)), tmp_path / "model.safetensors", METADATA)
+    save_file(model_weights(random_model(PLAIN)), tmp_path / "model.safetensors", METADATA)
     with pytest.raises(ModelError, match=r"is not int8|one bias"):
         load_model(tmp_path)
 

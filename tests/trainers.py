@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+import sunspring
+from sunspring import Model
 from sunspring.batches import IGNORED, Batch
 from sunspring.checkpoint import Checkpoint
 from sunspring.corpus import Split
@@ -89,6 +91,21 @@ def make_trainer(
         save=save,
         **({} if clock is None else {"clock": clock}),
     )
+
+
+SMALL = {
+    "hidden_size": 16,
+    "embedding_size": 8,
+    "window": 16,
+    "batch_size": 4,
+    "precision": "fp32",
+}
+
+
+def train_small(sources: Any, **more: Any) -> Model:
+    """Train through the package's front, for a second."""
+    options = {"steps": 20, "preset": "tiny", "settings": SMALL, "progress": None}
+    return sunspring.train(sources, **{**options, **more})
 
 
 class Recorder(Callback):

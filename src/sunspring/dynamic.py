@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sunspring.batches import IGNORED
 from sunspring.corpus import Split
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation import Evaluation, check_labels, evaluation_of, first_tokens
@@ -29,7 +30,6 @@ from sunspring.mixture import Mixture
 from sunspring.model import RecurrentModel, State, detach
 
 _EPSILON = 1e-5  # beside a root mean square gradient
-_IGNORED = -100  # target of what is beyond a row's end
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def evaluate_dynamic(
             losses = F.nll_loss(
                 mixed.flatten(0, 1),
                 reading.targets.flatten(),
-                ignore_index=_IGNORED,
+                ignore_index=IGNORED,
                 reduction="sum",
             )
             nats["dynamic_mixture"] += float(losses)
@@ -148,7 +148,7 @@ class _Reading(NamedTuple):
 
     Args:
         inputs: (rows, time) tokens.
-        targets: (rows, time) the tokens after them; `_IGNORED` beyond a row's end.
+        targets: (rows, time) the tokens after them; `IGNORED` beyond a row's end.
         logits: (rows, time, vocabulary_size).
         nats: what the targets cost together.
         is_fresh: whether all rows begin their documents; else one row goes on in one.
@@ -232,7 +232,7 @@ def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Reading]:
         with torch.enable_grad():
             logits, state = network(inputs, state, labels)
             nats = F.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED, reduction="sum"
+                logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
             )
         if not nats.isfinite():
             raise SunspringError(
@@ -282,5 +282,5 @@ def _batch(
     ids = tokens[places.clip(0, len(tokens) - 1)].astype(np.int64)
     if start_id is not None:
         ids[:, 0] = start_id
-    targets = np.where(places[:, 1:] < ends[:, None], ids[:, 1:], _IGNORED)
+    targets = np.where(places[:, 1:] < ends[:, None], ids[:, 1:], IGNORED)
     return torch.from_numpy(ids[:, :-1]), torch.from_numpy(targets)

@@ -9,6 +9,7 @@ and Mercer 1980). Stands right after evaluation, whose way of reading it takes.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sunspring.corpus import Corpus, Split
@@ -17,6 +18,7 @@ from sunspring.evaluation import first_tokens, measure_stream
 from sunspring.mixture import Mixture
 from sunspring.model import RecurrentModel
 from sunspring.ngrams import NGramModel
+from sunspring.optim import adamw_step
 
 _HIGHEST_ORDER = 10
 _COUNTED_TOKENS = 4_000_000  # characters of English: 150 MB, and 530 MB while they are counted
@@ -25,9 +27,7 @@ _BATCH = 2048  # tokens of a step
 _STEPS = 400
 _RATE = 0.05  # of Adam, falling to zero
 _PENALTY = 1.0  # half of it times the squared weights is added to the nats of all tokens
-_MEAN_DECAY = 0.9  # β₁ of Adam
-_SQUARE_DECAY = 0.99  # β₂
-_EPSILON = 1e-8
+_DECAYS = (0.9, 0.99)  # β₁ and β₂ of Adam
 
 
 def learn_mixture(network: RecurrentModel, corpus: Corpus) -> Mixture:
@@ -67,19 +67,16 @@ def _learn_gate(mixture: Mixture, validation: Split, start_id: int) -> NDArray[n
     """Minimise the nats of the validation part over the gate's weights, (features, experts)."""
     known = np.concatenate(list(measure_stream(mixture, validation, start_id, mixture.examine)))
     features, scores = np.split(known, [len(mixture.gate)], axis=1)
-    gate = mixture.gate.copy()
-    mean, square = np.zeros_like(gate), np.zeros_like(gate)
+    gate = torch.from_numpy(mixture.gate.copy())
+    mean, square = torch.zeros_like(gate), torch.zeros_like(gate)
     random = np.random.default_rng(0)
     for step in range(_STEPS):
         batch = random.integers(len(features), size=_BATCH)
-        gradient = _gradient(gate, features[batch], scores[batch]) + _PENALTY / len(features) * gate
-        # Kingma and Ba 2015, algorithm 1
-        mean += (1 - _MEAN_DECAY) * (gradient - mean)
-        square += (1 - _SQUARE_DECAY) * (gradient**2 - square)
-        scale = np.sqrt(square / (1 - _SQUARE_DECAY ** (step + 1))) + _EPSILON
-        rate = _RATE * (1 - step / _STEPS) / (1 - _MEAN_DECAY ** (step + 1))
-        gate -= rate * mean / scale
-    return gate
+        gradient = _gradient(gate.numpy(), features[batch], scores[batch])
+        gate.grad = torch.from_numpy(gradient) + _PENALTY / len(features) * gate
+        rate = _RATE * (1 - step / _STEPS)
+        adamw_step(gate, mean, square, step + 1, rate, decay=0.0, decays=_DECAYS)
+    return np.asarray(gate)
 
 
 def _gradient(

@@ -103,7 +103,7 @@ class Optimizers:
         decays = (_MEAN_DECAY, settings.second_moment_decay)
         for parameter, mean, square in zip(self._rest, self._means, self._squares, strict=True):
             if parameter.grad is not None:
-                _adamw_step(parameter, mean, square, self._steps, rate, decay, decays)
+                adamw_step(parameter, mean, square, self._steps, rate, decay, decays)
         rate = factor * settings.muon_learning_rate * settings.muon_every
         for index, (parameter, momentum) in enumerate(
             zip(self._matrices, self._momenta, strict=True)
@@ -135,7 +135,7 @@ class Optimizers:
         }
 
 
-def _adamw_step(
+def adamw_step(
     parameter: Tensor,
     mean: Tensor,
     square: Tensor,
@@ -144,7 +144,17 @@ def _adamw_step(
     decay: float,
     decays: tuple[float, float],
 ) -> None:
-    """Update a parameter by Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2)."""
+    """Update a parameter by Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2).
+
+    Args:
+        parameter: of any shape, with its `grad`.
+        mean: running mean of the gradients, of the same shape; updated too.
+        square: running mean of their squares, likewise.
+        steps: taken, this one included.
+        rate: of this step.
+        decay: of the parameter, times the rate.
+        decays: β₁ and β₂, of the two means.
+    """
     gradient = cast(Tensor, parameter.grad)
     mean.lerp_(gradient, 1 - decays[0])
     square.mul_(decays[1]).addcmul_(gradient, gradient, value=1 - decays[1])

@@ -238,11 +238,9 @@ def _choose(
     seconds = 60 * budget.amount
 
     def readable(config: ModelConfig) -> float:
-        return {
-            "minutes": seconds * tokens_per_second(config),
-            "epochs": budget.amount * characters,
-            "steps": budget.amount * batch_tokens,
-        }[budget.unit]
+        if budget.unit == "minutes":  # only then is the speed asked for
+            return seconds * tokens_per_second(config)
+        return budget.amount * (characters if budget.unit == "epochs" else batch_tokens)
 
     work = readable(usual) * least_parameters(usual)
     architecture["hidden_size"] = laws.hidden_size(work, characters)

@@ -106,8 +106,7 @@ def train(
     base = load_base(request)
     device = choose_device(request.device)
     config = base[0].config if base else None
-    is_planned = request.preset == "auto" and request.budget.unit == "minutes"
-    tokens_per_second = measure_machine(device, cache_folder()) if is_planned else _any_speed
+    tokens_per_second = measure_machine(device, cache_folder())
 
     def plan_for(vocabulary_size: int, labels: tuple[str, ...], characters: int) -> Plan:
         return make_plan(
@@ -182,11 +181,6 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
         write_json(out / "run.json", record)
     beginning = _Beginning(request, corpus, plan, precision, device)
     return _run(beginning, folder, model, checkpoint, stream, began)
-
-
-def _any_speed(config: ModelConfig) -> float:
-    """Stand for a speed where none is asked for."""
-    return 1.0
 
 
 def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:

@@ -6,6 +6,7 @@ caches and cores. So a few steps are timed; the answer is kept for this machine 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -91,21 +92,23 @@ def measure_speed(
 
 
 def measure_machine(device: torch.device, cache: Path | None = None) -> Throughput:
-    """Time two sizes of model, and predict the speed of training any other from them.
+    """Predict the speed of training any model from two sizes, timed when it is first asked for.
 
     The work done in a second is taken to be a power of the hidden size: small matrices keep a
     processor less busy than large ones.
     """
-    sizes, rates = _TIMED_SIZES, []
-    for size in sizes:
+
+    @functools.cache
+    def work_per_second(size: int) -> float:
         config = ModelConfig(vocabulary_size=96, hidden_size=size, embedding_size=64, skip=True)
         speed = measure_speed(config, Recipe(), device, cache)
-        rates.append(speed.tokens_per_second * least_parameters(config))
-    power = math.log(rates[1] / rates[0]) / math.log(sizes[1] / sizes[0])
+        return speed.tokens_per_second * least_parameters(config)
 
     def tokens_per_second(config: ModelConfig) -> float:
+        small, large = _TIMED_SIZES
+        power = math.log(work_per_second(large) / work_per_second(small)) / math.log(large / small)
         size = min(config.hidden_size, _LARGEST_PREDICTED)
-        return rates[0] * math.pow(size / sizes[0], power) / least_parameters(config)
+        return work_per_second(small) * math.pow(size / small, power) / least_parameters(config)
 
     return tokens_per_second
 
