@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from sunspring.attention import CausalAttention
 from sunspring.model import (
     DROPOUTS,
-    CausalAttention,
     ModelConfig,
     RecurrentModel,
     State,
@@ -33,6 +33,9 @@ CONFIGS = {
     "three layers, skip": replace(PLAIN, layers=3, skip=True),
     "tied": replace(PLAIN, embedding_size=6, tied=True),
     "DeepMoji": replace(PLAIN, skip=True, attention=True, embedding_activation="tanh"),
+    "pointer": replace(PLAIN, pointer=5, pointer_size=3),
+    "pointer, attention, skip": replace(PLAIN, pointer=3, skip=True, attention=True),
+    "pointer, gru": replace(PLAIN, cell="gru", pointer=1),
     "dropout": replace(PLAIN, **dict.fromkeys(DROPOUTS, 0.5)),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -101,6 +104,34 @@ def naive_attention(score: Tensor, features: list[Tensor]) -> Tensor:
     return (F.softmax(past @ score, dim=1).unsqueeze(-1) * past).sum(dim=1)
 
 
+def naive_pointer(
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    own: Tensor,
+    features: list[Tensor],
+    tokens: Tensor,
+) -> Tensor:
+    """The probabilities of a pointer, a row and a place at a time."""
+    of = {name.removeprefix("pointer."): each for name, each in weights.items()}
+    mixed = []
+    for row in range(len(own)):
+        now = features[-1][row]
+        query = of["query.weight"] @ now * of["sharpness"].exp() / config.pointer_size**0.5
+        scores = [query.new_zeros(1)] * max(0, config.pointer - len(features) + 1)
+        followers = [-1] * len(scores)
+        for place in range(max(0, len(features) - 1 - config.pointer), len(features) - 1):
+            scores.append((query @ (of["key.weight"] @ features[place][row])).unsqueeze(0))
+            followers.append(int(tokens[row, place + 1]))
+        attention = F.softmax(torch.cat((*scores, of["sentinel"])), dim=0)[:-1]
+        share = torch.sigmoid(of["share.weight"][0] @ now + of["share.bias"])
+        result = torch.zeros_like(own[row])
+        for weight, follower in zip(attention, followers, strict=True):
+            if follower >= 0:
+                result[follower] += share[0] * weight
+        mixed.append(result + (1 - result.sum()) * own[row])
+    return torch.stack(mixed)
+
+
 def naive_forward(model: RecurrentModel, tokens: Tensor) -> tuple[Tensor, State]:
     """The whole network, step by step, from its weights alone; without dropout."""
     config, weights = model.config, model.state_dict()
@@ -114,8 +145,8 @@ def naive_forward(model: RecurrentModel, tokens: Tensor) -> tuple[Tensor, State]
     ]
     state = list(model.initial_state(len(tokens)))[: config.layers]
     seen: list[Tensor] = []
-    logits = []
-    for step in tokens.T:
+    logits, pointed = [], []
+    for time, step in enumerate(tokens.T):
         embedded = weights["embedding.weight"][step]
         if config.embedding_activation == "tanh":
             embedded = torch.tanh(embedded)
@@ -132,6 +163,10 @@ def naive_forward(model: RecurrentModel, tokens: Tensor) -> tuple[Tensor, State]
             average = naive_attention(weights["attention.score.weight"][0], seen)
             features = torch.cat((features, average), dim=-1)
         logits.append(features @ weights["head.weight"].T + weights["head.bias"])
+        if config.pointer:
+            pointed.append(features)
+            own = F.softmax(logits[-1], dim=1)
+            logits[-1] = naive_pointer(config, weights, own, pointed, tokens[:, : time + 1]).log()
     return torch.stack(logits, dim=1), tuple(state)
 
 
@@ -375,10 +410,13 @@ def test_extended_model_keeps_what_it_knew(config: ModelConfig) -> None:
     model = make_model(config)
     larger = extend(model, VOCABULARY + 3, ("new",)).eval()
     tokens, state = random_tokens(2, 6), model.initial_state(2)
+    with torch.no_grad():
+        larger.head.bias[VOCABULARY:] = -1e4  # to compare probabilities: the new have none
     logits, _ = model(tokens, state)
     extended, _ = larger(tokens, state, torch.zeros(2, dtype=torch.long))
     assert extended.shape[-1] == VOCABULARY + 3
-    torch.testing.assert_close(extended[..., :VOCABULARY], logits)
+    known = extended[..., :VOCABULARY]
+    torch.testing.assert_close(F.log_softmax(known, dim=-1), F.log_softmax(logits, dim=-1))
     tied = larger.head.weight is larger.embedding.weight
     assert tied == config.tied
 

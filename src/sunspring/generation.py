@@ -241,7 +241,7 @@ class Writer:
         settings = task.settings
         logits, state = self._read(task.tokens, settings.label)
         logits = logits.expand(len(active), -1)
-        state = tuple(tuple(t.expand(len(active), -1) for t in layer) for layer in state)
+        state = tuple(tuple(t.expand(len(active), *t.shape[1:]) for t in layer) for layer in state)
         recent = (
             torch.cat((self._before, task.tokens))[-REPETITION_WINDOW:]
             .expand(len(active), -1)

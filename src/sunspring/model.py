@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from sunspring.attention import CausalAttention, Pointer
 from sunspring.errors import ModelError, SettingsError
 from sunspring.recurrence import Embedded, run_layer
 
@@ -24,8 +25,8 @@ LayerState = tuple[Tensor, ...]
 """(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type."""
 
 State = tuple[LayerState, ...]
-"""One entry a recurrent layer, then one for the attention if there is any; the batch is always
-the first axis, so rows can be picked, copied and joined without knowing the architecture."""
+"""One entry a recurrent layer, then one each for the attention and the pointer if there are any.
+The batch is always the first axis, so rows can be picked, copied and joined unseen."""
 
 Weights = dict[str, Tensor]
 """The tensors of a model, by name."""
@@ -52,6 +53,9 @@ class ModelConfig:
             (the concatenation of DeepMoji, Felbo et al. 2017, figure 2).
         attention: the head also sees the attention-weighted average of all that came before
             (Felbo et al. 2017, section 3.3, made causal).
+        pointer: steps that a pointer looks back, to repeat what followed a similar place (Merity et
+            al. 2017, "Pointer sentinel mixture models"); 0 for none.
+        pointer_size: length of its keys and queries.
         tied: the head uses the embedding's weights; its input must be `embedding_size` wide.
         embedding_dropout: share of the embedding's values dropped in training.
         layer_dropout: share of the values dropped between recurrent layers.
@@ -69,6 +73,8 @@ class ModelConfig:
     embedding_activation: Literal["none", "tanh"] = "none"
     skip: bool = False
     attention: bool = False
+    pointer: int = 0
+    pointer_size: int = 64
     tied: bool = False
     embedding_dropout: float = 0.0
     layer_dropout: float = 0.0
@@ -83,11 +89,9 @@ class ModelConfig:
             raise SettingsError(
                 f"embedding_activation is {self.embedding_activation!r}: choose none or tanh"
             )
-        for name in ("vocabulary_size", "layers", "hidden_size", "embedding_size"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}: it must be a whole number, at least 1"
-                )
+        for name in ("vocabulary_size", "layers", "hidden_size", "embedding_size", "pointer_size"):
+            self._check_whole(name, at_least=1)
+        self._check_whole("pointer", at_least=0)
         for name in ("skip", "attention", "tied"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingsError(f"{name} is {getattr(self, name)!r}: it must be true or false")
@@ -102,6 +106,13 @@ class ModelConfig:
                 f"tied needs a head input as wide as the embedding, but that is "
                 f"{self.features_size} and embedding_size is {self.embedding_size}: "
                 f"set {remedy}, or tied=false"
+            )
+
+    def _check_whole(self, name: str, at_least: int) -> None:
+        value = getattr(self, name)
+        if type(value) is not int or value < at_least:
+            raise SettingsError(
+                f"{name} is {value!r}: it must be a whole number, at least {at_least}"
             )
 
     @property
@@ -203,6 +214,13 @@ class RecurrentModel(nn.Module):
         )
         self.attention = CausalAttention(config.layer_features_size) if config.attention else None
         self.head = nn.Linear(config.features_size, config.vocabulary_size)
+        self.pointer = (
+            Pointer(
+                config.features_size, config.vocabulary_size, config.pointer, config.pointer_size
+            )
+            if config.pointer
+            else None
+        )
         if config.tied:
             self.head.weight = self.embedding.weight
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
@@ -242,7 +260,8 @@ class RecurrentModel(nn.Module):
             tuple(self.embedding.weight.new_zeros(shape) for _ in range(tensors))
             for _ in self.layers
         )
-        return state if self.attention is None else (*state, self.attention.initial(batch_size))
+        memories = [each for each in (self.attention, self.pointer) if each is not None]
+        return (*state, *(each.initial(batch_size) for each in memories))
 
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None
@@ -282,10 +301,15 @@ class RecurrentModel(nn.Module):
 
         features = torch.cat((*outputs, embedded.values), -1) if self.config.skip else outputs[-1]
         if self.attention is not None:
-            average, attention_state = self.attention(features, state[-1])
+            average, attention_state = self.attention(features, state[len(self.layers)])
             features = torch.cat((features, average), dim=-1)
             new_state.append(attention_state)
-        return Reading(self.head(self.output_dropout(features)), tuple(new_state), outputs[-1])
+        features = self.output_dropout(features)
+        logits = self.head(features)
+        if self.pointer is not None:
+            logits, pointer_state = self.pointer(logits, features, tokens, state[-1])
+            new_state.append(pointer_state)
+        return Reading(logits, tuple(new_state), outputs[-1])
 
     def _embed(self, tokens: Tensor, labels: Tensor | None) -> Embedded:
         values = self.embedding(tokens)
@@ -303,48 +327,13 @@ class RecurrentModel(nn.Module):
         return Embedded(values, tokens, vectors)
 
 
-class CausalAttention(nn.Module):
-    """DeepMoji's attention-weighted average (Felbo et al. 2017, equations 1–3), made causal.
-
-    e_t = w·h_t scores a step; the average at time t is Σ_{i≤t} exp(e_i) h_i / Σ_{i≤t} exp(e_i).
-    The state carries the sums (relative to the largest score so far, for range), so memory per
-    token is constant however long the text.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.score = nn.Linear(size, 1, bias=False)
-
-    def initial(self, batch_size: int) -> LayerState:
-        """Before any text: (largest score (batch, 1), its sums (batch, 1) and (batch, size))."""
-        weight = self.score.weight
-        return (
-            weight.new_full((batch_size, 1), -1e4),
-            weight.new_zeros((batch_size, 1)),
-            weight.new_zeros((batch_size, weight.shape[1])),
-        )
-
-    def forward(self, features: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """Average `features` (batch, time, size) causally; returns the same shape and the state."""
-        features = features.to(self.score.weight.dtype)
-        with torch.autocast(features.device.type, enabled=False):
-            scores = self.score(features).squeeze(-1)  # (batch, time)
-            largest, total, weighted = state
-            maximum = torch.cummax(torch.cat((largest, scores), dim=1), dim=1).values[:, 1:]
-            time = scores.shape[1]
-            future = torch.ones(time, time, dtype=torch.bool, device=scores.device).triu(1)
-            differences = scores.unsqueeze(1) - maximum.unsqueeze(2)
-            weights = differences.masked_fill(future, -torch.inf).exp()  # (batch, now, past)
-            carried = (largest - maximum).exp()  # (batch, time)
-            totals = weights.sum(dim=2) + carried * total
-            sums = weights @ features + carried.unsqueeze(2) * weighted.unsqueeze(1)
-            average = sums / totals.unsqueeze(2)
-        return average, (maximum[:, -1:], totals[:, -1:], sums[:, -1])
-
-
 def detach(state: State) -> State:
     """The same values, cut off from the graph, in float32: what is carried to the next step."""
-    return tuple(tuple(tensor.detach().float() for tensor in layer) for layer in state)
+    return tuple(tuple(_carried(tensor) for tensor in layer) for layer in state)
+
+
+def _carried(tensor: Tensor) -> Tensor:
+    return tensor.detach().float() if tensor.is_floating_point() else tensor
 
 
 @torch.no_grad()
@@ -382,7 +371,8 @@ def least_parameters(config: ModelConfig) -> int:
     gates = {"rnn": 1, "gru": 3, "lstm": 4}[config.cell]
     hidden, embedding = config.hidden_size, config.embedding_size
     layers = gates * hidden * (config.layers * hidden + embedding)
-    return layers + config.vocabulary_size * max(embedding, config.features_size)
+    pointer = 2 * config.pointer_size * config.features_size if config.pointer else 0
+    return layers + pointer + config.vocabulary_size * max(embedding, config.features_size)
 
 
 def count_parameters(model: nn.Module) -> int:

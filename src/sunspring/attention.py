@@ -1,0 +1,145 @@
+"""What looks back further than a recurrent state: DeepMoji's average, and a pointer to the past.
+
+Both are causal and of constant memory: their state has one size however long the text.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # where the pointer begins: sharp, and seldom used
+_NOTHING = -1  # stands for a token where nothing was read yet
+_LEAST = 1e-30  # keeps the logarithm of a probability finite
+
+
+class CausalAttention(nn.Module):
+    """DeepMoji's attention-weighted average (Felbo et al. 2017, equations 1–3), made causal.
+
+    e_t = w·h_t scores a step; the average at time t is Σ_{i≤t} exp(e_i) h_i / Σ_{i≤t} exp(e_i).
+    The state carries the sums (relative to the largest score so far, for range), so memory per
+    token is constant however long the text.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(size, 1, bias=False)
+
+    def initial(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Before any text: (largest score (batch, 1), its sums (batch, 1) and (batch, size))."""
+        weight = self.score.weight
+        return (
+            weight.new_full((batch_size, 1), -1e4),
+            weight.new_zeros((batch_size, 1)),
+            weight.new_zeros((batch_size, weight.shape[1])),
+        )
+
+    def forward(
+        self, features: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Average `features` (batch, time, size) causally; returns the same shape and the state."""
+        features = features.to(self.score.weight.dtype)
+        with torch.autocast(features.device.type, enabled=False):
+            scores = self.score(features).squeeze(-1)  # (batch, time)
+            largest, total, weighted = state
+            maximum = torch.cummax(torch.cat((largest, scores), dim=1), dim=1).values[:, 1:]
+            time = scores.shape[1]
+            future = torch.ones(time, time, dtype=torch.bool, device=scores.device).triu(1)
+            differences = scores.unsqueeze(1) - maximum.unsqueeze(2)
+            weights = differences.masked_fill(future, -torch.inf).exp()  # (batch, now, past)
+            carried = (largest - maximum).exp()  # (batch, time)
+            totals = weights.sum(dim=2) + carried * total
+            sums = weights @ features + carried.unsqueeze(2) * weighted.unsqueeze(1)
+            average = sums / totals.unsqueeze(2)
+        return average, (maximum[:, -1:], totals[:, -1:], sums[:, -1])
+
+
+class Pointer(nn.Module):
+    """Lets a model repeat what followed a similar place before: names, words, turns of phrase.
+
+    A step's features f_t are the key k_t = W_k f_t of the token that follows it. For the last
+    `reach` steps before t, whose followers are known, a = softmax(exp(ζ) q_t·k_s / √size) with the
+    query q_t = W_q f_t and a sentinel of the score σ beside them (Merity et al. 2017, "Pointer
+    sentinel mixture models", section 2.2). With the share g_t = sigmoid(w·f_t + b)
+
+        p(y) = g_t Σ_s a_s [token s + 1 is y] + (1 − g_t Σ_s a_s) p_network(y),
+
+    which sums to one. (There the sentinel's attention is all of the share; the second factor lets
+    keys learn from the start, when nothing matches well.) Queries begin equal to keys, so that
+    similar places match.
+
+    Args:
+        features_size: of the model's features.
+        vocabulary_size: number of token ids.
+        reach: steps that it looks back.
+        size: of keys and queries.
+    """
+
+    def __init__(self, features_size: int, vocabulary_size: int, reach: int, size: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(features_size, size, bias=False)
+        self.key = nn.Linear(features_size, size, bias=False)
+        self.share = nn.Linear(features_size, 1)
+        self.sharpness = nn.Parameter(torch.tensor([_SHARPNESS]))
+        self.sentinel = nn.Parameter(torch.tensor([_SENTINEL]))
+        self._reach, self._vocabulary_size = reach, vocabulary_size
+        with torch.no_grad():
+            nn.init.normal_(self.key.weight, std=features_size**-0.5)
+            self.query.weight.copy_(self.key.weight)
+            self.share.weight.zero_()
+            self.share.bias.fill_(_SHARE)
+
+    def initial(self, batch_size: int) -> tuple[Tensor, ...]:
+        """Before any text: keys (batch, reach, size) of zeros, and what was read with each of them,
+        (batch, reach), int64: −1, no token.
+        """
+        weight = self.key.weight
+        keys = weight.new_zeros((batch_size, self._reach, len(weight)))
+        return keys, keys.new_full(keys.shape[:2], _NOTHING, dtype=torch.int64)
+
+    def forward(
+        self, logits: Tensor, features: Tensor, tokens: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Mix what the network expects with what followed similar places.
+
+        Args:
+            logits: (batch, time, vocabulary_size) of the network.
+            features: (batch, time, features_size).
+            tokens: (batch, time) ids that were read, int64.
+            state: of `initial` or an earlier call.
+
+        Returns:
+            Logarithms of probabilities (batch, time, vocabulary_size), and the state.
+        """
+        keys = torch.cat((state[0], self.key(features)), dim=1)
+        read = torch.cat((state[1], tokens), dim=1)
+        attention = self._attend(self.query(features), keys[:, :-1])
+        # one column more: of keys that are none and of the sentinel, the network's own prediction
+        own = self._vocabulary_size
+        followers = torch.where(read[:, :-1] == _NOTHING, own, read[:, 1:])
+        followers = F.pad(followers, (0, 1), value=own)
+        pointed = attention.new_zeros(*tokens.shape, own + 1).scatter_add(
+            2, followers.unsqueeze(1).expand_as(attention), attention
+        )
+        share = torch.sigmoid(self.share(features).to(attention.dtype))
+        rest = 1 - share * (1 - pointed[..., -1:])
+        mixed = share * pointed[..., :-1] + rest * logits.softmax(dim=-1)
+        return (mixed + _LEAST).log(), (keys[:, -self._reach :], read[:, -self._reach :])
+
+    def _attend(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Attention (batch, time, reach + time) of each step over the `reach` steps before it; the
+        last column is the sentinel's.
+        """
+        time = queries.shape[1]
+        steps = torch.arange(time, device=queries.device).unsqueeze(1)
+        places = torch.arange(keys.shape[1], device=queries.device)
+        is_reached = (places >= steps) & (places < steps + self._reach)
+        mask = torch.zeros_like(is_reached, dtype=queries.dtype).masked_fill(
+            ~is_reached, -torch.inf
+        )
+        queries = queries * (self.sharpness.exp() * queries.shape[2] ** -0.5)
+        scores = torch.baddbmm(mask, queries, keys.transpose(1, 2))
+        sentinel = self.sentinel.to(scores.dtype).expand(*scores.shape[:2], 1)
+        attention: Tensor = torch.cat((scores, sentinel), dim=2).softmax(dim=2)
+        return attention
