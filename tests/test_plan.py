@@ -21,6 +21,7 @@ def plan_for(preset: str = "auto", **changes: Any) -> Plan:
         "vocabulary_size": 65,
         "labels": (),
         "training_characters": 1_000_000,
+        "documents": 1,
         "budget": Budget("minutes", 3),
         "tokens_per_second": usual_speed,
         "overrides": {},

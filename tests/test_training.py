@@ -30,6 +30,7 @@ from sunspring.batches import IGNORED, Batch
 from sunspring.checkpoint import Checkpoint, RunFolder, load_model
 from sunspring.errors import SunspringError
 from sunspring.model import RecurrentModel
+from sunspring.objective import Objective
 from sunspring.plan import Budget
 from sunspring.training import Callback, QuickSets, StepReport, Trainer, quick_batches
 
@@ -182,7 +183,9 @@ def test_short_text_is_looked_at_whole(text: str) -> None:
 def test_activation_penalty_keeps_outputs_small_and_steady() -> None:
     sizes = []
     for penalty in (0.0, 3.0):
-        trainer = make_trainer(activation_penalty=penalty, budget=Budget("steps", 150))
+        trainer = make_trainer(
+            objective=Objective(activation_penalty=penalty), budget=Budget("steps", 150)
+        )
         trainer.run()
         trainer.model.eval()
         tokens = torch.from_numpy(trainer.batches.next().inputs)
@@ -196,7 +199,9 @@ def test_activation_penalty_keeps_outputs_small_and_steady() -> None:
 
 def test_activation_penalty_is_no_part_of_the_reported_loss() -> None:
     one, other = (
-        make_trainer(activation_penalty=penalty, budget=Budget("steps", 1)).run()
+        make_trainer(
+            objective=Objective(activation_penalty=penalty), budget=Budget("steps", 1)
+        ).run()
         for penalty in (0.0, 1000.0)
     )
     assert one.loss == other.loss

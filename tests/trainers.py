@@ -14,6 +14,7 @@ from sunspring.checkpoint import Checkpoint
 from sunspring.corpus import Split
 from sunspring.machine import Precision
 from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace, Revision
 from sunspring.plan import Budget, Recipe
@@ -38,6 +39,7 @@ DROPOUT = {
 }
 NO_LOOK = QuickSets([], [])
 TWENTY_STEPS = Budget("steps", 20)
+LOSS_ALONE = Objective()
 
 
 def text_split(text: str) -> Split:
@@ -67,7 +69,7 @@ def make_trainer(
     precision: Precision = "fp32",
     learning_rate: float = 0.01,
     clip_norm: float = 1.0,
-    activation_penalty: float = 0.0,
+    objective: Objective = LOSS_ALONE,
     callbacks: list[Callback] | None = None,
     save: Callable[[Checkpoint], None] | None = None,
     clock: Callable[[], float] | None = None,
@@ -85,7 +87,7 @@ def make_trainer(
         pace=Pace(budget),
         warmup_steps=optimization.warmup_steps,
         precision=precision,
-        activation_penalty=activation_penalty,
+        objective=objective,
         quick=quick,
         callbacks=callbacks or [],
         save=save,

@@ -229,10 +229,13 @@ class Lanes(Batches):
 
     Documents shorter than a stretch are read whole, in batches of similar lengths so that little
     is padding; longer ones, or a single text, are cut so that there are about four stretches a
-    lane, at places that move from epoch to epoch.
+    lane, at places that move from epoch to epoch. Every fourth lane forgets the text before at
+    every 256 tokens or so, since writing and many a reading begin from a fresh state too.
     """
 
     _STRETCHES_PER_LANE = 4
+    _FORGETFUL = 4  # one lane in so many
+    _REMEMBERED = 256  # tokens, at most, in such a lane
     _SORTED = 64  # batches of documents sorted by length together
 
     def __init__(
@@ -264,6 +267,7 @@ class Lanes(Batches):
                 column[waiting[:count]] = values
             self._next += count
             waiting = waiting[count:]
+        fresh[:: self._FORGETFUL] |= self._has_filled_memory()[:: self._FORGETFUL]
         batch = self._gather(self._lanes.first, self._lanes.end, fresh, self._lanes.document)
         self._read += int((batch.targets != IGNORED).sum())
         self._lanes.first[:] += batch.inputs.shape[1]
@@ -279,6 +283,12 @@ class Lanes(Batches):
         super().seek(position)
         self._read = position["read"]
         self._lanes = _Stretches(*np.array(position["lanes"], dtype=np.int64))
+
+    def _has_filled_memory(self) -> NDArray[np.bool_]:
+        """Tell which lanes have a whole number of memories left to read."""
+        windows = -(-(self._lanes.end - self._lanes.first) // self.window)
+        filled: NDArray[np.bool_] = windows % max(1, self._REMEMBERED // self.window) == 0
+        return filled
 
     def _count(self) -> int:
         return self.split.documents

@@ -34,6 +34,7 @@ def examine() -> dict[str, Any]:
         vocabulary_size=vocabulary.size,
         labels=(),
         training_characters=_CHARACTERS,
+        documents=1,
         budget=budget,
         tokens_per_second=measure_machine(device),
         overrides={},

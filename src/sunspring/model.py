@@ -185,11 +185,13 @@ class Reading(NamedTuple):
         logits: (batch, time, vocabulary_size), of the token after each one.
         state: after the last token.
         outputs: (batch, time, hidden_size), of the last recurrent layer.
+        network_logits: `logits` without the pointer; the same object if there is none.
     """
 
     logits: Tensor
     state: State
     outputs: Tensor
+    network_logits: Tensor
 
 
 class RecurrentModel(nn.Module):
@@ -305,11 +307,11 @@ class RecurrentModel(nn.Module):
             features = torch.cat((features, average), dim=-1)
             new_state.append(attention_state)
         features = self.output_dropout(features)
-        logits = self.head(features)
+        logits = network_logits = self.head(features)
         if self.pointer is not None:
             logits, pointer_state = self.pointer(logits, features, tokens, state[-1])
             new_state.append(pointer_state)
-        return Reading(logits, tuple(new_state), outputs[-1])
+        return Reading(logits, tuple(new_state), outputs[-1], network_logits)
 
     def _embed(self, tokens: Tensor, labels: Tensor | None) -> Embedded:
         values = self.embedding(tokens)

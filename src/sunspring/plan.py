@@ -64,10 +64,8 @@ class Recipe:
         batch_size: rows of a batch.
         window: targets of a row in one step, the article's `seq_len`.
         precision: number format of the matrix products; `auto` probes this machine.
-        activation_penalty: added to the loss in nats, times the mean square of the last layer's
-            outputs and times that of their change from token to token (Merity et al. 2017,
-            "Revisiting activation regularization for language RNNs"); a penalty on reading a short
-            text by heart.
+        activation_penalty: see `Objective`.
+        network_loss: likewise.
         optimization: optimiser and rates.
     """
 
@@ -76,6 +74,7 @@ class Recipe:
     window: int = 64
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     activation_penalty: float = 0.0
+    network_loss: float = 0.0
     optimization: OptimizerSettings = field(default_factory=OptimizerSettings)
 
     def __post_init__(self) -> None:
@@ -83,10 +82,9 @@ class Recipe:
             raise SettingsError(f"batching is {self.batching!r}: choose windows or lanes")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise SettingsError(f"precision is {self.precision!r}: choose auto, fp32 or bf16")
-        if not 0 <= self.activation_penalty < math.inf:
-            raise SettingsError(
-                f"activation_penalty is {self.activation_penalty}: it must be at least 0"
-            )
+        for name in ("activation_penalty", "network_loss"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 0")
         for name in ("batch_size", "window"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 1")
@@ -155,14 +153,14 @@ PRESETS: Mapping[str, Preset] = {
         Recipe(batch_size=16, activation_penalty=0.2),
     ),
     "small": Preset(
-        "two LSTM layers of 256 with skip connections: the most in minutes on a laptop",
-        {"hidden_size": 256, "embedding_size": 64, "skip": True},
-        Recipe(activation_penalty=0.2),
+        "two LSTM layers of 256 with skip connections and a pointer: the most in minutes on a laptop",
+        {"hidden_size": 256, "embedding_size": 32, "skip": True, "pointer": 1024},
+        Recipe(activation_penalty=0.2, network_loss=0.5),
     ),
     "large": Preset(
-        "two LSTM layers of 512 with skip connections, for a GPU or a long evening",
-        {"hidden_size": 512, "embedding_size": 128, "skip": True},
-        Recipe(batch_size=64, window=128, activation_penalty=0.2),
+        "two LSTM layers of 512 with skip connections and a pointer, for a GPU or a long evening",
+        {"hidden_size": 512, "embedding_size": 64, "skip": True, "pointer": 1024},
+        Recipe(batch_size=64, window=128, activation_penalty=0.2, network_loss=0.5),
     ),
 }
 
@@ -175,6 +173,7 @@ def make_plan(
     vocabulary_size: int,
     labels: tuple[str, ...],
     training_characters: int,
+    documents: int,
     budget: Budget,
     tokens_per_second: Throughput,
     overrides: Mapping[str, str],
@@ -187,6 +186,7 @@ def make_plan(
         vocabulary_size: number of token ids.
         labels: names of the documents' labels.
         training_characters: characters of the training part.
+        documents: how many documents they are.
         budget: when training will end.
         tokens_per_second: the speed of training a model on this machine.
         overrides: the user's `key=value` settings of model, recipe and optimiser; `dropout`
@@ -198,7 +198,7 @@ def make_plan(
     """
     if preset == "auto":
         architecture, recipe, reason = _choose(
-            vocabulary_size, training_characters, budget, tokens_per_second
+            vocabulary_size, training_characters, documents, budget, tokens_per_second
         )
     elif preset in PRESETS:
         chosen = PRESETS[preset]
@@ -227,11 +227,17 @@ def _gentler(recipe: Recipe) -> Recipe:
 
 
 def _choose(
-    vocabulary_size: int, training_characters: int, budget: Budget, tokens_per_second: Throughput
+    vocabulary_size: int,
+    training_characters: int,
+    documents: int,
+    budget: Budget,
+    tokens_per_second: Throughput,
 ) -> tuple[dict[str, Any], Recipe, str]:
     """Choose architecture and recipe by the laws, and say why."""
     recipe = PRESETS["small"].recipe
     architecture = dict(PRESETS["small"].model)
+    if training_characters < documents * architecture["pointer"]:
+        architecture["pointer"] = 0  # a document is too short to look back in
     usual = ModelConfig(vocabulary_size=vocabulary_size, **architecture)
     batch_tokens = recipe.batch_size * recipe.window
     characters = max(1, training_characters)

@@ -48,6 +48,7 @@ from sunspring.model import (
     extend,
     least_parameters,
 )
+from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace
 from sunspring.plan import Budget, Plan, Recipe, make_plan
@@ -108,23 +109,27 @@ def train(
     config = base[0].config if base else None
     tokens_per_second = measure_machine(device, cache_folder())
 
-    def plan_for(vocabulary_size: int, labels: tuple[str, ...], characters: int) -> Plan:
+    def plan_for(
+        vocabulary_size: int, labels: tuple[str, ...], characters: int, documents: int
+    ) -> Plan:
         return make_plan(
             preset=request.preset,
             vocabulary_size=vocabulary_size,
             labels=labels,
             training_characters=characters,
+            documents=documents,
             budget=request.budget,
             tokens_per_second=tokens_per_second,
             overrides=request.overrides,
             base=config,
         )
 
-    plan_for(256, (), 1_000_000)  # a wrong setting is told before a long text is read
+    plan_for(256, (), 1_000_000, 1)  # a wrong setting is told before a long text is read
     if not request.sources:
         say("no source was named: learning from the English text that every Python carries")
     corpus = encode_request(request, base, say)
-    plan = plan_for(corpus.vocabulary.size, corpus.labels, corpus.train.characters)
+    train = corpus.train
+    plan = plan_for(corpus.vocabulary.size, corpus.labels, train.characters, train.documents)
     if config is not None:
         _check_architecture(plan.model, config)
     _check_size(plan.model, device)
@@ -244,7 +249,7 @@ def _run(
         pace=Pace(request.budget, reserve),
         warmup_steps=plan.recipe.optimization.warmup_steps,
         precision=beginning.precision,
-        activation_penalty=plan.recipe.activation_penalty,
+        objective=Objective(plan.recipe.activation_penalty, plan.recipe.network_loss),
         quick=QuickSets(
             quick_batches(corpus.validation, start_id), quick_batches(corpus.heldout, start_id)
         ),

@@ -99,16 +99,17 @@ def measure_machine(device: torch.device, cache: Path | None = None) -> Throughp
     """
 
     @functools.cache
-    def work_per_second(size: int) -> float:
-        config = ModelConfig(vocabulary_size=96, hidden_size=size, embedding_size=64, skip=True)
+    def work_per_second(size: int, pointer: int) -> float:
+        config = ModelConfig(96, hidden_size=size, embedding_size=32, skip=True, pointer=pointer)
         speed = measure_speed(config, Recipe(), device, cache)
         return speed.tokens_per_second * least_parameters(config)
 
     def tokens_per_second(config: ModelConfig) -> float:
         small, large = _TIMED_SIZES
-        power = math.log(work_per_second(large) / work_per_second(small)) / math.log(large / small)
+        slow, fast = (work_per_second(size, config.pointer) for size in (small, large))
+        power = math.log(fast / slow) / math.log(large / small)
         size = min(config.hidden_size, _LARGEST_PREDICTED)
-        return work_per_second(small) * math.pow(size / small, power) / least_parameters(config)
+        return slow * math.pow(size / small, power) / least_parameters(config)
 
     return tokens_per_second
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sunspring.batches import IGNORED, Batch, Batches, Lanes, Windows
@@ -24,6 +23,7 @@ from sunspring.corpus import Split
 from sunspring.errors import SunspringError
 from sunspring.machine import Precision
 from sunspring.model import Reading, RecurrentModel, State, detach
+from sunspring.objective import Objective, cross_entropy
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.pace import Pace, Revision
 from sunspring.plan import Recipe
@@ -127,7 +127,7 @@ class Trainer:
         pace: when to stop.
         warmup_steps: steps over which the rates rise.
         precision: number format of the matrix products.
-        activation_penalty: see `Recipe`.
+        objective: what is made small.
         quick: what the model is looked at with during training.
         callbacks: progress, samples, logs.
         save: called with checkpoints; None keeps none.
@@ -143,7 +143,7 @@ class Trainer:
         pace: Pace,
         warmup_steps: int,
         precision: Precision,
-        activation_penalty: float = 0.0,
+        objective: Objective,
         quick: QuickSets,
         callbacks: Sequence[Callback] = (),
         save: Callable[[Checkpoint], None] | None = None,
@@ -158,7 +158,7 @@ class Trainer:
         self.best_validation = math.inf
         self._pace = pace
         self._warmup_steps = warmup_steps
-        self._activation_penalty = activation_penalty
+        self._objective = objective
         self._quick = quick
         self._callbacks = callbacks
         self._save = save
@@ -220,10 +220,7 @@ class Trainer:
         """Forward, loss, backward, update; returns the loss in nats per token."""
         self.model.train()
         reading = self._read(batch, self._state)
-        loss = _loss(reading.logits, batch)
-        objective = loss
-        if self._activation_penalty:
-            objective = loss + self._activation_penalty * _activation(reading.outputs)
+        loss, objective = self._objective(reading, batch)
         torch.autograd.backward(objective)
         self.optimizers.step(factor)
         self._state = detach(reading.state)
@@ -257,7 +254,7 @@ class Trainer:
         for batch in batches:
             logits = self._read(batch, self.model.initial_state(len(batch.inputs))).logits
             count = int(np.count_nonzero(batch.targets != IGNORED))
-            total += float(_loss(logits, batch)) * count
+            total += float(cross_entropy(logits, batch)) * count
             tokens += count
         return total / tokens if tokens else math.nan
 
@@ -347,18 +344,6 @@ class Trainer:
     def _tell(self, event: str, value: Any) -> None:
         for callback in self._callbacks:
             getattr(callback, event)(value)
-
-
-def _loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Mean cross-entropy of the targets, in nats per token."""
-    targets = torch.from_numpy(batch.targets).to(logits.device, non_blocking=True)
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-
-
-def _activation(outputs: Tensor) -> Tensor:
-    """Mean square of a layer's outputs (batch, time, hidden_size), plus that of their changes."""
-    outputs = outputs.float()
-    return outputs.square().mean() + outputs.diff(dim=1).square().sum() / outputs.numel()
 
 
 def _restart(model: RecurrentModel, state: State, fresh: np.typing.NDArray[np.bool_]) -> State:
