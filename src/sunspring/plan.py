@@ -153,12 +153,12 @@ PRESETS: Mapping[str, Preset] = {
         Recipe(batch_size=16, activation_penalty=0.2),
     ),
     "small": Preset(
-        "two LSTM layers of 256 with skip connections and a pointer: the most in minutes on a laptop",
+        "two LSTM layers of 256, skip connections, a pointer: the most in minutes on a laptop",
         {"hidden_size": 256, "embedding_size": 32, "skip": True, "pointer": 1024},
         Recipe(activation_penalty=0.2, network_loss=0.5),
     ),
     "large": Preset(
-        "two LSTM layers of 512 with skip connections and a pointer, for a GPU or a long evening",
+        "two LSTM layers of 512, skip connections, a pointer: for a GPU or a long evening",
         {"hidden_size": 512, "embedding_size": 64, "skip": True, "pointer": 1024},
         Recipe(batch_size=64, window=128, activation_penalty=0.2, network_loss=0.5),
     ),
