@@ -31,3 +31,28 @@ def scan_backward(
     cell_gradients: Tensor,
     /,
 ) -> None: ...
+def pointer_forward(
+    queries: Tensor,
+    keys: Tensor,
+    followers: Tensor,
+    sentinel: Tensor,
+    tokens: Tensor,
+    own: Tensor,
+    normalizers: Tensor,
+    /,
+) -> None: ...
+def pointer_backward(
+    token_gradients: Tensor,
+    own_gradients: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    followers: Tensor,
+    sentinel: Tensor,
+    tokens: Tensor,
+    own: Tensor,
+    normalizers: Tensor,
+    query_gradients: Tensor,
+    key_gradients: Tensor,
+    sentinel_gradients: Tensor,
+    /,
+) -> None: ...

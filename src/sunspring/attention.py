@@ -5,9 +5,18 @@ Both are causal and of constant memory: their state has one size however long th
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sunspring.recurrence import can_fuse
+
+try:
+    from sunspring import _kernels
+except ImportError:
+    pass
 
 _SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # where the pointer begins: sharp, and seldom used
 _NOTHING = -1  # stands for a token where nothing was read yet
@@ -112,20 +121,34 @@ class Pointer(nn.Module):
         Returns:
             Logarithms of probabilities (batch, time, vocabulary_size), and the state.
         """
-        keys = torch.cat((state[0], self.key(features)), dim=1)
+        scale = self.sharpness.exp() * len(self.query.weight) ** -0.5
+        queries, new_keys = self.query(features) * scale, self.key(features)
+        keys = torch.cat((state[0].to(new_keys.dtype), new_keys), dim=1)
         read = torch.cat((state[1], tokens), dim=1)
-        attention = self._attend(self.query(features), keys[:, :-1])
-        # one column more: of keys that are none and of the sentinel, the network's own prediction
+        # what follows keys that are none, and the sentinel: the network's own prediction
         own = self._vocabulary_size
         followers = torch.where(read[:, :-1] == _NOTHING, own, read[:, 1:])
-        followers = F.pad(followers, (0, 1), value=own)
-        pointed = attention.new_zeros(*tokens.shape, own + 1).scatter_add(
-            2, followers.unsqueeze(1).expand_as(attention), attention
-        )
-        share = torch.sigmoid(self.share(features).to(attention.dtype))
-        rest = 1 - share * (1 - pointed[..., -1:])
-        mixed = share * pointed[..., :-1] + rest * logits.softmax(dim=-1)
+        pointed: tuple[Tensor, Tensor]
+        if can_fuse(self.key.weight, len(self.key.weight)) and not state[0].requires_grad:
+            pointed = _Point.apply(  # type: ignore[no-untyped-call]
+                queries.bfloat16(), new_keys, keys.detach(), followers, self.sentinel, own
+            )
+        else:
+            pointed = self._point(queries, keys[:, :-1], followers)
+        share = torch.sigmoid(self.share(features).to(pointed[0].dtype))
+        rest = 1 - share * (1 - pointed[1])
+        mixed = share * pointed[0] + rest * logits.softmax(dim=-1)
         return (mixed + _LEAST).log(), (keys[:, -self._reach :], read[:, -self._reach :])
+
+    def _point(self, queries: Tensor, keys: Tensor, followers: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum the attention by follower: tokens (batch, time, vocabulary_size), own (…, 1)."""
+        attention = self._attend(queries, keys)
+        own = self._vocabulary_size
+        indices = F.pad(followers, (0, 1), value=own).unsqueeze(1).expand_as(attention)
+        pointed = attention.new_zeros(*queries.shape[:2], own + 1).scatter_add(
+            2, indices, attention
+        )
+        return pointed[..., :-1], pointed[..., -1:]
 
     def _attend(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Attention (batch, time, reach + time) of each step over the `reach` steps before it; the
@@ -138,8 +161,43 @@ class Pointer(nn.Module):
         mask = torch.zeros_like(is_reached, dtype=queries.dtype).masked_fill(
             ~is_reached, -torch.inf
         )
-        queries = queries * (self.sharpness.exp() * queries.shape[2] ** -0.5)
         scores = torch.baddbmm(mask, queries, keys.transpose(1, 2))
         sentinel = self.sentinel.to(scores.dtype).expand(*scores.shape[:2], 1)
         attention: Tensor = torch.cat((scores, sentinel), dim=2).softmax(dim=2)
         return attention
+
+
+class _Point(torch.autograd.Function):
+    """What `Pointer._point` does, as one operation; see `src/kernels/pointer.h`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        new_keys: Tensor,
+        keys: Tensor,
+        followers: Tensor,
+        sentinel: Tensor,
+        vocabulary_size: int,
+    ) -> tuple[Tensor, Tensor]:
+        inputs = (queries.contiguous(), keys.contiguous(), followers.contiguous(), sentinel)
+        tokens = sentinel.new_empty(*queries.shape[:2], vocabulary_size)
+        own, normalizers = sentinel.new_empty(2, *queries.shape[:2])
+        _kernels.pointer_forward(*inputs, tokens, own, normalizers)
+        ctx.save_for_backward(*inputs, tokens, own, normalizers)
+        return tokens, own.unsqueeze(2)
+
+    @staticmethod
+    def backward(ctx: Any, of_tokens: Tensor, of_own: Tensor) -> tuple[Any, ...]:
+        queries, own = ctx.saved_tensors[0], ctx.saved_tensors[5]
+        of_queries, of_keys = torch.empty_like(queries), torch.empty_like(queries)
+        of_sentinels = torch.empty_like(own)
+        _kernels.pointer_backward(
+            of_tokens.contiguous(),
+            of_own.squeeze(2).contiguous(),
+            *ctx.saved_tensors,
+            of_queries,
+            of_keys,
+            of_sentinels,
+        )
+        return of_queries, of_keys, None, None, of_sentinels.sum().reshape(1), None
