@@ -5,6 +5,7 @@ Both are causal and of constant memory: their state has one size however long th
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -13,10 +14,8 @@ from torch import Tensor, nn
 
 from sunspring.recurrence import can_fuse
 
-try:
+with contextlib.suppress(ImportError):  # then `can_fuse` says no
     from sunspring import _kernels
-except ImportError:
-    pass
 
 _SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # where the pointer begins: sharp, and seldom used
 _NOTHING = -1  # stands for a token where nothing was read yet
@@ -121,21 +120,25 @@ class Pointer(nn.Module):
         Returns:
             Logarithms of probabilities (batch, time, vocabulary_size), and the state.
         """
-        scale = self.sharpness.exp() * len(self.query.weight) ** -0.5
-        queries, new_keys = self.query(features) * scale, self.key(features)
+        size = len(self.key.weight)
+        scaled = self.query.weight * (self.sharpness.exp() * size**-0.5)
+        # one product reads the features once
+        weights = torch.cat((scaled, self.key.weight, self.share.weight))
+        projected = F.linear(features, weights)
+        queries, new_keys, share = torch.split(projected, [size, size, 1], dim=2)
+        share = torch.sigmoid(share + self.share.bias)
         keys = torch.cat((state[0].to(new_keys.dtype), new_keys), dim=1)
         read = torch.cat((state[1], tokens), dim=1)
         # what follows keys that are none, and the sentinel: the network's own prediction
         own = self._vocabulary_size
         followers = torch.where(read[:, :-1] == _NOTHING, own, read[:, 1:])
         pointed: tuple[Tensor, Tensor]
-        if can_fuse(self.key.weight, len(self.key.weight)) and not state[0].requires_grad:
+        if can_fuse(weights, size) and not state[0].requires_grad:
             pointed = _Point.apply(  # type: ignore[no-untyped-call]
-                queries.bfloat16(), new_keys, keys.detach(), followers, self.sentinel, own
+                queries, new_keys, keys.detach(), followers, self.sentinel, own
             )
         else:
             pointed = self._point(queries, keys[:, :-1], followers)
-        share = torch.sigmoid(self.share(features).to(pointed[0].dtype))
         rest = 1 - share * (1 - pointed[1])
         mixed = share * pointed[0] + rest * logits.softmax(dim=-1)
         return (mixed + _LEAST).log(), (keys[:, -self._reach :], read[:, -self._reach :])
@@ -189,15 +192,10 @@ class _Point(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, of_tokens: Tensor, of_own: Tensor) -> tuple[Any, ...]:
-        queries, own = ctx.saved_tensors[0], ctx.saved_tensors[5]
-        of_queries, of_keys = torch.empty_like(queries), torch.empty_like(queries)
-        of_sentinels = torch.empty_like(own)
-        _kernels.pointer_backward(
-            of_tokens.contiguous(),
-            of_own.squeeze(2).contiguous(),
-            *ctx.saved_tensors,
-            of_queries,
-            of_keys,
-            of_sentinels,
-        )
+        saved: tuple[Tensor, ...] = ctx.saved_tensors
+        of_result = (of_tokens.contiguous(), of_own.squeeze(2).contiguous())
+        of_queries, of_keys = torch.empty_like(saved[0]), torch.empty_like(saved[0])
+        of_sentinels = torch.empty_like(of_result[1])
+        arguments = (*of_result, *saved, of_queries, of_keys, of_sentinels)
+        _kernels.pointer_backward(*arguments)
         return of_queries, of_keys, None, None, of_sentinels.sum().reshape(1), None
