@@ -241,15 +241,19 @@ def arguments_of_forward() -> dict[str, Tensor]:
         "sentinel": torch.zeros(1),
         "tokens": torch.empty(2, 3, 5),
         "own": torch.empty(2, 3),
-        "normalizers": torch.empty(2, 3),
+        "sentinels": torch.empty(2, 3),
+        "scales": torch.empty(2, 3),
+        "weights": torch.empty(2, 1, 67, 64, dtype=torch.bfloat16),
     }
 
 
 def arguments_of_backward() -> dict[str, Tensor]:
+    forward = arguments_of_forward()
+    del forward["sentinel"]
     return {
         "token_gradients": torch.zeros(2, 3, 5),
         "own_gradients": torch.zeros(2, 3),
-        **arguments_of_forward(),
+        **forward,
         "query_gradients": torch.empty(2, 3, 64, dtype=torch.bfloat16),
         "key_gradients": torch.empty(2, 3, 64, dtype=torch.bfloat16),
         "sentinel_gradients": torch.empty(2, 3),
@@ -260,13 +264,14 @@ def arguments_of_backward() -> dict[str, Tensor]:
 def test_kernels_take_right_arguments() -> None:
     from sunspring import _kernels
 
-    values = arguments_of_backward()
-    forward = arguments_of_forward().keys()
-    _kernels.pointer_forward(*(values[name] for name in forward))
+    values = arguments_of_forward()
+    _kernels.pointer_forward(*values.values())
     torch.testing.assert_close(values["tokens"][0, 0], torch.tensor([0.2, 0.2, 0.2, 0.2, 0.0]))
     torch.testing.assert_close(values["own"], torch.tensor([[0.2, 0.2, 0.4], [1.0, 1.0, 1.0]]))
-    _kernels.pointer_backward(*values.values())
-    assert not values["query_gradients"].any() and not values["key_gradients"].any()
+    backward = arguments_of_backward()
+    backward |= {name: values[name] for name in values.keys() & backward.keys()}
+    _kernels.pointer_backward(*backward.values())
+    assert not backward["query_gradients"].any() and not backward["key_gradients"].any()
 
 
 WRONG: list[dict[str, Tensor]] = [
@@ -283,7 +288,10 @@ WRONG: list[dict[str, Tensor]] = [
     {"sentinel": torch.zeros(2)},
     {"tokens": torch.empty(2, 4, 5)},
     {"own": torch.empty(2, 2)},
-    {"normalizers": torch.empty(3, 3)},
+    {"sentinels": torch.empty(2, 3, 1)},
+    {"scales": torch.empty(3, 3)},
+    {"weights": torch.empty(2, 1, 66, 64, dtype=torch.bfloat16)},
+    {"weights": torch.empty(2, 2, 67, 64, dtype=torch.bfloat16)},
     {"token_gradients": torch.zeros(2, 3, 6)},
     {"own_gradients": torch.zeros(2, 3, dtype=torch.float64)},
     {"query_gradients": torch.empty(2, 7, 64, dtype=torch.bfloat16)},
@@ -300,6 +308,7 @@ def test_kernels_refuse_what_would_lead_them_astray(changes: dict[str, Tensor]) 
     forward, backward = arguments_of_forward(), arguments_of_backward()
     if changes.keys() <= forward.keys():
         with pytest.raises((ValueError, TypeError)):
-            _kernels.pointer_forward(*{**forward, **changes}.values())
-    with pytest.raises((ValueError, TypeError)):
-        _kernels.pointer_backward(*{**backward, **changes}.values())
+            _kernels.pointer_forward(*(forward | changes).values())
+    if changes.keys() <= backward.keys():
+        with pytest.raises((ValueError, TypeError)):
+            _kernels.pointer_backward(*(backward | changes).values())

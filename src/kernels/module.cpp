@@ -77,9 +77,9 @@ struct Pointer {
 };
 
 Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat16, 3>& keys,
-              const Array<const std::int64_t, 2>& followers, const Array<const float, 1>& sentinel,
-              const Array<float, 3>& tokens, const Array<float, 2>& own,
-              const Array<float, 2>& normalizers) {
+              const Array<const std::int64_t, 2>& followers, const Array<float, 3>& tokens,
+              const Array<float, 2>& own, const Array<float, 2>& sentinels,
+              const Array<float, 2>& scales, const std::optional<Array<bfloat16, 4>>& weights) {
   require(is_supported(), "this processor has no bfloat16 products");
   const std::size_t batch = queries.shape(0), time = queries.shape(1), size = queries.shape(2);
   const std::size_t vocabulary = tokens.shape(2);
@@ -89,20 +89,28 @@ Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat1
   require_shape<const bfloat16, 3>(keys, {batch, reach + time, size}, "keys: wrong shape");
   require_shape<const std::int64_t, 2>(followers, {batch, reach + time - 1},
                                        "followers: wrong shape");
-  require_shape<const float, 1>(sentinel, {1}, "sentinel: wrong shape");
   require_shape<float, 3>(tokens, {batch, time, vocabulary}, "tokens: wrong shape");
   require_shape<float, 2>(own, {batch, time}, "own: wrong shape");
-  require_shape<float, 2>(normalizers, {batch, time}, "normalizers: wrong shape");
+  require_shape<float, 2>(sentinels, {batch, time}, "sentinels: wrong shape");
+  require_shape<float, 2>(scales, {batch, time}, "scales: wrong shape");
+  if (weights) {
+    const std::size_t width = sunspring::kQueriesPerBlock;
+    require_shape<bfloat16, 4>(*weights,
+                               {batch, (time + width - 1) / width, reach + width - 1, width},
+                               "weights: wrong shape");
+  }
   require(are_below(followers, vocabulary + 1), "followers: beyond the vocabulary");
   return {{batch, time, reach, size, vocabulary},
-          {queries.data(), keys.data(), followers.data(), sentinel.data()[0]},
-          {tokens.data(), own.data(), normalizers.data()}};
+          {queries.data(), keys.data(), followers.data()},
+          {tokens.data(), own.data(), sentinels.data(), scales.data(),
+           weights ? weights->data() : nullptr}};
 }
 
 }  // namespace
 
 NB_MODULE(_kernels, module) {
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
+  module.attr("QUERIES_PER_BLOCK") = sunspring::kQueriesPerBlock;
   module.def("is_supported", &is_supported);
   module.def("packed_size", &sunspring::packed_size);
   // A converted array would be a copy: what is written into it would be lost.
@@ -154,25 +162,33 @@ NB_MODULE(_kernels, module) {
                              first_cell.data(), scan.activations, packed.data(),
                              input_gradients.data(), cell_gradients.data());
   }, given, given, given, given, given, given, given, given, given);
-  module.def("pointer_forward", [](Array<const bfloat16, 3> queries, Array<const bfloat16, 3> keys,
-                                   Array<const std::int64_t, 2> followers,
-                                   Array<const float, 1> sentinel, Array<float, 3> tokens,
-                                   Array<float, 2> own, Array<float, 2> normalizers) {
-    const Pointer pointer = check(queries, keys, followers, sentinel, tokens, own, normalizers);
-    const nb::gil_scoped_release release;
-    sunspring::pointer_forward(pointer.shape, pointer.inputs, pointer.result);
-  }, given, given, given, given, given, given, given);
+  module.def(
+      "pointer_forward",
+      [](Array<const bfloat16, 3> queries, Array<const bfloat16, 3> keys,
+         Array<const std::int64_t, 2> followers, Array<const float, 1> sentinel,
+         Array<float, 3> tokens, Array<float, 2> own, Array<float, 2> sentinels,
+         Array<float, 2> scales, std::optional<Array<bfloat16, 4>> weights) {
+        const Pointer pointer =
+            check(queries, keys, followers, tokens, own, sentinels, scales, weights);
+        require_shape<const float, 1>(sentinel, {1}, "sentinel: wrong shape");
+        const nb::gil_scoped_release release;
+        sunspring::pointer_forward(pointer.shape, pointer.inputs, sentinel.data()[0],
+                                   pointer.result);
+      },
+      given, given, given, given, given, given, given, given, optional);
   module.def("pointer_backward", [](Array<const float, 3> token_gradients,
                                     Array<const float, 2> own_gradients,
                                     Array<const bfloat16, 3> queries,
                                     Array<const bfloat16, 3> keys,
                                     Array<const std::int64_t, 2> followers,
-                                    Array<const float, 1> sentinel, Array<float, 3> tokens,
-                                    Array<float, 2> own, Array<float, 2> normalizers,
+                                    Array<float, 3> tokens, Array<float, 2> own,
+                                    Array<float, 2> sentinels, Array<float, 2> scales,
+                                    Array<bfloat16, 4> weights,
                                     Array<bfloat16, 3> query_gradients,
                                     Array<bfloat16, 3> key_gradients,
                                     Array<float, 2> sentinel_gradients) {
-    const Pointer pointer = check(queries, keys, followers, sentinel, tokens, own, normalizers);
+    const Pointer pointer =
+        check(queries, keys, followers, tokens, own, sentinels, scales, weights);
     const auto [batch, time, reach, size, vocabulary] = pointer.shape;
     require_shape<const float, 3>(token_gradients, {batch, time, vocabulary},
                                   "token_gradients: wrong shape");
@@ -186,5 +202,5 @@ NB_MODULE(_kernels, module) {
                                 {token_gradients.data(), own_gradients.data(),
                                  query_gradients.data(), key_gradients.data(),
                                  sentinel_gradients.data()});
-  }, given, given, given, given, given, given, given, given, given, given, given, given);
+  }, given, given, given, given, given, given, given, given, given, given, given, given, given);
 }

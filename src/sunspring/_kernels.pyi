@@ -3,6 +3,7 @@
 from torch import Tensor
 
 UNITS_PER_BLOCK: int
+QUERIES_PER_BLOCK: int
 
 def is_supported() -> bool: ...
 def packed_size(hidden: int, /) -> int: ...
@@ -38,7 +39,9 @@ def pointer_forward(
     sentinel: Tensor,
     tokens: Tensor,
     own: Tensor,
-    normalizers: Tensor,
+    sentinels: Tensor,
+    scales: Tensor,
+    weights: Tensor | None,
     /,
 ) -> None: ...
 def pointer_backward(
@@ -47,10 +50,11 @@ def pointer_backward(
     queries: Tensor,
     keys: Tensor,
     followers: Tensor,
-    sentinel: Tensor,
     tokens: Tensor,
     own: Tensor,
-    normalizers: Tensor,
+    sentinels: Tensor,
+    scales: Tensor,
+    weights: Tensor,
     query_gradients: Tensor,
     key_gradients: Tensor,
     sentinel_gradients: Tensor,

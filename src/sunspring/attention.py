@@ -6,6 +6,7 @@ Both are causal and of constant memory: their state has one size however long th
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any
 
 import torch
@@ -183,11 +184,17 @@ class _Point(torch.autograd.Function):
         sentinel: Tensor,
         vocabulary_size: int,
     ) -> tuple[Tensor, Tensor]:
-        inputs = (queries.contiguous(), keys.contiguous(), followers.contiguous(), sentinel)
-        tokens = sentinel.new_empty(*queries.shape[:2], vocabulary_size)
-        own, normalizers = sentinel.new_empty(2, *queries.shape[:2])
-        _kernels.pointer_forward(*inputs, tokens, own, normalizers)
-        ctx.save_for_backward(*inputs, tokens, own, normalizers)
+        inputs = (queries.contiguous(), keys.contiguous(), followers.contiguous())
+        (batch, time), width = queries.shape[:2], _kernels.QUERIES_PER_BLOCK
+        tokens = sentinel.new_empty(batch, time, vocabulary_size)
+        own, sentinels, scales = sentinel.new_empty(3, batch, time)
+        weights = None
+        if ctx.needs_input_grad[0]:
+            blocks, reach = math.ceil(time / width), keys.shape[1] - time
+            weights = queries.new_empty(batch, blocks, reach + width - 1, width)
+        result = (tokens, own, sentinels, scales)
+        _kernels.pointer_forward(*inputs, sentinel, *result, weights)
+        ctx.save_for_backward(*inputs, *result, weights)
         return tokens, own.unsqueeze(2)
 
     @staticmethod
