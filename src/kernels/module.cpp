@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "pointer.h"
 #include "scan.h"
 
 namespace nb = nanobind;
@@ -24,7 +25,7 @@ namespace {
 template <typename Value, int dimensions>
 using Array = nb::ndarray<Value, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
 
-// Whether this processor has what scan.cpp is compiled for; asked here, where it need not.
+// Whether this processor has what the kernels are compiled for; asked here, where it need not.
 bool is_supported() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -41,6 +42,12 @@ void require_shape(const Array<Value, dimensions>& array, const std::size_t (&sh
   for (int axis = 0; axis < dimensions; ++axis) {
     require(array.shape(axis) == shape[axis], name);
   }
+}
+
+bool are_below(const Array<const std::int64_t, 2>& values, std::uint64_t limit) {
+  return std::all_of(values.data(), values.data() + values.size(), [=](std::int64_t value) {
+    return static_cast<std::uint64_t>(value) < limit;
+  });
 }
 
 struct Scan {
@@ -63,10 +70,47 @@ Scan check(const Array<const float, 2>& weights, const Array<const float, 2>& fi
   return {{batch, time, hidden}, {outputs.data(), gates.data(), cells.data()}};
 }
 
+struct Pointer {
+  sunspring::PointerShape shape;
+  sunspring::PointerInputs inputs;
+  sunspring::Pointed result;
+};
+
+Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat16, 3>& keys,
+              const Array<const std::int64_t, 2>& followers, const Array<float, 3>& tokens,
+              const Array<float, 2>& own, const Array<float, 2>& sentinels,
+              const Array<float, 2>& scales, const std::optional<Array<bfloat16, 4>>& weights) {
+  require(is_supported(), "this processor has no bfloat16 products");
+  const std::size_t batch = queries.shape(0), time = queries.shape(1), size = queries.shape(2);
+  const std::size_t vocabulary = tokens.shape(2);
+  require(size % sunspring::kUnitsPerBlock == 0, "size must be a multiple of 64");
+  require(keys.shape(1) > time, "keys: none before those of the window");
+  const std::size_t reach = keys.shape(1) - time;
+  require_shape<const bfloat16, 3>(keys, {batch, reach + time, size}, "keys: wrong shape");
+  require_shape<const std::int64_t, 2>(followers, {batch, reach + time - 1},
+                                       "followers: wrong shape");
+  require_shape<float, 3>(tokens, {batch, time, vocabulary}, "tokens: wrong shape");
+  require_shape<float, 2>(own, {batch, time}, "own: wrong shape");
+  require_shape<float, 2>(sentinels, {batch, time}, "sentinels: wrong shape");
+  require_shape<float, 2>(scales, {batch, time}, "scales: wrong shape");
+  if (weights) {
+    const std::size_t width = sunspring::kQueriesPerBlock;
+    require_shape<bfloat16, 4>(*weights,
+                               {batch, (time + width - 1) / width, reach + width - 1, width},
+                               "weights: wrong shape");
+  }
+  require(are_below(followers, vocabulary + 1), "followers: beyond the vocabulary");
+  return {{batch, time, reach, size, vocabulary},
+          {queries.data(), keys.data(), followers.data()},
+          {tokens.data(), own.data(), sentinels.data(), scales.data(),
+           weights ? weights->data() : nullptr}};
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, module) {
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
+  module.attr("QUERIES_PER_BLOCK") = sunspring::kQueriesPerBlock;
   module.def("is_supported", &is_supported);
   module.def("packed_size", &sunspring::packed_size);
   // A converted array would be a copy: what is written into it would be lost.
@@ -91,12 +135,7 @@ NB_MODULE(_kernels, module) {
           require(table && tokens, "a table needs tokens, and tokens need a table");
           require(table->shape(1) == 4 * hidden, "table: wrong shape");
           require_shape<const std::int64_t, 2>(*tokens, {batch, time}, "tokens: wrong shape");
-          const std::size_t vocabulary = table->shape(0);
-          require(std::all_of(tokens->data(), tokens->data() + batch * time,
-                              [=](std::int64_t token) {
-                                return static_cast<std::uint64_t>(token) < vocabulary;
-                              }),
-                  "tokens: beyond the table");
+          require(are_below(*tokens, table->shape(0)), "tokens: beyond the table");
           inputs.table = table->data();
           inputs.tokens = tokens->data();
         }
@@ -123,4 +162,45 @@ NB_MODULE(_kernels, module) {
                              first_cell.data(), scan.activations, packed.data(),
                              input_gradients.data(), cell_gradients.data());
   }, given, given, given, given, given, given, given, given, given);
+  module.def(
+      "pointer_forward",
+      [](Array<const bfloat16, 3> queries, Array<const bfloat16, 3> keys,
+         Array<const std::int64_t, 2> followers, Array<const float, 1> sentinel,
+         Array<float, 3> tokens, Array<float, 2> own, Array<float, 2> sentinels,
+         Array<float, 2> scales, std::optional<Array<bfloat16, 4>> weights) {
+        const Pointer pointer =
+            check(queries, keys, followers, tokens, own, sentinels, scales, weights);
+        require_shape<const float, 1>(sentinel, {1}, "sentinel: wrong shape");
+        const nb::gil_scoped_release release;
+        sunspring::pointer_forward(pointer.shape, pointer.inputs, sentinel.data()[0],
+                                   pointer.result);
+      },
+      given, given, given, given, given, given, given, given, optional);
+  module.def("pointer_backward", [](Array<const float, 3> token_gradients,
+                                    Array<const float, 2> own_gradients,
+                                    Array<const bfloat16, 3> queries,
+                                    Array<const bfloat16, 3> keys,
+                                    Array<const std::int64_t, 2> followers,
+                                    Array<float, 3> tokens, Array<float, 2> own,
+                                    Array<float, 2> sentinels, Array<float, 2> scales,
+                                    Array<bfloat16, 4> weights,
+                                    Array<bfloat16, 3> query_gradients,
+                                    Array<bfloat16, 3> key_gradients,
+                                    Array<float, 2> sentinel_gradients) {
+    const Pointer pointer =
+        check(queries, keys, followers, tokens, own, sentinels, scales, weights);
+    const auto [batch, time, reach, size, vocabulary] = pointer.shape;
+    require_shape<const float, 3>(token_gradients, {batch, time, vocabulary},
+                                  "token_gradients: wrong shape");
+    require_shape<const float, 2>(own_gradients, {batch, time}, "own_gradients: wrong shape");
+    require_shape<bfloat16, 3>(query_gradients, {batch, time, size},
+                               "query_gradients: wrong shape");
+    require_shape<bfloat16, 3>(key_gradients, {batch, time, size}, "key_gradients: wrong shape");
+    require_shape<float, 2>(sentinel_gradients, {batch, time}, "sentinel_gradients: wrong shape");
+    const nb::gil_scoped_release release;
+    sunspring::pointer_backward(pointer.shape, pointer.inputs, pointer.result,
+                                {token_gradients.data(), own_gradients.data(),
+                                 query_gradients.data(), key_gradients.data(),
+                                 sentinel_gradients.data()});
+  }, given, given, given, given, given, given, given, given, given, given, given, given, given);
 }

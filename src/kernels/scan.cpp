@@ -2,52 +2,16 @@
 
 #include "scan.h"
 
-#include <immintrin.h>
-#include <omp.h>
-
-#include <algorithm>
-#include <cstring>
-#include <utility>
 #include <vector>
+
+#include "vectors.h"
 
 namespace sunspring {
 namespace {
 
-constexpr std::size_t kLanes = 16;                   // floats of a register
-constexpr std::size_t kGates = 4;                    // also the registers of a block's width
-constexpr std::size_t kPanel = kGates * kLanes * 2;  // packed weights of one pair of inputs
-constexpr int kMaxRows = 6;                          // 24 sums + 4 weights + 1 input of 32 registers
-constexpr std::size_t kPairsPerChunk = 128;          // a chunk's weights (32 KiB) stay in the L1 cache
-
-__m512 load(const bfloat16* from) {
-  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-}
-
-void store(bfloat16* to, __m512 values) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                      reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
-}
-
-bfloat16 rounded(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return {static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
-}
-
-// e^x as 2^n 2^f with |f| ≤ 1/2: a polynomial for the fraction, an exponent for the rest.
-__m512 exponential(__m512 x) {
-  const __m512 limit = _mm512_set1_ps(87.0f);
-  x = _mm512_max_ps(_mm512_min_ps(x, limit), _mm512_sub_ps(_mm512_setzero_ps(), limit));
-  const __m512 scaled = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
-  const __m512 whole = _mm512_roundscale_ps(scaled, _MM_FROUND_TO_NEAREST_INT);
-  const __m512 fraction = _mm512_sub_ps(scaled, whole);
-  __m512 power = _mm512_set1_ps(1.333356e-3f);
-  for (float coefficient : {9.618129e-3f, 5.550411e-2f, 2.402265e-1f, 6.931472e-1f, 1.0f}) {
-    power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(coefficient));
-  }
-  return _mm512_scalef_ps(power, whole);
-}
+constexpr std::size_t kGates = 4;
+constexpr std::size_t kPairsPerChunk = 128;  // a chunk's weights (32 KiB) stay in the L1 cache
+static_assert(kGates == kRegisters && kUnitsPerBlock == kWidth);
 
 __m512 sigmoid(__m512 x) {
   const __m512 one = _mm512_set1_ps(1.0f);
@@ -58,53 +22,6 @@ __m512 sigmoid(__m512 x) {
 __m512 hyperbolic_tangent(__m512 x) {
   return _mm512_fmsub_ps(_mm512_set1_ps(2.0f), sigmoid(_mm512_add_ps(x, x)),
                          _mm512_set1_ps(1.0f));
-}
-
-// sums (rows, 4 registers) += inputs (rows, 2 pairs) · weights, packed (pairs, 4, 16, 2).
-template <int rows>
-void multiply(__m512 (&sums)[rows][kGates], const bfloat16* inputs, std::size_t stride,
-              const bfloat16* weights, std::size_t pairs) {
-  for (std::size_t pair = 0; pair < pairs; ++pair, weights += kPanel) {
-    __m512bh columns[kGates];
-    for (std::size_t gate = 0; gate < kGates; ++gate) {
-      columns[gate] = reinterpret_cast<__m512bh>(_mm512_load_si512(weights + gate * 2 * kLanes));
-    }
-    for (int row = 0; row < rows; ++row) {
-      std::int32_t both;
-      std::memcpy(&both, inputs + row * stride + 2 * pair, sizeof both);
-      const __m512bh input = reinterpret_cast<__m512bh>(_mm512_set1_epi32(both));
-      for (std::size_t gate = 0; gate < kGates; ++gate) {
-        sums[row][gate] = _mm512_dpbf16_ps(sums[row][gate], input, columns[gate]);
-      }
-    }
-  }
-}
-
-struct Range {
-  std::size_t begin, end;
-};
-
-// This thread's share of `total`.
-Range share(std::size_t total) {
-  const std::size_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
-  return {total * thread / threads, total * (thread + 1) / threads};
-}
-
-// Call work(first row, rows as a compile-time constant) on pieces of a range that fit the registers.
-template <typename Work, int... sizes>
-void dispatch(std::size_t first, std::size_t count, Work& work,
-              std::integer_sequence<int, sizes...>) {
-  ((count == sizes + 1 ? work(first, std::integral_constant<int, sizes + 1>{}) : void()), ...);
-}
-
-template <typename Work>
-void for_row_blocks(Range rows, Work work) {
-  const std::size_t count = rows.end - rows.begin;
-  const std::size_t blocks = (count + kMaxRows - 1) / kMaxRows;
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const std::size_t first = count * block / blocks, next = count * (block + 1) / blocks;
-    dispatch(rows.begin + first, next - first, work, std::make_integer_sequence<int, kMaxRows>{});
-  }
 }
 
 // Where the values of one row of the batch at one time begin.
@@ -204,22 +121,11 @@ struct BackwardPass {
     for (std::size_t unit = 0; unit < hidden; unit += kUnitsPerBlock) {
       for (std::size_t pair = 0; pair < pairs; pair += kPairsPerChunk) {
         for_row_blocks(rows, [&](std::size_t first, auto count) {
-          float* sums_of = output_gradient + (first - rows.begin) * hidden + unit;
-          __m512 sums[count()][kGates];
-          for (int row = 0; row < count(); ++row) {
-            for (std::size_t part = 0; part < kGates; ++part) {
-              sums[row][part] = _mm512_loadu_ps(sums_of + row * hidden + part * kLanes);
-            }
-          }
           const bfloat16* later = input_gradients + kGates * layout.at(first, time + 1) + 2 * pair;
-          multiply<count()>(sums, later, kGates * layout.shape.time * hidden,
-                            packed + (unit / kUnitsPerBlock * pairs + pair) * kPanel,
-                            kPairsPerChunk);
-          for (int row = 0; row < count(); ++row) {
-            for (std::size_t part = 0; part < kGates; ++part) {
-              _mm512_storeu_ps(sums_of + row * hidden + part * kLanes, sums[row][part]);
-            }
-          }
+          accumulate<count()>(output_gradient + (first - rows.begin) * hidden + unit, hidden, later,
+                              kGates * layout.shape.time * hidden,
+                              packed + (unit / kUnitsPerBlock * pairs + pair) * kPanel,
+                              kPairsPerChunk);
         });
       }
     }

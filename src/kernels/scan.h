@@ -12,12 +12,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace sunspring {
+#include "bfloat16.h"
 
-// The upper half of a float32.
-struct bfloat16 {
-  std::uint16_t bits;
-};
+namespace sunspring {
 
 // Sizes of one pass; `hidden` is a multiple of `kUnitsPerBlock`.
 struct Shape {

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 UNITS_PER_BLOCK: int
+QUERIES_PER_BLOCK: int
 
 def is_supported() -> bool: ...
 def packed_size(hidden: int, /) -> int: ...
@@ -29,5 +30,33 @@ def scan_backward(
     packed: Tensor,
     input_gradients: Tensor,
     cell_gradients: Tensor,
+    /,
+) -> None: ...
+def pointer_forward(
+    queries: Tensor,
+    keys: Tensor,
+    followers: Tensor,
+    sentinel: Tensor,
+    tokens: Tensor,
+    own: Tensor,
+    sentinels: Tensor,
+    scales: Tensor,
+    weights: Tensor | None,
+    /,
+) -> None: ...
+def pointer_backward(
+    token_gradients: Tensor,
+    own_gradients: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    followers: Tensor,
+    tokens: Tensor,
+    own: Tensor,
+    sentinels: Tensor,
+    scales: Tensor,
+    weights: Tensor,
+    query_gradients: Tensor,
+    key_gradients: Tensor,
+    sentinel_gradients: Tensor,
     /,
 ) -> None: ...

@@ -5,9 +5,18 @@ Both are causal and of constant memory: their state has one size however long th
 
 from __future__ import annotations
 
+import contextlib
+import math
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sunspring.recurrence import can_fuse
+
+with contextlib.suppress(ImportError):  # then `can_fuse` says no
+    from sunspring import _kernels
 
 _SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # where the pointer begins: sharp, and seldom used
 _NOTHING = -1  # stands for a token where nothing was read yet
@@ -112,20 +121,38 @@ class Pointer(nn.Module):
         Returns:
             Logarithms of probabilities (batch, time, vocabulary_size), and the state.
         """
-        keys = torch.cat((state[0], self.key(features)), dim=1)
+        size = len(self.key.weight)
+        scaled = self.query.weight * (self.sharpness.exp() * size**-0.5)
+        # one product reads the features once
+        weights = torch.cat((scaled, self.key.weight, self.share.weight))
+        projected = F.linear(features, weights)
+        queries, new_keys, share = torch.split(projected, [size, size, 1], dim=2)
+        share = torch.sigmoid(share + self.share.bias)
+        keys = torch.cat((state[0].to(new_keys.dtype), new_keys), dim=1)
         read = torch.cat((state[1], tokens), dim=1)
-        attention = self._attend(self.query(features), keys[:, :-1])
-        # one column more: of keys that are none and of the sentinel, the network's own prediction
+        # what follows keys that are none, and the sentinel: the network's own prediction
         own = self._vocabulary_size
         followers = torch.where(read[:, :-1] == _NOTHING, own, read[:, 1:])
-        followers = F.pad(followers, (0, 1), value=own)
-        pointed = attention.new_zeros(*tokens.shape, own + 1).scatter_add(
-            2, followers.unsqueeze(1).expand_as(attention), attention
-        )
-        share = torch.sigmoid(self.share(features).to(attention.dtype))
-        rest = 1 - share * (1 - pointed[..., -1:])
-        mixed = share * pointed[..., :-1] + rest * logits.softmax(dim=-1)
+        pointed: tuple[Tensor, Tensor]
+        if can_fuse(weights, size) and not state[0].requires_grad:
+            pointed = _Point.apply(  # type: ignore[no-untyped-call]
+                queries, new_keys, keys.detach(), followers, self.sentinel, own
+            )
+        else:
+            pointed = self._point(queries, keys[:, :-1], followers)
+        rest = 1 - share * (1 - pointed[1])
+        mixed = share * pointed[0] + rest * logits.softmax(dim=-1)
         return (mixed + _LEAST).log(), (keys[:, -self._reach :], read[:, -self._reach :])
+
+    def _point(self, queries: Tensor, keys: Tensor, followers: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum the attention by follower: tokens (batch, time, vocabulary_size), own (…, 1)."""
+        attention = self._attend(queries, keys)
+        own = self._vocabulary_size
+        indices = F.pad(followers, (0, 1), value=own).unsqueeze(1).expand_as(attention)
+        pointed = attention.new_zeros(*queries.shape[:2], own + 1).scatter_add(
+            2, indices, attention
+        )
+        return pointed[..., :-1], pointed[..., -1:]
 
     def _attend(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Attention (batch, time, reach + time) of each step over the `reach` steps before it; the
@@ -138,8 +165,44 @@ class Pointer(nn.Module):
         mask = torch.zeros_like(is_reached, dtype=queries.dtype).masked_fill(
             ~is_reached, -torch.inf
         )
-        queries = queries * (self.sharpness.exp() * queries.shape[2] ** -0.5)
         scores = torch.baddbmm(mask, queries, keys.transpose(1, 2))
         sentinel = self.sentinel.to(scores.dtype).expand(*scores.shape[:2], 1)
         attention: Tensor = torch.cat((scores, sentinel), dim=2).softmax(dim=2)
         return attention
+
+
+class _Point(torch.autograd.Function):
+    """What `Pointer._point` does, as one operation; see `src/kernels/pointer.h`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        new_keys: Tensor,
+        keys: Tensor,
+        followers: Tensor,
+        sentinel: Tensor,
+        vocabulary_size: int,
+    ) -> tuple[Tensor, Tensor]:
+        inputs = (queries.contiguous(), keys.contiguous(), followers.contiguous())
+        (batch, time), width = queries.shape[:2], _kernels.QUERIES_PER_BLOCK
+        tokens = sentinel.new_empty(batch, time, vocabulary_size)
+        own, sentinels, scales = sentinel.new_empty(3, batch, time)
+        weights = None
+        if ctx.needs_input_grad[0]:
+            blocks, reach = math.ceil(time / width), keys.shape[1] - time
+            weights = queries.new_empty(batch, blocks, reach + width - 1, width)
+        result = (tokens, own, sentinels, scales)
+        _kernels.pointer_forward(*inputs, sentinel, *result, weights)
+        ctx.save_for_backward(*inputs, *result, weights)
+        return tokens, own.unsqueeze(2)
+
+    @staticmethod
+    def backward(ctx: Any, of_tokens: Tensor, of_own: Tensor) -> tuple[Any, ...]:
+        saved: tuple[Tensor, ...] = ctx.saved_tensors
+        of_result = (of_tokens.contiguous(), of_own.squeeze(2).contiguous())
+        of_queries, of_keys = torch.empty_like(saved[0]), torch.empty_like(saved[0])
+        of_sentinels = torch.empty_like(of_result[1])
+        arguments = (*of_result, *saved, of_queries, of_keys, of_sentinels)
+        _kernels.pointer_backward(*arguments)
+        return of_queries, of_keys, None, None, of_sentinels.sum().reshape(1), None

@@ -330,12 +330,17 @@ class RecurrentModel(nn.Module):
 
 
 def detach(state: State) -> State:
-    """The same values, cut off from the graph, in float32: what is carried to the next step."""
+    """The same values, cut off from the graph: what is carried to the next step.
+
+    Sums and outputs are carried in float32. A pointer's keys, (batch, reach, size), stay as they
+    are: they are many, and only read.
+    """
     return tuple(tuple(_carried(tensor) for tensor in layer) for layer in state)
 
 
 def _carried(tensor: Tensor) -> Tensor:
-    return tensor.detach().float() if tensor.is_floating_point() else tensor
+    tensor = tensor.detach()
+    return tensor.float() if tensor.is_floating_point() and tensor.ndim == 2 else tensor
 
 
 @torch.no_grad()

@@ -54,6 +54,18 @@ def has_fused_scan() -> bool:
     return _is_fusible
 
 
+def can_fuse(weight: Tensor, size: int) -> bool:
+    """Say whether the kernels take what a float32 weight makes, `size` wide, in this context."""
+    return (
+        _is_fusible
+        and weight.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and weight.dtype == torch.float32
+        and size % _kernels.UNITS_PER_BLOCK == 0
+    )
+
+
 def run_layer(
     layer: nn.RNNBase,
     hidden: Tensor | None,
@@ -77,7 +89,7 @@ def run_layer(
     recurrent = cast(Tensor, layer.weight_hh_l0)
     if recurrent_dropout:
         recurrent = F.dropout(recurrent, recurrent_dropout)
-    if _can_fuse(layer, state[0]):
+    if isinstance(layer, nn.LSTM) and can_fuse(recurrent, layer.hidden_size):
         return _run_fused(layer, hidden, embedded, state, recurrent)
     stacked = tuple(each.unsqueeze(0) for each in state)
     is_lstm = isinstance(layer, nn.LSTM)
@@ -93,18 +105,6 @@ def _side_by_side(hidden: Tensor | None, embedded: Embedded | None) -> Tensor:
     parts = [hidden] if hidden is not None else []
     parts += [embedded.values] if embedded is not None else []
     return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
-
-
-def _can_fuse(layer: nn.RNNBase, state: Tensor) -> bool:
-    return (
-        _is_fusible
-        and isinstance(layer, nn.LSTM)
-        and state.device.type == "cpu"
-        and torch.is_autocast_enabled("cpu")
-        and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and next(layer.parameters()).dtype == torch.float32
-        and layer.hidden_size % _kernels.UNITS_PER_BLOCK == 0
-    )
 
 
 def _run_fused(

@@ -1,0 +1,314 @@
+"""The pointer's kernels against what PyTorch makes of the same operations in float32."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sunspring.attention import Pointer, _Point
+from sunspring.model import ModelConfig, RecurrentModel, State, detach
+from sunspring.recurrence import has_fused_scan
+
+fused = pytest.mark.skipif(
+    not has_fused_scan(), reason="no bfloat16 products, or installed without a compiler"
+)
+FEATURES = 24
+
+
+def make_pointer(vocabulary: int, reach: int, size: int = 64, sharpness: float = 1.0) -> Pointer:
+    """A pointer whose queries are not its keys, and that is used."""
+    torch.manual_seed(0)
+    pointer = Pointer(FEATURES, vocabulary, reach, size)
+    with torch.no_grad():
+        pointer.query.weight.normal_(std=FEATURES**-0.5)
+        pointer.share.weight.normal_(std=FEATURES**-0.5)
+        pointer.share.bias.zero_()
+        pointer.sharpness.fill_(sharpness)
+    return pointer
+
+
+def draw(pointer: Pointer, batch: int, time: int, filled: int) -> tuple[Tensor, ...]:
+    """Logits, features, tokens, and a state that has read `filled` tokens; bfloat16 holds all."""
+    vocabulary = pointer._vocabulary_size
+    keys, read = pointer.initial(batch)
+    if filled:
+        keys[:, -filled:].normal_()
+        read[:, -filled:] = torch.randint(vocabulary, (batch, filled))
+    logits, features = torch.randn(batch, time, vocabulary), torch.randn(batch, time, FEATURES)
+    tokens = torch.randint(vocabulary, (batch, time))
+    return logits.bfloat16().float(), features.bfloat16().float(), tokens, keys.bfloat16(), read
+
+
+def names(tensor: Tensor) -> set[str]:
+    """Every operation behind a tensor."""
+    found, left = set(), [tensor.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            left += [each for each, _ in node.next_functions]
+    return {node.name() for node in found}
+
+
+def run(
+    pointer: Pointer, values: tuple[Tensor, ...], is_bf16: bool
+) -> tuple[Tensor, tuple[Tensor, ...], Any]:
+    """Probabilities, the state, and the gradients of everything that has one."""
+    logits, features, tokens, *state = values
+    leaves = [logits.clone().requires_grad_(), features.clone().requires_grad_()]
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+        mixed, last = pointer(*leaves, tokens, tuple(state))
+    assert ("_PointBackward" in names(mixed)) == is_bf16
+    weighting = torch.randn(mixed.shape, generator=torch.Generator().manual_seed(2))
+    loss = (mixed.exp() * weighting).sum()
+    return mixed.exp(), last, torch.autograd.grad(loss, [*leaves, *pointer.parameters()])
+
+
+def assert_near(found: Tensor, expected: Tensor, share: float, atol: float = 1e-6) -> None:
+    """In the mean over the values, whose own sizes differ widely."""
+    assert found.dtype == expected.dtype
+    distance, norm = float((found - expected).detach().norm()), float(expected.detach().norm())
+    assert distance <= share * norm + atol * expected.numel() ** 0.5
+
+
+def point(
+    pointer: Pointer, values: tuple[Tensor, ...], is_fused: bool
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
+    """What is pointed at, and the gradients of queries, this window's keys and the sentinel."""
+    _, features, tokens, old_keys, read = values
+    queries, keys = (
+        (features @ weight.T).detach().bfloat16().requires_grad_()
+        for weight in (pointer.query.weight, pointer.key.weight)
+    )
+    read = torch.cat((read, tokens), dim=1)
+    own = pointer._vocabulary_size
+    followers = torch.where(read[:, :-1] < 0, own, read[:, 1:])
+    if is_fused:
+        all_keys = torch.cat((old_keys, keys.detach()), dim=1)
+        pointed = _Point.apply(queries, keys, all_keys, followers, pointer.sentinel, own)
+    else:
+        all_keys = torch.cat((old_keys.float(), keys.float()), dim=1)
+        pointed = pointer._point(queries.float(), all_keys[:, :-1], followers)
+    generator = torch.Generator().manual_seed(2)
+    loss = sum((each * torch.randn(each.shape, generator=generator)).sum() for each in pointed)
+    return pointed, torch.autograd.grad(loss, [queries, keys, pointer.sentinel])
+
+
+various_sizes = given(
+    batch=st.integers(1, 5),
+    time=st.integers(1, 140),
+    reach=st.sampled_from([1, 2, 5, 63, 64, 65, 200]),
+    size=st.sampled_from([64, 128, 192]),
+    vocabulary=st.sampled_from([1, 7, 65, 3000]),
+    filled=st.sampled_from([0.0, 0.4, 1.0]),
+)
+
+
+@fused
+@settings(deadline=None, max_examples=60)
+@various_sizes
+@example(batch=1, time=1, reach=1, size=64, vocabulary=65, filled=0.0)
+@example(batch=1, time=1, reach=1, size=64, vocabulary=65, filled=1.0)
+@example(batch=1, time=1, reach=1024, size=64, vocabulary=65, filled=0.5)
+@example(batch=3, time=64, reach=1024, size=64, vocabulary=65, filled=1.0)
+@example(batch=2, time=64, reach=5, size=64, vocabulary=20000, filled=1.0)
+def test_kernels_make_of_queries_and_keys_what_pytorch_does(
+    batch: int, time: int, reach: int, size: int, vocabulary: int, filled: float
+) -> None:
+    pointer = make_pointer(vocabulary, reach, size)
+    values = draw(pointer, batch, time, round(filled * reach))
+    expected, expected_gradients = point(pointer, values, is_fused=False)
+    found, gradients = point(pointer, values, is_fused=True)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    for one, other in zip(gradients, expected_gradients, strict=True):
+        assert_near(one, other, share=0.01, atol=1e-4)
+
+
+@fused
+@settings(deadline=None, max_examples=20)
+@various_sizes
+def test_probabilities_state_and_every_gradient_are_those_of_pytorch(
+    batch: int, time: int, reach: int, size: int, vocabulary: int, filled: float
+) -> None:
+    pointer = make_pointer(vocabulary, reach, size)
+    values = draw(pointer, batch, time, round(filled * reach))
+    expected, expected_state, expected_gradients = run(pointer, values, is_bf16=False)
+    found, state, gradients = run(pointer, values, is_bf16=True)
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+    assert_near(found, expected, share=0.01)
+    torch.testing.assert_close(found.sum(dim=2), torch.ones(batch, time))
+    torch.testing.assert_close(state[0].float(), expected_state[0], atol=0.02, rtol=0.01)
+    assert torch.equal(state[1], expected_state[1])
+    for one, other in zip(gradients, expected_gradients, strict=True):
+        # a scalar's is a sum of what cancels
+        assert_near(one, other, share=0.04, atol=3e-3 * (batch * time) ** 0.5 / one.numel() ** 0.5)
+
+
+@fused
+def test_large_scores_overflow_nothing() -> None:
+    pointer = make_pointer(7, 30, sharpness=8.0)
+    values = draw(pointer, 2, 70, 30)
+    probabilities, _, gradients = run(pointer, values, is_bf16=True)
+    torch.testing.assert_close(probabilities.sum(dim=2), torch.ones(2, 70))
+    assert all(each.isfinite().all() for each in gradients)
+
+
+@fused
+def test_a_window_in_parts_equals_the_whole() -> None:
+    pointer = make_pointer(7, 30)
+    logits, features, tokens, *state = draw(pointer, 3, 150, 20)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        whole, last = pointer(logits, features, tokens, tuple(state))
+        parts, between = [], tuple(state)
+        for steps in torch.tensor_split(torch.arange(150), (1, 9, 80), dim=0):
+            part, between = pointer(logits[:, steps], features[:, steps], tokens[:, steps], between)
+            parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+    torch.testing.assert_close(between, last)
+
+
+@fused
+def test_the_number_of_threads_changes_nothing() -> None:
+    pointer = make_pointer(65, 50)
+    values = draw(pointer, 7, 70, 50)
+    threads, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 3, 8):
+            torch.set_num_threads(count)
+            pointed, gradients = point(pointer, values, is_fused=True)
+            results.append((*pointed, *gradients))
+    finally:
+        torch.set_num_threads(threads)
+    for result in results[1:]:
+        for one, other in zip(results[0], result, strict=True):
+            assert torch.equal(one, other)
+
+
+@fused
+def test_a_state_on_the_graph_hands_its_gradient_on() -> None:
+    """The kernels take the keys of a state for constants: PyTorch's operations have to step in."""
+    pointer = make_pointer(7, 30)
+    logits, features, tokens, *state = draw(pointer, 2, 10, 0)
+    gradients = []
+    for is_bf16 in (False, True):
+        leaf = features.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+            _, between = pointer(logits, leaf, tokens, tuple(state))
+            mixed, _ = pointer(logits, features, tokens, between)
+        gradients.append(torch.autograd.grad(mixed[..., 0].exp().sum(), leaf)[0])
+    assert gradients[0].abs().max() > 0
+    assert torch.cosine_similarity(*(each.flatten() for each in gradients), dim=0) > 0.99
+
+
+@fused
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_model_with_a_pointer_learns_the_same_from_windows(cell: Any) -> None:
+    config = ModelConfig(11, cell=cell, hidden_size=64, pointer=20)
+    torch.manual_seed(0)
+    model = RecurrentModel(config)
+    with torch.no_grad():
+        assert model.pointer is not None
+        model.pointer.share.bias.fill_(0.0)
+    tokens = torch.randint(11, (3, 48))
+    results = []
+    for is_bf16 in (False, True):
+        state: State = model.initial_state(3)
+        losses = []
+        for window in tokens.split(16, dim=1):
+            with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+                logits, state = model(window[:, :-1], detach(state))
+            targets = window[:, 1:].flatten()
+            losses.append(torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets))
+        loss = torch.stack(losses).mean()
+        results.append((loss, torch.autograd.grad(loss, list(model.parameters()))))
+    torch.testing.assert_close(results[1][0], results[0][0], atol=0.01, rtol=0)
+    for one, other in zip(results[1][1], results[0][1], strict=True):
+        distance = float((one - other).norm())
+        assert distance <= 0.1 * float(other.norm()) + 1e-3
+
+
+def arguments_of_forward() -> dict[str, Tensor]:
+    """Right arguments of the kernel for two rows of three tokens that reach four back."""
+    return {
+        "queries": torch.zeros(2, 3, 64, dtype=torch.bfloat16),
+        "keys": torch.zeros(2, 7, 64, dtype=torch.bfloat16),
+        "followers": torch.tensor([[0, 1, 2, 3, 4, 5, 0], [5, 5, 5, 5, 5, 5, 5]])[
+            :, :6
+        ].contiguous(),
+        "sentinel": torch.zeros(1),
+        "tokens": torch.empty(2, 3, 5),
+        "own": torch.empty(2, 3),
+        "sentinels": torch.empty(2, 3),
+        "scales": torch.empty(2, 3),
+        "weights": torch.empty(2, 1, 67, 64, dtype=torch.bfloat16),
+    }
+
+
+def arguments_of_backward() -> dict[str, Tensor]:
+    forward = arguments_of_forward()
+    del forward["sentinel"]
+    return {
+        "token_gradients": torch.zeros(2, 3, 5),
+        "own_gradients": torch.zeros(2, 3),
+        **forward,
+        "query_gradients": torch.empty(2, 3, 64, dtype=torch.bfloat16),
+        "key_gradients": torch.empty(2, 3, 64, dtype=torch.bfloat16),
+        "sentinel_gradients": torch.empty(2, 3),
+    }
+
+
+@fused
+def test_kernels_take_right_arguments() -> None:
+    from sunspring import _kernels
+
+    values = arguments_of_forward()
+    _kernels.pointer_forward(*values.values())
+    torch.testing.assert_close(values["tokens"][0, 0], torch.tensor([0.2, 0.2, 0.2, 0.2, 0.0]))
+    torch.testing.assert_close(values["own"], torch.tensor([[0.2, 0.2, 0.4], [1.0, 1.0, 1.0]]))
+    backward = arguments_of_backward()
+    backward |= {name: values[name] for name in values.keys() & backward.keys()}
+    _kernels.pointer_backward(*backward.values())
+    assert not backward["query_gradients"].any() and not backward["key_gradients"].any()
+
+
+WRONG: list[dict[str, Tensor]] = [
+    {"queries": torch.zeros(2, 3, 63, dtype=torch.bfloat16)},
+    {"queries": torch.zeros(2, 7, 64, dtype=torch.bfloat16)},
+    {"queries": torch.zeros(2, 3, 64)},
+    {"keys": torch.zeros(2, 7, 128, dtype=torch.bfloat16)},
+    {"keys": torch.zeros(1, 7, 64, dtype=torch.bfloat16)},
+    {"keys": torch.zeros(2, 64, 7, dtype=torch.bfloat16).transpose(1, 2)},
+    {"followers": torch.zeros(2, 7, dtype=torch.int64)},
+    {"followers": torch.zeros(2, 6, dtype=torch.int32)},
+    {"followers": torch.full((2, 6), 6)},
+    {"followers": torch.full((2, 6), -1)},
+    {"sentinel": torch.zeros(2)},
+    {"tokens": torch.empty(2, 4, 5)},
+    {"own": torch.empty(2, 2)},
+    {"sentinels": torch.empty(2, 3, 1)},
+    {"scales": torch.empty(3, 3)},
+    {"weights": torch.empty(2, 1, 66, 64, dtype=torch.bfloat16)},
+    {"weights": torch.empty(2, 2, 67, 64, dtype=torch.bfloat16)},
+    {"token_gradients": torch.zeros(2, 3, 6)},
+    {"own_gradients": torch.zeros(2, 3, dtype=torch.float64)},
+    {"query_gradients": torch.empty(2, 7, 64, dtype=torch.bfloat16)},
+    {"key_gradients": torch.empty(2, 7, 64, dtype=torch.bfloat16)},
+    {"sentinel_gradients": torch.empty(1)},
+]
+
+
+@fused
+@pytest.mark.parametrize("changes", WRONG, ids=lambda changes: ", ".join(changes))
+def test_kernels_refuse_what_would_lead_them_astray(changes: dict[str, Tensor]) -> None:
+    from sunspring import _kernels
+
+    forward, backward = arguments_of_forward(), arguments_of_backward()
+    if changes.keys() <= forward.keys():
+        with pytest.raises((ValueError, TypeError)):
+            _kernels.pointer_forward(*(forward | changes).values())
+    if changes.keys() <= backward.keys():
+        with pytest.raises((ValueError, TypeError)):
+            _kernels.pointer_backward(*(backward | changes).values())
