@@ -88,7 +88,7 @@ def point(
     followers = torch.where(read[:, :-1] < 0, own, read[:, 1:])
     if is_fused:
         all_keys = torch.cat((old_keys, keys.detach()), dim=1)
-        pointed = _Point.apply(queries, keys, all_keys, followers, pointer.sentinel, own)
+        pointed = _Point.apply(queries, keys, all_keys, followers, pointer.sentinel, own, True)
     else:
         all_keys = torch.cat((old_keys.float(), keys.float()), dim=1)
         pointed = pointer._point(queries.float(), all_keys[:, :-1], followers)
@@ -145,6 +145,19 @@ def test_probabilities_state_and_every_gradient_are_those_of_pytorch(
     for one, other in zip(gradients, expected_gradients, strict=True):
         # a scalar's is a sum of what cancels
         assert_near(one, other, share=0.04, atol=3e-3 * (batch * time) ** 0.5 / one.numel() ** 0.5)
+
+
+@fused
+def test_the_sentinel_learns_where_all_else_is_frozen() -> None:
+    pointer = make_pointer(7, 30).requires_grad_(False)
+    pointer.sentinel.requires_grad_()
+    logits, features, tokens, *state = draw(pointer, 2, 70, 30)
+    gradients = []
+    for is_bf16 in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+            mixed, _ = pointer(logits, features, tokens, tuple(state))
+        gradients += torch.autograd.grad(mixed[..., 0].exp().sum(), pointer.sentinel)
+    torch.testing.assert_close(*gradients, rtol=0.1, atol=0)
 
 
 @fused

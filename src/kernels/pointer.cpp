@@ -265,20 +265,24 @@ class BackwardPass : Pass {
   // Take up G, the gradients of what was pointed at, by follower, and D_t = Σ_v pointed_tv G_tv;
   // both scaled as the weights are to be.
   void read(std::size_t step, std::size_t count) {
+    const float *own = result_.own + step, *of_own = gradients_.own + step;
+    const float* scales = result_.scales + step;
     std::fill_n(means_, kWidth, 0.0f);
-    for (std::size_t query = 0; query < count; ++query, ++step) {
-      const float scale = result_.scales[step], own = gradients_.own[step];
-      const float* of_tokens = gradients_.tokens + step * shape_.vocabulary;
-      const float* tokens = result_.tokens + step * shape_.vocabulary;
-      of_followers_[query] = scale * own;
-      float mean = own * result_.own[step];
-      for (std::size_t number = 1; number < followers_.count(); ++number) {
-        const std::size_t token = followers_.token(number);
-        of_followers_[number * kWidth + query] = scale * of_tokens[token];
-        mean += of_tokens[token] * tokens[token];
+    for (std::size_t query = 0; query < count; ++query) {
+      of_followers_[query] = scales[query] * of_own[query];
+      means_[query] = own[query] * of_own[query];
+    }
+    for (std::size_t number = 1; number < followers_.count(); ++number) {
+      std::size_t place = step * shape_.vocabulary + followers_.token(number);
+      for (std::size_t query = 0; query < count; ++query, place += shape_.vocabulary) {
+        of_followers_[number * kWidth + query] = scales[query] * gradients_.tokens[place];
+        means_[query] += result_.tokens[place] * gradients_.tokens[place];
       }
-      means_[query] = scale * mean;
-      gradients_.sentinels[step] = result_.sentinels[step] * (own - mean);
+    }
+    for (std::size_t query = 0; query < count; ++query) {
+      gradients_.sentinels[step + query] =
+          result_.sentinels[step + query] * (of_own[query] - means_[query]);
+      means_[query] *= scales[query];
     }
   }
 

@@ -1,6 +1,8 @@
 """What looks back further than a recurrent state: DeepMoji's average, and a pointer to the past.
 
-Both are causal and of constant memory: their state has one size however long the text.
+Both are causal and of constant memory: their state has one size however long the text. Under bf16
+autocast on processors with bfloat16 products, `src/kernels/pointer.cpp` does all of the pointer's
+attention at once.
 """
 
 from __future__ import annotations
@@ -130,22 +132,34 @@ class Pointer(nn.Module):
         share = torch.sigmoid(share + self.share.bias)
         keys = torch.cat((state[0].to(new_keys.dtype), new_keys), dim=1)
         read = torch.cat((state[1], tokens), dim=1)
-        # what follows keys that are none, and the sentinel: the network's own prediction
-        own = self._vocabulary_size
-        followers = torch.where(read[:, :-1] == _NOTHING, own, read[:, 1:])
-        pointed: tuple[Tensor, Tensor]
+        # one token more: of keys that are none and of the sentinel, the network's own prediction
+        followers = torch.where(read[:, :-1] == _NOTHING, self._vocabulary_size, read[:, 1:])
+        attended: tuple[Tensor, Tensor]
         if can_fuse(weights, size) and not state[0].requires_grad:
-            pointed = _Point.apply(  # type: ignore[no-untyped-call]
-                queries, new_keys, keys.detach(), followers, self.sentinel, own
+            attended = _Point.apply(  # type: ignore[no-untyped-call]
+                queries,
+                new_keys,
+                keys.detach(),
+                followers,
+                self.sentinel,
+                self._vocabulary_size,
+                torch.is_grad_enabled(),
             )
         else:
-            pointed = self._point(queries, keys[:, :-1], followers)
-        rest = 1 - share * (1 - pointed[1])
-        mixed = share * pointed[0] + rest * logits.softmax(dim=-1)
+            attended = self._point(queries, keys[:, :-1], followers)
+        pointed, own = attended
+        mixed = share * pointed + (1 - share * (1 - own)) * logits.softmax(dim=-1)
         return (mixed + _LEAST).log(), (keys[:, -self._reach :], read[:, -self._reach :])
 
     def _point(self, queries: Tensor, keys: Tensor, followers: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum the attention by follower: tokens (batch, time, vocabulary_size), own (…, 1)."""
+        """Sum the attention by follower: on tokens, (batch, time, vocabulary_size), and on the
+        network's own prediction, (batch, time, 1).
+
+        Args:
+            queries: (batch, time, size), scaled.
+            keys: (batch, reach + time - 1, size), of the steps before the last.
+            followers: (batch, reach + time - 1) tokens, int64; vocabulary_size stands for none.
+        """
         attention = self._attend(queries, keys)
         own = self._vocabulary_size
         indices = F.pad(followers, (0, 1), value=own).unsqueeze(1).expand_as(attention)
@@ -172,7 +186,11 @@ class Pointer(nn.Module):
 
 
 class _Point(torch.autograd.Function):
-    """What `Pointer._point` does, as one operation; see `src/kernels/pointer.h`."""
+    """What `Pointer._point` does, as one operation; see `src/kernels/pointer.h`.
+
+    The gradient with respect to the keys is that of the window's own, `new_keys`: those of the
+    state are constants.
+    """
 
     @staticmethod
     def forward(
@@ -183,13 +201,14 @@ class _Point(torch.autograd.Function):
         followers: Tensor,
         sentinel: Tensor,
         vocabulary_size: int,
+        is_backward_to_come: bool,
     ) -> tuple[Tensor, Tensor]:
         inputs = (queries.contiguous(), keys.contiguous(), followers.contiguous())
         (batch, time), width = queries.shape[:2], _kernels.QUERIES_PER_BLOCK
         tokens = sentinel.new_empty(batch, time, vocabulary_size)
         own, sentinels, scales = sentinel.new_empty(3, batch, time)
         weights = None
-        if ctx.needs_input_grad[0]:
+        if is_backward_to_come:
             blocks, reach = math.ceil(time / width), keys.shape[1] - time
             weights = queries.new_empty(batch, blocks, reach + width - 1, width)
         result = (tokens, own, sentinels, scales)
@@ -205,4 +224,4 @@ class _Point(torch.autograd.Function):
         of_sentinels = torch.empty_like(of_result[1])
         arguments = (*of_result, *saved, of_queries, of_keys, of_sentinels)
         _kernels.pointer_backward(*arguments)
-        return of_queries, of_keys, None, None, of_sentinels.sum().reshape(1), None
+        return of_queries, of_keys, None, None, of_sentinels.sum().reshape(1), None, None

@@ -22,7 +22,8 @@ from sunspring.errors import ModelError, SettingsError
 from sunspring.recurrence import Embedded, run_layer
 
 LayerState = tuple[Tensor, ...]
-"""(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type."""
+"""(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type.
+Those of the attention and the pointer are what their `initial` says."""
 
 State = tuple[LayerState, ...]
 """One entry a recurrent layer, then one each for the attention and the pointer if there are any.
