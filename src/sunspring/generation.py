@@ -323,9 +323,12 @@ def _follow_prompt(pattern: Pattern, tokens: Tensor, prompt: str, settings: Writ
 def _rounded(state: State) -> State:
     """Round a state to float32, so that differences in rounding do not grow from step to step.
 
-    The contexts of n-grams, which are whole numbers, stay.
+    Whole numbers stay, and a pointer's many keys, which no later key depends on.
     """
     return tuple(
-        tuple(tensor.float().double() if tensor.is_floating_point() else tensor for tensor in layer)
+        tuple(
+            tensor.float().double() if tensor.is_floating_point() and tensor.ndim == 2 else tensor
+            for tensor in layer
+        )
         for layer in state
     )
