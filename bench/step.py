@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from sunspring.batches import Lanes
 from sunspring.corpus import Split
 from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace
 from sunspring.plan import PRESETS, Budget
@@ -94,6 +95,7 @@ def sunspring(
             pace=Pace(Budget("steps", steps)),
             warmup_steps=settings.warmup_steps,
             precision="bf16",
+            objective=Objective(),
             quick=QuickSets([], []),
         ).run()
 

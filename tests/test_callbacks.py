@@ -28,6 +28,7 @@ from sunspring.callbacks import (
 from sunspring.corpus import Split
 from sunspring.errors import MissingExtraError
 from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace
 from sunspring.plan import Budget, Recipe
@@ -84,6 +85,7 @@ def make_trainer(
         pace=Pace(Budget("steps", steps)),
         warmup_steps=2,
         precision="fp32",
+        objective=Objective(),
         quick=QuickSets(quick[:1], quick[:1]),
         callbacks=callbacks,
         clock=itertools.count(0, 0.25).__next__,

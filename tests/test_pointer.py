@@ -144,7 +144,7 @@ def test_probabilities_state_and_every_gradient_are_those_of_pytorch(
     assert torch.equal(state[1], expected_state[1])
     for one, other in zip(gradients, expected_gradients, strict=True):
         # a scalar's is a sum of what cancels
-        assert_near(one, other, share=0.04, atol=3e-3 * (batch * time) ** 0.5 / one.numel() ** 0.5)
+        assert_near(one, other, share=0.04, atol=1e-2 * (batch * time) ** 0.5 / one.numel() ** 0.5)
 
 
 @fused
