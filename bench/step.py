@@ -6,8 +6,8 @@ Characters a second with two layers of 256. The plain loop is `nn.Embedding`, `n
 batch_first=True)` and `nn.Linear` under bf16 autocast, its state carried, gradients clipped,
 `torch.optim.AdamW(fused=True)`. Sunspring's is the trainer of `sunspring train` in bf16: with the
 same plain architecture and AdamW, with Muon for the layers' matrices, and with the preset's own
-architecture, which has skip connections. All read random text of 65 characters and take
-turns in one process, so that a drift of the machine meets them all.
+architecture and objective: skip connections, a pointer, a penalty. All read random text of 65
+characters and take turns in one process, so that a drift of the machine meets them all.
 """
 
 import argparse
@@ -25,13 +25,14 @@ from sunspring.batches import Lanes
 from sunspring.corpus import Split
 from sunspring.model import ModelConfig, RecurrentModel
 from sunspring.objective import Objective
-from sunspring.optim import Optimizers, OptimizerSettings
+from sunspring.optim import Optimizers
 from sunspring.pace import Pace
-from sunspring.plan import PRESETS, Budget
+from sunspring.plan import PRESETS, Budget, Recipe
 from sunspring.recurrence import has_fused_scan
 from sunspring.training import QuickSets, Trainer
 
 VOCABULARY_SIZE = 65
+EMBEDDING_SIZE = 64
 CHARACTERS = 1_000_000
 PLAIN = "plain nn.LSTM loop"
 
@@ -49,8 +50,8 @@ class PlainLoop:
     """
 
     def __init__(self, tokens: Tensor, batch: int, window: int) -> None:
-        self.embedding = nn.Embedding(VOCABULARY_SIZE, 64)
-        self.lstm = nn.LSTM(64, 256, 2, batch_first=True)
+        self.embedding = nn.Embedding(VOCABULARY_SIZE, EMBEDDING_SIZE)
+        self.lstm = nn.LSTM(EMBEDDING_SIZE, 256, 2, batch_first=True)
         self.head = nn.Linear(256, VOCABULARY_SIZE)
         modules = nn.ModuleList((self.embedding, self.lstm, self.head))
         self.parameters = list(modules.parameters())
@@ -78,13 +79,13 @@ class PlainLoop:
 
 
 def sunspring(
-    tokens: Tensor, config: ModelConfig, settings: OptimizerSettings, batch: int, window: int
+    tokens: Tensor, config: ModelConfig, recipe: Recipe, batch: int, window: int
 ) -> Contestant:
     """Give the trainer of `sunspring train`, without what hangs on it."""
     ids = tokens.numpy().astype(np.uint8)
     split = Split(ids, np.array([0, len(ids)]), None, len(ids))
     model = RecurrentModel(config)
-    optimizers = Optimizers(model, settings)
+    optimizers = Optimizers(model, recipe.optimization)
     lanes = Lanes(split, 0, batch_size=batch, window=window, seed=0)
 
     def run(steps: int) -> None:
@@ -93,9 +94,9 @@ def sunspring(
             lanes,
             optimizers,
             pace=Pace(Budget("steps", steps)),
-            warmup_steps=settings.warmup_steps,
+            warmup_steps=recipe.optimization.warmup_steps,
             precision="bf16",
-            objective=Objective(),
+            objective=Objective(recipe.activation_penalty, recipe.network_loss),
             quick=QuickSets([], []),
         ).run()
 
@@ -113,13 +114,15 @@ def main() -> None:
     torch.manual_seed(0)
     tokens = torch.randint(VOCABULARY_SIZE, (CHARACTERS,))
     config = ModelConfig(vocabulary_size=VOCABULARY_SIZE, **PRESETS["small"].model)
-    same, muon = replace(config, skip=False), PRESETS["small"].recipe.optimization
-    adamw = replace(muon, optimizer="adamw")
+    same = replace(config, skip=False, pointer=0, embedding_size=EMBEDDING_SIZE)
+    preset = PRESETS["small"].recipe
+    muon = Recipe(optimization=preset.optimization)
+    adamw = Recipe(optimization=replace(preset.optimization, optimizer="adamw"))
     contestants: dict[str, Contestant] = {
         PLAIN: PlainLoop(tokens, *size).run,
         "Sunspring, the same model, AdamW": sunspring(tokens, same, adamw, *size),
         "the same model, Muon": sunspring(tokens, same, muon, *size),
-        "preset small": sunspring(tokens, config, muon, *size),
+        "preset small": sunspring(tokens, config, preset, *size),
     }
     has_loop = "has" if has_fused_scan() else "does not have"
     print(
