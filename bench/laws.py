@@ -25,7 +25,6 @@ import torch
 from sunspring.corpus import Split
 from sunspring.evaluation import evaluate_stream
 from sunspring.model import ModelConfig, RecurrentModel
-from sunspring.objective import Objective
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
 from sunspring.plan import PRESETS, Budget
@@ -122,7 +121,7 @@ def make_run(run: Run, ids: np.ndarray) -> Run:
         pace=Pace(Budget("steps", steps)),
         warmup_steps=recipe.optimization.warmup_steps,
         precision="bf16",
-        objective=Objective(recipe.activation_penalty, recipe.network_loss),
+        objective=recipe.objective,
         quick=QuickSets([], []),
     )
     report = trainer.run()

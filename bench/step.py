@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from sunspring.batches import Lanes
 from sunspring.corpus import Split
 from sunspring.model import ModelConfig, RecurrentModel
-from sunspring.objective import Objective
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
 from sunspring.plan import PRESETS, Budget, Recipe
@@ -96,7 +95,7 @@ def sunspring(
             pace=Pace(Budget("steps", steps)),
             warmup_steps=recipe.optimization.warmup_steps,
             precision="bf16",
-            objective=Objective(recipe.activation_penalty, recipe.network_loss),
+            objective=recipe.objective,
             quick=QuickSets([], []),
         ).run()
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from sunspring.drafts import Draft, FinishReason, WritingSettings, writable_tokens
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.mixture import Predictor
-from sunspring.model import State
+from sunspring.model import State, change_recurrent
 from sunspring.patterns import Pattern
 from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
 from sunspring.vocabulary import Vocabulary, adapt_text
@@ -321,14 +321,5 @@ def _follow_prompt(pattern: Pattern, tokens: Tensor, prompt: str, settings: Writ
 
 
 def _rounded(state: State) -> State:
-    """Round a state to float32, so that differences in rounding do not grow from step to step.
-
-    Whole numbers stay, and a pointer's many keys, which no later key depends on.
-    """
-    return tuple(
-        tuple(
-            tensor.float().double() if tensor.is_floating_point() and tensor.ndim == 2 else tensor
-            for tensor in layer
-        )
-        for layer in state
-    )
+    """Round a state to float32, so that differences in rounding do not grow from step to step."""
+    return change_recurrent(state, lambda tensor: tensor.float().double())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -333,15 +333,25 @@ class RecurrentModel(nn.Module):
 def detach(state: State) -> State:
     """The same values, cut off from the graph: what is carried to the next step.
 
-    Sums and outputs are carried in float32. A pointer's keys, (batch, reach, size), stay as they
-    are: they are many, and only read.
+    Sums and outputs are carried in float32.
     """
-    return tuple(tuple(_carried(tensor) for tensor in layer) for layer in state)
+    detached = tuple(tuple(tensor.detach() for tensor in layer) for layer in state)
+    return change_recurrent(detached, Tensor.float)
 
 
-def _carried(tensor: Tensor) -> Tensor:
-    tensor = tensor.detach()
-    return tensor.float() if tensor.is_floating_point() and tensor.ndim == 2 else tensor
+def change_recurrent(state: State, change: Callable[[Tensor], Tensor]) -> State:
+    """Change the numbers of a state that later ones are computed from.
+
+    Whole numbers stay as they are, and so do a pointer's keys, (batch, reach, size), which are
+    many, and only read.
+    """
+    return tuple(
+        tuple(
+            change(tensor) if tensor.is_floating_point() and tensor.ndim == 2 else tensor
+            for tensor in layer
+        )
+        for layer in state
+    )
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from sunspring import laws
 from sunspring.errors import SettingsError
 from sunspring.model import DROPOUTS, ModelConfig, least_parameters
+from sunspring.objective import Objective
 from sunspring.optim import OptimizerSettings
 
 Throughput = Callable[[ModelConfig], float]
@@ -88,6 +89,11 @@ class Recipe:
         for name in ("batch_size", "window"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 1")
+
+    @property
+    def objective(self) -> Objective:
+        """What is made small."""
+        return Objective(self.activation_penalty, self.network_loss)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,6 @@ from sunspring.model import (
     extend,
     least_parameters,
 )
-from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace
 from sunspring.plan import Budget, Plan, Recipe, make_plan
@@ -128,8 +127,8 @@ def train(
     if not request.sources:
         say("no source was named: learning from the English text that every Python carries")
     corpus = encode_request(request, base, say)
-    train = corpus.train
-    plan = plan_for(corpus.vocabulary.size, corpus.labels, train.characters, train.documents)
+    read = corpus.train
+    plan = plan_for(corpus.vocabulary.size, corpus.labels, read.characters, read.documents)
     if config is not None:
         _check_architecture(plan.model, config)
     _check_size(plan.model, device)
@@ -249,7 +248,7 @@ def _run(
         pace=Pace(request.budget, reserve),
         warmup_steps=plan.recipe.optimization.warmup_steps,
         precision=beginning.precision,
-        objective=Objective(plan.recipe.activation_penalty, plan.recipe.network_loss),
+        objective=plan.recipe.objective,
         quick=QuickSets(
             quick_batches(corpus.validation, start_id), quick_batches(corpus.heldout, start_id)
         ),

@@ -350,11 +350,10 @@ def _restart(model: RecurrentModel, state: State, fresh: np.typing.NDArray[np.bo
     """Set the rows that begin a stretch to the fresh state."""
     if not fresh.any():
         return state
-    rows = torch.from_numpy(fresh).to(model.device)
+    rows = torch.from_numpy(np.flatnonzero(fresh)).to(model.device)
     return tuple(
         tuple(
-            torch.where(rows.view(-1, *[1] * (new.ndim - 1)), new, old)
-            for new, old in zip(news, olds, strict=True)
+            old.index_copy(0, rows, new.to(old.dtype)) for new, old in zip(news, olds, strict=True)
         )
-        for news, olds in zip(model.initial_state(len(fresh)), state, strict=True)
+        for news, olds in zip(model.initial_state(len(rows)), state, strict=True)
     )
