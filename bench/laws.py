@@ -14,6 +14,7 @@ prints the constants that stand in `src/sunspring/laws.py`.
 import argparse
 import csv
 import itertools
+import multiprocessing
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,9 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sunspring.corpus import Split
 from sunspring.evaluation import evaluate_stream
+from sunspring.machine import keep_freed_memory, usable_cores
 from sunspring.model import ModelConfig, RecurrentModel
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
@@ -32,13 +35,34 @@ from sunspring.sources import embedded_text
 from sunspring.training import QuickSets, Trainer, make_batches
 
 SCORED = 100_000
-SIZES = (20_000, 100_000, 500_000, 2_500_000)
-READ = {  # characters read in training: hidden sizes to try
-    500_000: (64, 128, 192, 256),
-    2_000_000: (128, 192, 256, 384),
-    8_000_000: (256, 384),
-}
-LARGEST_READ_ONCE_A_TEXT = 2_000_000
+CODE = 3_000_000  # characters of source code that are used
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs that differ in the model only."""
+
+    characters: int
+    read: int
+    hidden_sizes: tuple[int, ...]
+    dropouts: tuple[float, ...]
+
+
+CELLS = (
+    Cell(20_000, 500_000, (64, 128, 256), (0.3, 0.5)),
+    Cell(20_000, 2_000_000, (64, 128, 256), (0.3, 0.5)),
+    Cell(100_000, 500_000, (128, 256), (0.1, 0.3)),
+    Cell(100_000, 2_000_000, (128, 256, 384), (0.15, 0.35)),
+    Cell(500_000, 500_000, (128, 256, 384), (0.0,)),
+    Cell(500_000, 2_000_000, (128, 256, 384), (0.0, 0.15)),
+    Cell(2_500_000, 500_000, (128, 256), (0.0,)),
+    Cell(2_500_000, 2_000_000, (128, 256, 384), (0.0,)),
+)
+LONG_CELLS = (  # of the longest text only
+    Cell(500_000, 8_000_000, (256,), (0.15, 0.3)),
+    Cell(500_000, 8_000_000, (384,), (0.3,)),
+    Cell(2_500_000, 8_000_000, (256, 384), (0.05,)),
+)
 
 
 @dataclass(frozen=True)
@@ -48,11 +72,10 @@ class Run:
     Args:
         text: `python`, `english` or `shakespeare`.
         characters: of training text.
-        vocabulary: its distinct characters and those of the scored text.
+        vocabulary: distinct characters of the whole text.
         read: characters read in training.
         hidden_size: of both layers.
         dropout: of the recurrent weights.
-        batch_size: lanes.
         nats: a character, on the scored text by `stream`.
         training_nats: the mean over the last steps.
     """
@@ -63,60 +86,47 @@ class Run:
     read: int
     hidden_size: int
     dropout: float
-    batch_size: int
     nats: float | None = None
     training_nats: float | None = None
 
 
-def load_texts(shakespeare: Path | None) -> dict[str, str]:
-    """Give the three texts by name."""
+def load_texts() -> dict[str, NDArray[np.uint16]]:
+    """Give the two texts by name, as ids (characters,)."""
     library = Path(sysconfig.get_path("stdlib"))
     sources = sorted(each for each in library.rglob("*.py") if "site-packages" not in each.parts)
     code = "".join(each.read_text("utf-8", "ignore") for each in sources)
-    texts = {"python": code[: 10 * SIZES[-1]], "english": embedded_text()}
-    if shakespeare is not None:
-        plays = "".join(each.read_text("utf-8") for each in sorted(shakespeare.glob("*.txt")))
-        texts["shakespeare"] = plays[: len(plays) * 9 // 10]
-    return texts
+    texts = {"python": code[:CODE], "english": embedded_text()}
+    return {
+        name: np.searchsorted(sorted(set(text)), list(text)).astype(np.uint16)
+        for name, text in texts.items()
+    }
 
 
-def plan_runs(text: str, length: int, vocabulary: int) -> Iterator[Run]:
-    """List what to measure on one text, of so many characters."""
-    for size, (read, hidden_sizes) in itertools.product(SIZES, READ.items()):
-        epochs = read / size
-        if size > length - SCORED or (read > LARGEST_READ_ONCE_A_TEXT and text != "python"):
-            continue
-        if read > LARGEST_READ_ONCE_A_TEXT and size < 500_000:
-            continue
-        dropouts = (0.0,) if epochs <= 1.5 else (0.0, 0.2) if epochs <= 6 else (0.2, 0.4)
-        for hidden_size, dropout in itertools.product(hidden_sizes, dropouts):
-            yield Run(text, size, vocabulary, read, hidden_size, dropout, 32)
+def plan_runs(text: str, ids: NDArray[np.uint16]) -> Iterator[Run]:
+    """List what to measure on one text, of ids (characters,)."""
+    for cell in CELLS + LONG_CELLS * (len(ids) >= CODE):
+        if cell.characters + SCORED <= len(ids):
+            for size, dropout in itertools.product(cell.hidden_sizes, cell.dropouts):
+                vocabulary = int(ids.max()) + 1
+                yield Run(text, cell.characters, vocabulary, cell.read, size, dropout)
 
 
-def make_run(run: Run, ids: np.ndarray) -> Run:
-    """Train and score one model on ids (characters of the whole text,)."""
+def make_run(run: Run) -> Run:
+    """Train and score one model."""
+    ids = load_texts()[run.text]
     middle = (len(ids) - SCORED) // 2
-    scored = ids[middle : middle + SCORED]
-    before = min(run.characters, middle)
-    train = np.concatenate((ids[middle - before : middle], ids[middle + SCORED :]))[
-        : run.characters
-    ]
-    recipe = replace(PRESETS["small"].recipe, batch_size=run.batch_size)
+    before = max(0, middle - run.characters)
+    after = middle + SCORED
+    train = np.concatenate((ids[before:middle], ids[after:]))[: run.characters]
+    preset = PRESETS["small"]
+    architecture = {"hidden_size": run.hidden_size, "recurrent_dropout": run.dropout}
     torch.manual_seed(0)
-    model = RecurrentModel(
-        ModelConfig(
-            run.vocabulary,
-            hidden_size=run.hidden_size,
-            embedding_size=64,
-            skip=True,
-            recurrent_dropout=run.dropout,
-        )
-    )
-    batches = make_batches(split_of(train), 0, recipe, seed=0)
-    steps = max(1, run.read // (batches.batch_size * recipe.window))
+    model = RecurrentModel(ModelConfig(run.vocabulary, **{**preset.model, **architecture}))
+    recipe = preset.recipe
+    steps = max(1, run.read // (recipe.batch_size * recipe.window))
     trainer = Trainer(
         model,
-        batches,
+        make_batches(split_of(train), 0, recipe, seed=0),
         Optimizers(model, recipe.optimization),
         pace=Pace(Budget("steps", steps)),
         warmup_steps=recipe.optimization.warmup_steps,
@@ -125,11 +135,11 @@ def make_run(run: Run, ids: np.ndarray) -> Run:
         quick=QuickSets([], []),
     )
     report = trainer.run()
-    nats = evaluate_stream(model, split_of(scored), 0).nats_per_character
+    nats = evaluate_stream(model, split_of(ids[middle:after]), 0).nats_per_character
     return replace(run, nats=round(nats, 5), training_nats=round(report.loss, 5))
 
 
-def split_of(ids: np.ndarray) -> Split:
+def split_of(ids: NDArray[np.uint16]) -> Split:
     return Split(ids, np.array([0, len(ids)]), None, len(ids))
 
 
@@ -142,47 +152,47 @@ def read_runs(path: Path) -> list[Run]:
             Run(
                 row["text"],
                 *(int(row[name]) for name in ("characters", "vocabulary", "read", "hidden_size")),
-                float(row["dropout"]),
-                int(row["batch_size"]),
-                *(float(row[name]) for name in ("nats", "training_nats")),
+                *(float(row[name]) for name in ("dropout", "nats", "training_nats")),
             )
             for row in csv.DictReader(file)
         ]
 
 
-def measure(path: Path, shakespeare: Path | None) -> None:
+def measure(path: Path, at_once: int) -> None:
     """Make the runs that the table lacks, the short ones first."""
     made = {replace(run, nats=None, training_nats=None) for run in read_runs(path)}
-    texts = load_texts(shakespeare)
-    characters = {name: sorted(set(text)) for name, text in texts.items()}
-    wanted = [
-        run
-        for name, text in texts.items()
-        for run in plan_runs(name, len(text), len(characters[name]))
-        if run not in made
-    ]
-    ids = {
-        name: np.searchsorted(characters[name], list(text)).astype(np.uint16)
-        for name, text in texts.items()
-    }
-    for number, run in enumerate(sorted(wanted, key=lambda each: each.read), start=1):
-        done = make_run(run, ids[run.text])
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Run)])
-            if is_new:
-                writer.writeheader()
-            writer.writerow(asdict(done))
-        print(f"{number} of {len(wanted)}: {done}", flush=True)
+    planned = itertools.chain(*(plan_runs(name, ids) for name, ids in load_texts().items()))
+    wanted = sorted(set(planned) - made, key=lambda run: (run.read, run.characters))
+    threads = max(1, usable_cores() // at_once)
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(at_once, prepare_worker, (threads,), maxtasksperchild=None) as pool:
+        for number, run in enumerate(pool.imap_unordered(make_run, wanted), start=1):
+            append_run(path, run)
+            print(f"{number} of {len(wanted)}: {run}", flush=True)
+
+
+def prepare_worker(threads: int) -> None:
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+
+
+def append_run(path: Path, run: Run) -> None:
+    """Add a row to the table, and a header to a new one."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Run)])
+        if is_new:
+            writer.writeheader()
+        writer.writerow(asdict(run))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=["measure"])
     parser.add_argument("--runs", type=Path, default=Path("docs/planner/runs.csv"))
-    parser.add_argument("--shakespeare", type=Path)
+    parser.add_argument("--at-once", type=int, default=1, help="models trained side by side")
     arguments = parser.parse_args()
-    measure(arguments.runs, arguments.shakespeare)
+    measure(arguments.runs, arguments.at_once)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ CONFIGS = {
     "rnn": replace(CONFIG, cell="rnn"),
     "attention": replace(CONFIG, attention=True),
     "tied": replace(CONFIG, skip=False, embedding_size=8, tied=True),
+    "pointer": replace(CONFIG, pointer=5, pointer_size=3),
     "dropout": replace(CONFIG, **dict.fromkeys(DROPOUTS, 0.5)),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

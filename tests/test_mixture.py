@@ -34,6 +34,7 @@ def make_network(**more: Any) -> RecurrentModel:
 
 
 NETWORK = make_network()
+networks = st.sampled_from((NETWORK, make_network(pointer=4, pointer_size=3)))
 
 
 def make_mixture(
@@ -97,21 +98,21 @@ def test_probabilities_sum_to_one_and_are_never_zero(
 
 
 @settings(deadline=None, max_examples=50)
-@given(train=documents, text=texts, gate=gates)
+@given(train=documents, text=texts, gate=gates, network=networks)
 def test_probabilities_are_those_of_the_formula(
-    train: list[list[int]], text: list[int], gate: Any
+    train: list[list[int]], text: list[int], gate: Any, network: RecurrentModel
 ) -> None:
-    mixture = make_mixture(train, gate)
+    mixture = make_mixture(train, gate, network)
     expected = naive_probabilities(mixture, train, text)
     np.testing.assert_allclose(read(mixture, [START, *text]), expected, rtol=1e-6)
 
 
 @settings(deadline=None, max_examples=25)
-@given(train=documents, text=texts, gate=gates, cut=st.integers(0, 12))
+@given(train=documents, text=texts, gate=gates, network=networks, cut=st.integers(0, 12))
 def test_reading_in_parts_and_in_batches_is_reading_at_once(
-    train: list[list[int]], text: list[int], gate: Any, cut: int
+    train: list[list[int]], text: list[int], gate: Any, network: RecurrentModel, cut: int
 ) -> None:
-    mixture = make_mixture(train, gate)
+    mixture = make_mixture(train, gate, network)
     ids = torch.tensor([[START, *text], [*text, START]])
     with torch.no_grad():
         first, state = mixture(ids[:, : cut + 1], mixture.initial_state(2))

@@ -38,6 +38,7 @@ RESUMED: dict[str, dict[str, Any]] = {
     for batching in ("windows", "lanes")
 } | {
     "tied": {"config": replace(CONFIG, embedding_size=12, tied=True, **DROPOUT)},
+    "pointer": {"config": replace(CONFIG, pointer=40, pointer_size=4, **DROPOUT)},
     "lines": {"config": replace(CONFIG, **DROPOUT), "split": LINES},
     "epochs": {"config": replace(CONFIG, **DROPOUT), "budget": Budget("epochs", 1)},
 }  # fmt: skip
