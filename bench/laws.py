@@ -1,14 +1,13 @@
 """The measured runs behind the planner's laws (docs/planner.md), and the laws fitted to them.
 
-    python bench/laws.py measure [--shakespeare FOLDER] [--runs docs/planner/runs.csv]
-    python bench/laws.py fit [--runs docs/planner/runs.csv]
+    python bench/laws.py measure [--at-once 2] [--runs bench/laws.csv]
+    python bench/laws.py fit [--runs bench/laws.csv]
 
-`measure` trains models of several sizes and dropouts on parts of three texts for so many steps that
+`measure` trains models of several sizes and dropouts on parts of two texts for so many steps that
 the machine's speed has no say, and adds a row a run to the table; runs that are in it are not made
-again. The texts are the source code of Python's standard library, the English of its help, and
-Shakespeare's plays (`--shakespeare ../shared/data/shakespeare`, left out without it; only the first
-nine tenths are read). Of each, 100,000 characters from the middle are kept for scoring. `fit`
-prints the constants that stand in `src/sunspring/laws.py`.
+again. The texts are the source code of Python's standard library and the English of its help. Of
+each, 100,000 characters from the middle are kept for scoring. `fit` prints the constants that stand
+in `src/sunspring/laws.py`.
 """
 
 import argparse
@@ -35,33 +34,34 @@ from sunspring.sources import embedded_text
 from sunspring.training import QuickSets, Trainer, make_batches
 
 SCORED = 100_000
+WHOLE = ("characters", "vocabulary", "read", "layers", "hidden_size")
 CODE = 3_000_000  # characters of source code that are used
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs that differ in the model only."""
+    """Runs that differ in the model only; shapes are layers and hidden size."""
 
     characters: int
     read: int
-    hidden_sizes: tuple[int, ...]
+    shapes: tuple[tuple[int, int], ...]
     dropouts: tuple[float, ...]
 
 
 CELLS = (
-    Cell(20_000, 500_000, (64, 128, 256), (0.3, 0.5)),
-    Cell(20_000, 2_000_000, (64, 128, 256), (0.3, 0.5)),
-    Cell(100_000, 500_000, (128, 256), (0.1, 0.3)),
-    Cell(100_000, 2_000_000, (128, 256, 384), (0.15, 0.35)),
-    Cell(500_000, 500_000, (128, 256, 384), (0.0,)),
-    Cell(500_000, 2_000_000, (128, 256, 384), (0.0, 0.15)),
-    Cell(2_500_000, 500_000, (128, 256), (0.0,)),
-    Cell(2_500_000, 2_000_000, (128, 256, 384), (0.0,)),
+    Cell(20_000, 500_000, ((2, 64), (2, 128), (3, 128), (2, 256)), (0.3, 0.5)),
+    Cell(20_000, 2_000_000, ((2, 64), (2, 128), (3, 128)), (0.3, 0.5)),
+    Cell(100_000, 500_000, ((2, 128), (3, 128), (2, 256), (3, 192)), (0.1, 0.3)),
+    Cell(100_000, 2_000_000, ((2, 128), (3, 128), (2, 256), (3, 192)), (0.2, 0.4)),
+    Cell(500_000, 500_000, ((2, 128), (3, 128), (2, 256), (3, 192), (3, 256)), (0.0,)),
+    Cell(500_000, 2_000_000, ((2, 128), (2, 256), (3, 192), (3, 256)), (0.0, 0.15)),
+    Cell(2_500_000, 500_000, ((2, 128), (2, 256), (3, 192)), (0.0,)),
+    Cell(2_500_000, 2_000_000, ((2, 128), (2, 256), (3, 192), (3, 256)), (0.0,)),
 )
 LONG_CELLS = (  # of the longest text only
-    Cell(500_000, 8_000_000, (256,), (0.15, 0.3)),
-    Cell(500_000, 8_000_000, (384,), (0.3,)),
-    Cell(2_500_000, 8_000_000, (256, 384), (0.05,)),
+    Cell(500_000, 8_000_000, ((2, 256),), (0.15,)),
+    Cell(500_000, 8_000_000, ((2, 256), (3, 256)), (0.3,)),
+    Cell(2_500_000, 8_000_000, ((3, 192), (3, 256)), (0.05,)),
 )
 
 
@@ -74,7 +74,8 @@ class Run:
         characters: of training text.
         vocabulary: distinct characters of the whole text.
         read: characters read in training.
-        hidden_size: of both layers.
+        layers: of the model.
+        hidden_size: of each.
         dropout: of the recurrent weights.
         nats: a character, on the scored text by `stream`.
         training_nats: the mean over the last steps.
@@ -84,6 +85,7 @@ class Run:
     characters: int
     vocabulary: int
     read: int
+    layers: int
     hidden_size: int
     dropout: float
     nats: float | None = None
@@ -106,9 +108,9 @@ def plan_runs(text: str, ids: NDArray[np.uint16]) -> Iterator[Run]:
     """List what to measure on one text, of ids (characters,)."""
     for cell in CELLS + LONG_CELLS * (len(ids) >= CODE):
         if cell.characters + SCORED <= len(ids):
-            for size, dropout in itertools.product(cell.hidden_sizes, cell.dropouts):
+            for shape, dropout in itertools.product(cell.shapes, cell.dropouts):
                 vocabulary = int(ids.max()) + 1
-                yield Run(text, cell.characters, vocabulary, cell.read, size, dropout)
+                yield Run(text, cell.characters, vocabulary, cell.read, *shape, dropout)
 
 
 def make_run(run: Run) -> Run:
@@ -119,9 +121,14 @@ def make_run(run: Run) -> Run:
     after = middle + SCORED
     train = np.concatenate((ids[before:middle], ids[after:]))[: run.characters]
     preset = PRESETS["small"]
-    architecture = {"hidden_size": run.hidden_size, "recurrent_dropout": run.dropout}
+    architecture = {
+        **preset.model,
+        "layers": run.layers,
+        "hidden_size": run.hidden_size,
+        "recurrent_dropout": run.dropout,
+    }
     torch.manual_seed(0)
-    model = RecurrentModel(ModelConfig(run.vocabulary, **{**preset.model, **architecture}))
+    model = RecurrentModel(ModelConfig(run.vocabulary, **architecture))
     recipe = preset.recipe
     steps = max(1, run.read // (recipe.batch_size * recipe.window))
     trainer = Trainer(
@@ -151,7 +158,7 @@ def read_runs(path: Path) -> list[Run]:
         return [
             Run(
                 row["text"],
-                *(int(row[name]) for name in ("characters", "vocabulary", "read", "hidden_size")),
+                *(int(row[name]) for name in WHOLE),
                 *(float(row[name]) for name in ("dropout", "nats", "training_nats")),
             )
             for row in csv.DictReader(file)
@@ -189,7 +196,7 @@ def append_run(path: Path, run: Run) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=["measure"])
-    parser.add_argument("--runs", type=Path, default=Path("docs/planner/runs.csv"))
+    parser.add_argument("--runs", type=Path, default=Path(__file__).with_suffix(".csv"))
     parser.add_argument("--at-once", type=int, default=1, help="models trained side by side")
     arguments = parser.parse_args()
     measure(arguments.runs, arguments.at_once)

@@ -1,24 +1,31 @@
 """The planner against a hand search: many settings drawn at random, a minute each.
 
-    python bench/search.py TEXT [TEXT ...] [--minutes 1] [--runs 30] [--seed 0] [--documents none]
+    python bench/search.py TEXT [TEXT ...] [--minutes 1] [--runs 30] [--at-once 1] [--seed 0]
 
 For each text: `sunspring train` once as the planner has it, then so many times with size, layers,
-dropout, lanes, window, penalty and rates drawn from what a person would try. Prints every run, and
-at the end how far the planner is behind the best of them on the held-out text. The best of many is
-picked by the figure that it is compared by, which flatters the search and not the planner.
+pointer, dropout, lanes, window, penalty and rates drawn from what a person would try. With
+`--at-once 2` two runs share the machine, each with half of its cores; the planner's shares it with
+one of the search. Prints every run, and at the end how far the planner is behind the best of them
+on the held-out text. The best of many is picked by the figure that it is compared by, which
+flatters the search and not the planner.
 """
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+
+from sunspring.machine import usable_cores
 
 TRIED: dict[str, tuple[float, ...]] = {
     "hidden_size": (64, 128, 192, 256, 320, 384, 512),
     "layers": (1, 2, 2, 3),
+    "pointer": (0, 256, 1024, 1024),
     "recurrent_dropout": (0, 0, 0.1, 0.2, 0.3, 0.5),
     "output_dropout": (0, 0, 0, 0.1, 0.2),
     "batch_size": (8, 16, 32, 64),
@@ -29,14 +36,15 @@ TRIED: dict[str, tuple[float, ...]] = {
 }
 
 
-def train(text: str, minutes: str, documents: str, settings: dict[str, float]) -> float:
+def train(text: str, minutes: str, settings: dict[str, float], threads: int) -> float:
     """Train once and give the held-out nats per character."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "sunspring", "train", text, "--minutes", minutes, "--json"]
-        command += ["--documents", documents, "--out", str(Path(folder) / "run")]
+        command += ["--out", str(Path(folder) / "run")]
         for name, value in settings.items():
             command += ["--set", f"{name}={value:g}"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return float(json.loads(done.stdout)["heldout"]["nats"])
@@ -47,21 +55,34 @@ def main() -> None:
     parser.add_argument("texts", nargs="+")
     parser.add_argument("--minutes", default="1")
     parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--documents", default="none")
     arguments = parser.parse_args()
+    threads = max(1, usable_cores() // arguments.at_once)
     for text in arguments.texts:
+        print(text, flush=True)
         draw = random.Random(arguments.seed)
-        planned = train(text, arguments.minutes, arguments.documents, {})
-        print(f"{text}\n{planned:.4f}  the planner", flush=True)
-        best = float("inf")
-        for _ in range(arguments.runs):
-            settings = {name: draw.choice(values) for name, values in TRIED.items()}
-            nats = train(text, arguments.minutes, arguments.documents, settings)
-            best = min(best, nats)
-            shown = ", ".join(f"{name}={value:g}" for name, value in settings.items())
-            print(f"{nats:.4f}  {shown}", flush=True)
-        print(f"best of {arguments.runs}: {best:.4f}; the planner: {planned - best:+.4f}\n")
+        tried = [
+            {name: draw.choice(values) for name, values in TRIED.items()}
+            for _ in range(arguments.runs)
+        ]
+        found: list[float] = []
+        with ThreadPoolExecutor(arguments.at_once) as pool:
+            planner = pool.submit(train, text, arguments.minutes, {}, threads)
+            search = {
+                pool.submit(train, text, arguments.minutes, settings, threads): settings
+                for settings in tried
+            }
+            for done in as_completed(search):
+                found.append(done.result())
+                shown = ", ".join(f"{name}={value:g}" for name, value in search[done].items())
+                print(f"{found[-1]:.4f}  {shown}", flush=True)
+        planned = planner.result()
+        print(
+            f"the planner: {planned:.4f}, best of {len(found)}: {min(found):.4f}, "
+            f"behind by {planned - min(found):+.4f}\n",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -16,15 +16,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sunspring.batches import Batch
 from sunspring.checkpoint import write_atomically
 from sunspring.machine import Precision, processor_name, usable_cores
 from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel, least_parameters
 from sunspring.optim import Optimizers
-from sunspring.plan import Recipe, Throughput
+from sunspring.plan import PRESETS, Recipe, Throughput
 from sunspring.recurrence import has_fused_scan
 
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding
@@ -70,7 +72,7 @@ def measure_speed(
 
     Args:
         config: of the model.
-        recipe: batch, window and optimiser.
+        recipe: of the training.
         device: where it would train.
         cache: folder of the file that keeps the answers; None measures anew and keeps nothing.
     """
@@ -81,8 +83,7 @@ def measure_speed(
     question = {
         "machine": _machine(device),
         "model": asdict(plain),
-        "batch": [recipe.batch_size, recipe.window],
-        "optimizer": recipe.optimization.optimizer,
+        "recipe": asdict(recipe),
     }
     return _remember(
         cache / "speeds.json",
@@ -97,11 +98,12 @@ def measure_machine(device: torch.device, cache: Path | None = None) -> Throughp
     The work done in a second is taken to be a power of the hidden size: small matrices keep a
     processor less busy than large ones.
     """
+    usual = PRESETS["small"]
 
     @functools.cache
     def work_per_second(size: int, pointer: int) -> float:
-        config = ModelConfig(96, hidden_size=size, embedding_size=32, skip=True, pointer=pointer)
-        speed = measure_speed(config, Recipe(), device, cache)
+        config = ModelConfig(96, **{**usual.model, "hidden_size": size, "pointer": pointer})
+        speed = measure_speed(config, usual.recipe, device, cache)
         return speed.tokens_per_second * least_parameters(config)
 
     def tokens_per_second(config: ModelConfig) -> float:
@@ -150,46 +152,49 @@ def _measure(config: ModelConfig, recipe: Recipe, device: torch.device) -> Speed
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(0)
         model = RecurrentModel(config).to(device)
-        shape = (recipe.batch_size, recipe.window + 1)
-        tokens = torch.randint(config.vocabulary_size, shape, device=device)
-        fp32_gradient = _gradient(model, tokens, bf16=False)
+        tokens = torch.randint(config.vocabulary_size, (recipe.batch_size, recipe.window + 1))
+        inputs, targets = tokens[:, :-1].numpy(), tokens[:, 1:].numpy()
+        batch = Batch(inputs, targets, np.ones(len(inputs), np.bool_), None)
+        fp32_gradient = _gradient(model, recipe, batch, bf16=False)
         try:
-            bf16_gradient = _gradient(model, tokens, bf16=True)
+            bf16_gradient = _gradient(model, recipe, batch, bf16=True)
         except RuntimeError:  # no bf16 kernels for this device or cell
-            return Speed(_time_steps(model, recipe, tokens, bf16=False), 0.0, 0.0)
+            return Speed(_time_steps(model, recipe, batch, bf16=False), 0.0, 0.0)
         cosine = F.cosine_similarity(fp32_gradient, bf16_gradient, dim=0)
-        fp32, bf16 = (_time_steps(model, recipe, tokens, bf16=each) for each in (False, True))
+        fp32, bf16 = (_time_steps(model, recipe, batch, bf16=each) for each in (False, True))
     return Speed(fp32, bf16, float(cosine))
 
 
-def _gradient(model: RecurrentModel, tokens: Tensor, bf16: bool) -> Tensor:
-    """Gradient of the loss by all parameters, (parameters,)."""
-    gradients = torch.autograd.grad(_loss(model, tokens, bf16), list(model.parameters()))
+def _gradient(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -> Tensor:
+    """Gradient of the objective by all parameters, (parameters,)."""
+    objective = _objective(model, recipe, batch, bf16)
+    gradients = torch.autograd.grad(objective, list(model.parameters()))
     return torch.cat([each.flatten() for each in gradients])
 
 
-def _loss(model: RecurrentModel, tokens: Tensor, bf16: bool) -> Tensor:
-    with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=bf16):
-        logits, _ = model(tokens[:, :-1], model.initial_state(len(tokens)))
-    return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
+def _objective(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -> Tensor:
+    inputs = torch.from_numpy(batch.inputs).to(model.device)
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
+        reading = model.read(inputs, model.initial_state(len(inputs)))
+    return recipe.objective(reading, batch)[1]
 
 
-def _time_steps(model: RecurrentModel, recipe: Recipe, tokens: Tensor, bf16: bool) -> float:
+def _time_steps(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -> float:
     """Tokens a second of the fastest of a few steps."""
     optimizers = Optimizers(model, recipe.optimization)
     fastest = float("inf")
     for step in range(1 + _TIMED_STEPS):
-        _synchronise(tokens.device)
+        _synchronise(model.device)
         began = time.perf_counter()
-        torch.autograd.backward(_loss(model, tokens, bf16))
+        torch.autograd.backward(_objective(model, recipe, batch, bf16))
         optimizers.step(0.0)
-        _synchronise(tokens.device)
+        _synchronise(model.device)
         seconds = time.perf_counter() - began
         if step > 0 or seconds > _LONGEST_STEP:
             fastest = min(fastest, seconds)
         if seconds > _LONGEST_STEP:
             break
-    return tokens[:, 1:].numel() / fastest
+    return batch.targets.size / fastest
 
 
 def _synchronise(device: torch.device) -> None:
