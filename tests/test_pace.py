@@ -113,3 +113,17 @@ def test_epochs_and_steps_count_themselves_alone(unit: Any, end: dict[str, Any])
     assert pace.observe(1, 1e9) is None
     assert pace.share(0, 0.0) == 0
     assert pace.share(**end) == 1
+
+
+def test_minutes_end_early_when_a_text_was_read_often_enough() -> None:
+    pace = Pace(Budget("minutes", 1), most_epochs=10)
+    for step in range(100):
+        pace.observe(step + 1, 0.1 * (step + 1))  # 600 steps in a minute
+    assert math.isclose(pace.share(150, 2.0), 0.25, abs_tol=0.02)
+    assert pace.share(150, 5.0) == 0.5
+    assert pace.share(150, 10.0) == 1
+
+
+@pytest.mark.parametrize("unit", ["epochs", "steps"])
+def test_epochs_and_steps_that_were_asked_for_are_taken(unit: Any) -> None:
+    assert Pace(Budget(unit, 100), most_epochs=10).share(50, 50.0) == 0.5

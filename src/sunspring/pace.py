@@ -7,6 +7,7 @@ resumed run repeats what it would have done, and minutes are kept.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,10 +47,12 @@ class Pace:
         budget: when training ends.
         reserve: seconds of the minutes for what comes before the first step and after the last;
             half of the minutes remain for training in any case.
+        most_epochs: after which minutes end early.
     """
 
-    def __init__(self, budget: Budget, reserve: float = 0.0) -> None:
+    def __init__(self, budget: Budget, reserve: float = 0.0, most_epochs: float = math.inf) -> None:
         self.budget = budget
+        self._most_epochs = most_epochs
         minutes = budget.amount if budget.unit == "minutes" else 0.0
         self._target = max(60 * minutes - reserve, 30 * minutes)  # seconds of training
         self._from = Revision(0, 0.0, 0.0, 0)  # no steps planned: not calibrated yet
@@ -67,6 +70,9 @@ class Pace:
             return step / self.budget.amount
         if self.budget.unit == "epochs":
             return epochs / self.budget.amount
+        return max(self._share_of_time(step), epochs / self._most_epochs)
+
+    def _share_of_time(self, step: int) -> float:
         made = self._from
         if made.steps == 0:
             return made.share
@@ -84,7 +90,7 @@ class Pace:
         Returns:
             The new plan, or None where the old one holds.
         """
-        if self.budget.unit != "minutes" or self.share(step, 0.0) >= 1:
+        if self.budget.unit != "minutes" or self._share_of_time(step) >= 1:
             return None
         if not self._marks:
             self._marks = [(step, seconds)]  # the first step is slow: it is not part of the speed
@@ -94,7 +100,7 @@ class Pace:
         self._mark(step, seconds, steps)
         if planned and abs(steps - planned) <= _TOLERANCE * (planned - step):
             return None
-        self._from = Revision(step, seconds, self.share(step, 0.0), steps)
+        self._from = Revision(step, seconds, self._share_of_time(step), steps)
         return self._from
 
     def state(self) -> dict[str, Any]:

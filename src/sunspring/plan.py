@@ -67,6 +67,8 @@ class Recipe:
         precision: number format of the matrix products; `auto` probes this machine.
         activation_penalty: see `Objective`.
         network_loss: likewise.
+        most_epochs: readings of the text after which training ends though minutes are left, for
+            more would be learning by heart; 0 for no end.
         optimization: optimiser and rates.
     """
 
@@ -76,6 +78,7 @@ class Recipe:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     activation_penalty: float = 0.0
     network_loss: float = 0.0
+    most_epochs: float = 0.0
     optimization: OptimizerSettings = field(default_factory=OptimizerSettings)
 
     def __post_init__(self) -> None:
@@ -83,7 +86,7 @@ class Recipe:
             raise SettingsError(f"batching is {self.batching!r}: choose windows or lanes")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise SettingsError(f"precision is {self.precision!r}: choose auto, fp32 or bf16")
-        for name in ("activation_penalty", "network_loss"):
+        for name in ("activation_penalty", "network_loss", "most_epochs"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 0")
         for name in ("batch_size", "window"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import signal
 import threading
 import time
@@ -245,7 +246,7 @@ def _run(
         model,
         make_batches(corpus.train, start_id, plan.recipe, request.seed),
         Optimizers(model, plan.recipe.optimization),
-        pace=Pace(request.budget, reserve),
+        pace=Pace(request.budget, reserve, plan.recipe.most_epochs or math.inf),
         warmup_steps=plan.recipe.optimization.warmup_steps,
         precision=beginning.precision,
         objective=plan.recipe.objective,
