@@ -35,36 +35,49 @@ from sunspring.training import QuickSets, Trainer, make_batches
 
 SCORED = 100_000
 WHOLE = ("characters", "vocabulary", "read", "layers", "hidden_size")
+REAL = ("recurrent_dropout", "output_dropout", "nats", "training_nats")
 CODE = 3_000_000  # characters of source code that are used
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs that differ in the model only; shapes are layers and hidden size."""
+    """Runs that differ in the model only.
+
+    Args:
+        characters: of training text.
+        read: characters read in training.
+        shapes: layers and hidden size.
+        dropouts: of the recurrent weights and of the outputs; half of that between layers.
+    """
 
     characters: int
     read: int
     shapes: tuple[tuple[int, int], ...]
-    dropouts: tuple[float, ...]
+    dropouts: tuple[tuple[float, float], ...]
 
 
+NONE, LITTLE, SOME, MUCH = (0.0, 0.0), (0.1, 0.0), (0.3, 0.0), (0.5, 0.0)
+BOTH, MUCH_OF_BOTH = (0.2, 0.2), (0.3, 0.4)
+SMALL, USUAL, DEEP, LARGE = (2, 128), (2, 256), (3, 192), (3, 256)
 CELLS = (
-    Cell(20_000, 500_000, ((2, 64), (2, 128), (3, 128), (2, 256)), (0.3, 0.5)),
-    Cell(20_000, 500_000, ((2, 128), (2, 256)), (0.1,)),
-    Cell(20_000, 2_000_000, ((2, 64), (2, 128), (3, 128)), (0.3, 0.5)),
-    Cell(100_000, 500_000, ((2, 128), (3, 128), (2, 256), (3, 192)), (0.1, 0.3)),
-    Cell(100_000, 500_000, ((2, 128), (2, 256)), (0.0,)),
-    Cell(100_000, 2_000_000, ((2, 128), (2, 256), (3, 192)), (0.1, 0.3)),
-    Cell(500_000, 500_000, ((2, 128), (3, 128), (2, 256), (3, 192), (3, 256)), (0.0,)),
-    Cell(500_000, 2_000_000, ((2, 128), (2, 256), (3, 192), (3, 256)), (0.0,)),
-    Cell(500_000, 2_000_000, ((2, 256),), (0.15,)),
-    Cell(2_500_000, 500_000, ((2, 128), (2, 256), (3, 192)), (0.0,)),
-    Cell(2_500_000, 2_000_000, ((2, 128), (2, 256), (3, 256)), (0.0,)),
+    Cell(20_000, 500_000, ((2, 64), SMALL, (3, 128), USUAL), (SOME, MUCH)),
+    Cell(20_000, 500_000, (SMALL, USUAL), (LITTLE,)),
+    Cell(20_000, 1_000_000, (SMALL,), (MUCH_OF_BOTH,)),
+    Cell(20_000, 2_000_000, ((2, 64), SMALL, (3, 128)), (SOME, MUCH)),
+    Cell(100_000, 500_000, (SMALL, (3, 128), USUAL, DEEP), (LITTLE, SOME)),
+    Cell(100_000, 1_000_000, (USUAL,), (LITTLE, BOTH)),
+    Cell(100_000, 2_000_000, (SMALL, USUAL), (LITTLE,)),
+    Cell(100_000, 2_000_000, (USUAL,), (BOTH, MUCH_OF_BOTH)),
+    Cell(100_000, 4_000_000, (SMALL,), (BOTH,)),
+    Cell(500_000, 500_000, (SMALL, (3, 128), USUAL, DEEP, LARGE), (NONE,)),
+    Cell(500_000, 2_000_000, (SMALL, USUAL, DEEP, LARGE), (NONE,)),
+    Cell(500_000, 2_000_000, (USUAL,), (LITTLE,)),
+    Cell(2_500_000, 500_000, (SMALL, USUAL, DEEP), (NONE,)),
+    Cell(2_500_000, 2_000_000, (SMALL, USUAL, LARGE), (NONE,)),
 )
 LONG_CELLS = (  # of the longest text only
-    Cell(500_000, 8_000_000, ((2, 256), (3, 256)), (0.15,)),
-    Cell(500_000, 8_000_000, ((2, 256),), (0.3,)),
-    Cell(2_500_000, 8_000_000, ((2, 256), (3, 256)), (0.05,)),
+    Cell(500_000, 8_000_000, (USUAL, LARGE), ((0.2, 0.0),)),
+    Cell(2_500_000, 8_000_000, (USUAL, LARGE), (NONE,)),
 )
 
 
@@ -79,7 +92,8 @@ class Run:
         read: characters read in training.
         layers: of the model.
         hidden_size: of each.
-        dropout: of the recurrent weights.
+        recurrent_dropout: of the recurrent weights.
+        output_dropout: of the outputs; half of that between layers.
         nats: a character, on the scored text by `stream`.
         training_nats: the mean over the last steps.
     """
@@ -90,7 +104,8 @@ class Run:
     read: int
     layers: int
     hidden_size: int
-    dropout: float
+    recurrent_dropout: float
+    output_dropout: float
     nats: float | None = None
     training_nats: float | None = None
 
@@ -111,9 +126,9 @@ def plan_runs(text: str, ids: NDArray[np.uint16]) -> Iterator[Run]:
     """List what to measure on one text, of ids (characters,)."""
     for cell in CELLS + LONG_CELLS * (len(ids) >= CODE):
         if cell.characters + SCORED <= len(ids):
-            for shape, dropout in itertools.product(cell.shapes, cell.dropouts):
+            for shape, dropouts in itertools.product(cell.shapes, cell.dropouts):
                 vocabulary = int(ids.max()) + 1
-                yield Run(text, cell.characters, vocabulary, cell.read, *shape, dropout)
+                yield Run(text, cell.characters, vocabulary, cell.read, *shape, *dropouts)
 
 
 def make_run(run: Run) -> Run:
@@ -128,7 +143,9 @@ def make_run(run: Run) -> Run:
         **preset.model,
         "layers": run.layers,
         "hidden_size": run.hidden_size,
-        "recurrent_dropout": run.dropout,
+        "recurrent_dropout": run.recurrent_dropout,
+        "layer_dropout": run.output_dropout / 2,
+        "output_dropout": run.output_dropout,
     }
     torch.manual_seed(0)
     model = RecurrentModel(ModelConfig(run.vocabulary, **architecture))
@@ -162,7 +179,7 @@ def read_runs(path: Path) -> list[Run]:
             Run(
                 row["text"],
                 *(int(row[name]) for name in WHOLE),
-                *(float(row[name]) for name in ("dropout", "nats", "training_nats")),
+                *(float(row[name]) for name in REAL),
             )
             for row in csv.DictReader(file)
         ]
