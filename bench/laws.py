@@ -13,11 +13,14 @@ in `src/sunspring/laws.py`.
 import argparse
 import csv
 import itertools
+import math
 import multiprocessing
+import operator
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +38,9 @@ from sunspring.training import QuickSets, Trainer, make_batches
 
 SCORED = 100_000
 WHOLE = ("characters", "vocabulary", "read", "layers", "hidden_size")
-REAL = ("recurrent_dropout", "output_dropout", "nats", "training_nats")
+MEASURED = ("nats", "training_nats")
+REAL = ("recurrent_dropout", "output_dropout", *MEASURED)
+FEW_READINGS = 5
 CODE = 3_000_000  # characters of source code that are used
 
 
@@ -83,7 +88,7 @@ LONG_CELLS = (  # of the longest text only
 
 @dataclass(frozen=True)
 class Run:
-    """One row of the table; `nats` is None before it is made.
+    """One row of the table.
 
     Args:
         text: `python`, `english` or `shakespeare`.
@@ -94,7 +99,7 @@ class Run:
         hidden_size: of each.
         recurrent_dropout: of the recurrent weights.
         output_dropout: of the outputs; half of that between layers.
-        nats: a character, on the scored text by `stream`.
+        nats: a character, on the scored text by `stream`; NaN before it is made.
         training_nats: the mean over the last steps.
     """
 
@@ -106,8 +111,8 @@ class Run:
     hidden_size: int
     recurrent_dropout: float
     output_dropout: float
-    nats: float | None = None
-    training_nats: float | None = None
+    nats: float = math.nan
+    training_nats: float = math.nan
 
 
 def load_texts() -> dict[str, NDArray[np.uint16]]:
@@ -187,15 +192,21 @@ def read_runs(path: Path) -> list[Run]:
 
 def measure(path: Path, at_once: int) -> None:
     """Make the runs that the table lacks, the short ones first."""
-    made = {replace(run, nats=None, training_nats=None) for run in read_runs(path)}
+    made = {setting(run) for run in read_runs(path)}
     planned = itertools.chain(*(plan_runs(name, ids) for name, ids in load_texts().items()))
-    wanted = sorted(set(planned) - made, key=lambda run: (run.read, run.characters))
+    wanted = [run for run in dict.fromkeys(planned) if setting(run) not in made]
+    wanted.sort(key=lambda run: (run.read, run.characters))
     threads = max(1, usable_cores() // at_once)
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(at_once, prepare_worker, (threads,), maxtasksperchild=None) as pool:
         for number, run in enumerate(pool.imap_unordered(make_run, wanted), start=1):
             append_run(path, run)
             print(f"{number} of {len(wanted)}: {run}", flush=True)
+
+
+def setting(run: Run) -> tuple[Any, ...]:
+    """What tells a run from the others, without what was measured."""
+    return astuple(run)[: -len(MEASURED)]
 
 
 def prepare_worker(threads: int) -> None:
@@ -213,13 +224,91 @@ def append_run(path: Path, run: Run) -> None:
         writer.writerow(asdict(run))
 
 
+def fit(runs: list[Run]) -> None:
+    """Print what the laws say of a table's runs."""
+    few = [run for run in runs if run.read <= FEW_READINGS * run.characters]
+    plain = [run for run in few if (run.recurrent_dropout, run.output_dropout) <= LITTLE]
+    of_weights, power, of_reading, power_of_reading, error = fit_size(plain)
+    print(
+        f"avoidable nats, from {len(plain)} runs of at most {FEW_READINGS} readings: "
+        f"{of_weights:.3g} / weights^{power:.3f} + {of_reading:.3g} / read^{power_of_reading:.3f}, "
+        f"to {error:.4f} nats (root of the mean square)\n"
+    )
+    print("the best dropout of each model that was trained with several:")
+    for _, same in grouped(runs, "text", "characters", "read", "layers", "hidden_size"):
+        if len(same) > 1:
+            best = min(same, key=lambda run: run.nats)
+            tried = ", ".join(
+                f"{run.recurrent_dropout:g}/{run.output_dropout:g} {run.nats:.3f}" for run in same
+            )
+            print(f"  {describe(best)} ({tried})")
+    print("\nthe best of each text and length:")
+    for _, same in grouped(runs, "text", "characters"):
+        print(f"  {describe(min(same, key=lambda run: run.nats))}")
+
+
+def fit_size(runs: list[Run]) -> tuple[float, float, float, float, float]:
+    """Fit `laws.avoidable_nats`, beside a constant for each text and length, by least squares.
+
+    Returns:
+        Factor and power of the weights, those of the reading, and the root mean square error.
+    """
+    weights = torch.tensor([8.0 * run.layers * run.hidden_size**2 for run in runs]).double()
+    read = torch.tensor([float(run.read) for run in runs]).double()
+    nats = torch.tensor([run.nats for run in runs]).double()
+    places = sorted({(run.text, run.characters) for run in runs})
+    place = torch.tensor([places.index((run.text, run.characters)) for run in runs])
+    in_place = torch.nn.functional.one_hot(place).double()
+    # at the middle of the runs: loss to the size and to the reading, and how fast they fall
+    middle = torch.stack((weights.log().mean(), read.log().mean()))
+    unknown = torch.tensor([-2.0, -0.7, -2.0, -0.7], dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([unknown], max_iter=500, line_search_fn="strong_wolfe")
+
+    def residuals() -> torch.Tensor:
+        loss, power = unknown[[0, 2]].exp(), unknown[[1, 3]].exp()
+        logs = torch.stack((weights.log(), read.log()), dim=1) - middle
+        left = nats - (loss * (-power * logs).exp()).sum(dim=1)
+        return left - in_place @ ((in_place.T @ left) / in_place.sum(dim=0))
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        error = residuals().square().mean()
+        torch.autograd.backward(error)
+        return error
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    unknown.requires_grad_(False)
+    powers = unknown[[1, 3]].exp()
+    factors = (unknown[[0, 2]] + powers * middle).exp()
+    error = float(residuals().square().mean().sqrt())
+    return float(factors[0]), float(powers[0]), float(factors[1]), float(powers[1]), error
+
+
+def grouped(runs: list[Run], *names: str) -> Iterator[tuple[Any, list[Run]]]:
+    """Gather the runs that agree in some fields."""
+    key = operator.attrgetter(*names)
+    for value, same in itertools.groupby(sorted(runs, key=key), key):
+        yield value, list(same)
+
+
+def describe(run: Run) -> str:
+    return (
+        f"{run.text}, {run.characters:,} characters {run.read / run.characters:.3g} times, "
+        f"{run.layers} layers of {run.hidden_size}: "
+        f"{run.recurrent_dropout:g}/{run.output_dropout:g} {run.nats:.3f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["measure"])
+    parser.add_argument("task", choices=["measure", "fit"])
     parser.add_argument("--runs", type=Path, default=Path(__file__).with_suffix(".csv"))
     parser.add_argument("--at-once", type=int, default=1, help="models trained side by side")
     arguments = parser.parse_args()
-    measure(arguments.runs, arguments.at_once)
+    if arguments.task == "measure":
+        measure(arguments.runs, arguments.at_once)
+    else:
+        fit(read_runs(arguments.runs))
 
 
 if __name__ == "__main__":

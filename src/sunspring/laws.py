@@ -1,39 +1,69 @@
-"""How large a model should be, and how much of it to leave out, for a text and a time.
+"""How large a model should be, how often to read a text, and what to leave out meanwhile.
 
-Pure functions of numbers; `plan.py` asks them. docs/planner.md says where they come from.
+Pure functions of numbers; `plan.py` asks them. docs/planner.md says where they come from, and
+`python bench/laws.py fit` prints the constants again.
 """
 
 from __future__ import annotations
 
 import math
 
-_STEP = 64  # hidden sizes are its multiples: the fused loop takes nothing else
-_LARGEST = 1024
-_WORK, _SIZE_AT_WORK, _GROWTH_WITH_WORK = 6e12, 256, 0.3
-_TEXT, _SIZE_AT_TEXT, _GROWTH_WITH_TEXT = 20_000, 128, 0.3
-_FREE_EPOCHS = 1.5
-_DROPOUT_A_DOUBLING = 0.07
-_LARGEST_DROPOUT = 0.5
+LAYERS = 3
+SIZES = range(64, 1025, 64)  # hidden sizes to choose among: the fused loop takes nothing else
+
+_OF_WEIGHTS, _POWER_OF_WEIGHTS = 40.0, 0.4
+_OF_READING, _POWER_OF_READING = 800.0, 0.6
+_SIZE_AT_TEXT, _TEXT, _GROWTH_WITH_TEXT = 112, 20_000, 0.25
+_READINGS, _LEAST_READ = 13.0, 700_000
+_FREE_READINGS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
+_MANY_READINGS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
 _FEW_TOKENS = 1_000_000
 
 
-def hidden_size(work: float, characters: int) -> int:
-    """Choose the size of both layers: larger with the time, up to what the text can teach.
+def recurrent_weights(hidden_size: int) -> int:
+    """Count the weights of the matrices between the layers' units and within them."""
+    return 8 * LAYERS * hidden_size**2
+
+
+def avoidable_nats(hidden_size: int, read: float) -> float:
+    """Say how much is lost to the model's size and to the little that it reads.
+
+    A sum of powers of both (Hoffmann et al. 2022, "Training compute-optimal large language models",
+    equation 2), without what only another text could change.
 
     Args:
-        work: parameters × tokens that the machine can train in the time.
+        hidden_size: of the layers.
+        read: tokens of training, repeated ones too.
+    """
+    of_size = _OF_WEIGHTS * math.pow(recurrent_weights(hidden_size), -_POWER_OF_WEIGHTS)
+    return of_size + _OF_READING * math.pow(max(1.0, read), -_POWER_OF_READING)
+
+
+def largest_size(characters: int) -> int:
+    """Choose the hidden size beyond which a text is learned by heart.
+
+    Args:
         characters: of the training text.
     """
-    by_work = _SIZE_AT_WORK * math.pow(work / _WORK, _GROWTH_WITH_WORK)
-    by_text = _SIZE_AT_TEXT * math.pow(max(1, characters) / _TEXT, _GROWTH_WITH_TEXT)
-    size = min(by_work, by_text, _LARGEST)
-    return max(_STEP, round(size / _STEP) * _STEP)
+    size = _SIZE_AT_TEXT * math.pow(max(1, characters) / _TEXT, _GROWTH_WITH_TEXT)
+    return min(SIZES, key=lambda each: abs(each - size))
 
 
-def recurrent_dropout(epochs: float) -> float:
+def most_readings(characters: int) -> float:
+    """Choose after how many readings of a text to stop: more would be learning by heart."""
+    return _READINGS + _LEAST_READ / max(1, characters)
+
+
+def recurrent_dropout(readings: float) -> float:
     """Choose the share of the recurrent weights to leave out: more the oftener a text is read."""
-    doublings = math.log2(max(epochs, _FREE_EPOCHS) / _FREE_EPOCHS)
-    return round(min(_LARGEST_DROPOUT, _DROPOUT_A_DOUBLING * doublings), 2)
+    doublings = math.log2(max(1.0, readings / _FREE_READINGS))
+    return round(min(_MOST_RECURRENT_DROPOUT, _RECURRENT_DROPOUT_A_DOUBLING * doublings), 2)
+
+
+def output_dropout(readings: float) -> float:
+    """Choose the share of the layers' outputs to leave out, where a text is read very often."""
+    doublings = math.log2(max(1.0, readings / _MANY_READINGS))
+    return round(min(_MOST_OUTPUT_DROPOUT, _OUTPUT_DROPOUT_A_DOUBLING * doublings), 2)
 
 
 def batch_size(tokens: float) -> int:

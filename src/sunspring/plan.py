@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sunspring import laws
 from sunspring.errors import SettingsError
-from sunspring.model import DROPOUTS, ModelConfig, least_parameters
+from sunspring.model import DROPOUTS, ModelConfig
 from sunspring.objective import Objective
 from sunspring.optim import OptimizerSettings
 
@@ -243,33 +243,48 @@ def _choose(
     tokens_per_second: Throughput,
 ) -> tuple[dict[str, Any], Recipe, str]:
     """Choose architecture and recipe by the laws, and say why."""
-    recipe = PRESETS["small"].recipe
-    architecture = dict(PRESETS["small"].model)
+    usual = PRESETS["small"]
+    architecture: dict[str, Any] = {**usual.model, "layers": laws.LAYERS}
     if training_characters < documents * architecture["pointer"]:
         architecture["pointer"] = 0  # a document is too short to look back in
-    usual = ModelConfig(vocabulary_size=vocabulary_size, **architecture)
-    batch_tokens = recipe.batch_size * recipe.window
     characters = max(1, training_characters)
     seconds = 60 * budget.amount
+    batch_tokens = usual.recipe.batch_size * usual.recipe.window
+    counted = budget.amount * (characters if budget.unit == "epochs" else batch_tokens)
 
-    def readable(config: ModelConfig) -> float:
+    usual_size: int = usual.model["hidden_size"]
+
+    def readable(size: int) -> float:
         if budget.unit == "minutes":  # only then is the speed asked for
+            config = ModelConfig(vocabulary_size, **{**architecture, "hidden_size": size})
             return seconds * tokens_per_second(config)
-        return budget.amount * (characters if budget.unit == "epochs" else batch_tokens)
+        # the time for it is taken to be what a model of the usual size takes
+        return counted * (usual_size / size) ** 2
 
-    work = readable(usual) * least_parameters(usual)
-    architecture["hidden_size"] = laws.hidden_size(work, characters)
-    tokens = readable(ModelConfig(vocabulary_size=vocabulary_size, **architecture))
-    epochs = tokens / characters
-    architecture["recurrent_dropout"] = laws.recurrent_dropout(epochs)
-    recipe = dataclasses.replace(recipe, batch_size=laws.batch_size(tokens))
+    sizes = [size for size in laws.SIZES if size <= laws.largest_size(characters)]
+    size = min(sizes, key=lambda each: laws.avoidable_nats(each, readable(each)))
+    tokens = readable(size) if budget.unit == "minutes" else counted
+    enough = laws.most_readings(characters) if budget.unit == "minutes" else math.inf
+    readings = min(tokens / characters, enough)
+    left_out = laws.recurrent_dropout(readings)
+    architecture["hidden_size"] = size
+    architecture["recurrent_dropout"] = left_out
+    architecture["output_dropout"] = laws.output_dropout(readings)
+    architecture["layer_dropout"] = laws.output_dropout(readings) / 2
+    recipe = dataclasses.replace(
+        usual.recipe,
+        batch_size=laws.batch_size(tokens),
+        most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
+    )
     reason = f"{training_characters:,} characters to learn from in {budget}"
     if budget.unit == "minutes":
         reason += f" at {tokens / seconds:,.0f} a second"
+    reason += f", about {tokens / characters:.2g} readings"
+    if readings < tokens / characters:
+        reason += f", of which {readings:.2g} are enough"
     reason += (
-        f", about {epochs:.2g} readings\n"
-        f"so two layers of {architecture['hidden_size']}, {recipe.batch_size} lanes, "
-        f"{architecture['recurrent_dropout']:.0%} of the recurrent weights left out at a step"
+        f"\nso {laws.LAYERS} layers of {size}, {recipe.batch_size} lanes, "
+        f"{left_out:.0%} of the recurrent weights left out at a step"
     )
     return architecture, recipe, reason
 
