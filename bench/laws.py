@@ -77,11 +77,12 @@ CELLS = (
     Cell(500_000, 500_000, (SMALL, (3, 128), USUAL, DEEP, LARGE), (NONE,)),
     Cell(500_000, 2_000_000, (SMALL, USUAL, DEEP, LARGE), (NONE,)),
     Cell(500_000, 2_000_000, (USUAL,), (LITTLE,)),
+    Cell(500_000, 4_000_000, (USUAL,), (BOTH,)),
+    Cell(500_000, 8_000_000, (USUAL,), (BOTH,)),
     Cell(2_500_000, 500_000, (SMALL, USUAL, DEEP), (NONE,)),
     Cell(2_500_000, 2_000_000, (SMALL, USUAL, LARGE), (NONE,)),
 )
 LONG_CELLS = (  # of the longest text only
-    Cell(500_000, 8_000_000, (USUAL, LARGE), ((0.2, 0.0),)),
     Cell(2_500_000, 8_000_000, (USUAL, LARGE), (NONE,)),
 )
 

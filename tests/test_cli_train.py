@@ -214,6 +214,16 @@ class TestSettings:
         minutes = succeed("train", "a.txt", "--minutes", "0.01", *options).json
         assert 0.3 <= minutes["seconds"] < 10
 
+    def test_end_minutes_early_for_a_text_that_was_read_often_enough(self) -> None:
+        write("a.txt", TEXT)
+        enough = (*SMALL, "--minutes", "5", "--set", "most_epochs=1.5", "--out", "run")
+        result = succeed("train", "a.txt", *enough, "--json").json
+        assert 1.5 <= result["epochs"] < 1.7
+        assert result["heldout"]
+        more = succeed("train", "--resume", "--out", "run", "--minutes", "10")
+        assert "read 1.5 times, which is enough" in more.err
+        assert "--epochs" in more.err
+
     def test_may_ask_for_tensorboard(self) -> None:
         pytest.importorskip("tensorboard")
         train(write("a.txt", TEXT), "--tensorboard", "--out", "run")

@@ -14,7 +14,7 @@ SIZES = range(64, 1025, 64)  # hidden sizes to choose among: the fused loop take
 _OF_WEIGHTS, _POWER_OF_WEIGHTS = 40.0, 0.4
 _OF_READING, _POWER_OF_READING = 800.0, 0.6
 _SIZE_AT_TEXT, _TEXT, _GROWTH_WITH_TEXT = 112, 20_000, 0.25
-_READINGS, _LEAST_READ = 13.0, 700_000
+_READINGS, _LEAST_READ = 12.0, 1_000_000
 _FREE_READINGS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
 _MANY_READINGS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
 _FEW_TOKENS = 1_000_000
@@ -51,7 +51,7 @@ def largest_size(characters: int) -> int:
 
 def most_readings(characters: int) -> float:
     """Choose after how many readings of a text to stop: more would be learning by heart."""
-    return _READINGS + _LEAST_READ / max(1, characters)
+    return max(_READINGS, _LEAST_READ / max(1, characters))
 
 
 def recurrent_dropout(readings: float) -> float:

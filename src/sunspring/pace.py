@@ -47,12 +47,12 @@ class Pace:
         budget: when training ends.
         reserve: seconds of the minutes for what comes before the first step and after the last;
             half of the minutes remain for training in any case.
-        most_epochs: after which minutes end early.
+        most_epochs: after which minutes end early; 0 for no such end.
     """
 
-    def __init__(self, budget: Budget, reserve: float = 0.0, most_epochs: float = math.inf) -> None:
+    def __init__(self, budget: Budget, reserve: float = 0.0, most_epochs: float = 0.0) -> None:
         self.budget = budget
-        self._most_epochs = most_epochs
+        self._most_epochs = most_epochs or math.inf
         minutes = budget.amount if budget.unit == "minutes" else 0.0
         self._target = max(60 * minutes - reserve, 30 * minutes)  # seconds of training
         self._from = Revision(0, 0.0, 0.0, 0)  # no steps planned: not calibrated yet

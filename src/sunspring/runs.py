@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 import signal
 import threading
 import time
@@ -180,6 +179,11 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
     if checkpoint is None:
         say(f"{out} has no checkpoint yet: beginning again")
         base = load_base(request)
+    elif request.budget.unit == "minutes" and 0 < recipe.most_epochs <= checkpoint.state["epochs"]:
+        say(
+            f"the text has been read {recipe.most_epochs:g} times, which is enough: "
+            "to go on all the same, give --epochs or --steps"
+        )
     _check_size(plan.model, device)
     model = _new_model(plan, request.seed, base[0] if base else None)
     with writing(out):
@@ -246,7 +250,7 @@ def _run(
         model,
         make_batches(corpus.train, start_id, plan.recipe, request.seed),
         Optimizers(model, plan.recipe.optimization),
-        pace=Pace(request.budget, reserve, plan.recipe.most_epochs or math.inf),
+        pace=Pace(request.budget, reserve, plan.recipe.most_epochs),
         warmup_steps=plan.recipe.optimization.warmup_steps,
         precision=beginning.precision,
         objective=plan.recipe.objective,
