@@ -40,7 +40,7 @@ SCORED = 100_000
 WHOLE = ("characters", "vocabulary", "read", "layers", "hidden_size")
 MEASURED = ("nats", "training_nats")
 REAL = ("recurrent_dropout", "output_dropout", *MEASURED)
-FEW_READINGS = 5
+FEW_READINGS = 3.5
 CODE = 3_000_000  # characters of source code that are used
 
 
