@@ -97,22 +97,39 @@ def slow_machine(factor: float) -> Throughput:
     return lambda config: usual_speed(config) / factor
 
 
+def size_for(minutes: float, characters: int, factor: float = 1) -> int:
+    plan = plan_for(
+        training_characters=characters,
+        budget=Budget("minutes", minutes),
+        tokens_per_second=slow_machine(factor),
+    )
+    return plan.model.hidden_size
+
+
 @given(minutes=st.floats(0.1, 600), characters=st.integers(10_000, 10**9))
-def test_more_time_a_faster_machine_and_more_text_never_make_the_model_smaller(
+def test_more_time_and_a_faster_machine_never_make_the_model_smaller(
     minutes: float, characters: int
 ) -> None:
-    def size(minutes: float, characters: int, factor: float = 1) -> int:
-        plan = plan_for(
-            training_characters=characters,
-            budget=Budget("minutes", minutes),
-            tokens_per_second=slow_machine(factor),
-        )
-        return plan.model.hidden_size
+    usual = size_for(minutes, characters)
+    assert usual <= size_for(3 * minutes, characters)
+    assert size_for(minutes, characters, factor=10) <= usual
 
-    usual = size(minutes, characters)
-    assert usual <= size(3 * minutes, characters)
-    assert usual <= size(minutes, 10 * characters)
-    assert size(minutes, characters, factor=10) <= usual
+
+@given(characters=st.integers(1, 10**9))
+def test_with_time_enough_more_text_never_makes_the_model_smaller(characters: int) -> None:
+    assert size_for(1e6, characters) <= size_for(1e6, 10 * characters)
+
+
+def test_auto_reads_a_text_no_oftener_than_is_good_for_it() -> None:
+    def most_epochs(minutes: float, characters: int) -> float:
+        budget = Budget("minutes", minutes)
+        return plan_for(training_characters=characters, budget=budget).recipe.most_epochs
+
+    assert most_epochs(10, 1_000_000) == most_epochs(1000, 1_000_000) < 30
+    assert most_epochs(10, 20_000) > most_epochs(10, 1_000_000)
+    enough = plan_for(training_characters=20_000)
+    assert f"of which {enough.recipe.most_epochs:.2g} are enough" in enough.reason
+    assert plan_for(budget=Budget("epochs", 1000)).recipe.most_epochs == 0
 
 
 amounts = st.floats(0.01, 1e6)

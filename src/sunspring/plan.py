@@ -261,10 +261,14 @@ def _choose(
         # the time for it is taken to be what a model of the usual size takes
         return counted * (usual_size / size) ** 2
 
-    sizes = [size for size in laws.SIZES if size <= laws.largest_size(characters)]
-    size = min(sizes, key=lambda each: laws.avoidable_nats(each, readable(each)))
-    tokens = readable(size) if budget.unit == "minutes" else counted
     enough = laws.most_readings(characters) if budget.unit == "minutes" else math.inf
+
+    def avoidable_nats(size: int) -> float:
+        return laws.avoidable_nats(size, min(readable(size), enough * characters))
+
+    sizes = [size for size in laws.SIZES if size <= laws.largest_size(characters)]
+    size = min(sizes, key=avoidable_nats)
+    tokens = readable(size) if budget.unit == "minutes" else counted
     readings = min(tokens / characters, enough)
     left_out = laws.recurrent_dropout(readings)
     architecture["hidden_size"] = size
