@@ -90,7 +90,7 @@ def test_auto_says_what_it_chose_and_why_in_two_lines() -> None:
     why, what = plan.reason.splitlines()
     assert "1,000,000 characters" in why
     assert "3 minutes at" in why
-    assert f"3 layers of {plan.model.hidden_size}" in what
+    assert f"two layers of {plan.model.hidden_size}" in what
 
 
 def slow_machine(factor: float) -> Throughput:

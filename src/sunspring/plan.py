@@ -244,7 +244,7 @@ def _choose(
 ) -> tuple[dict[str, Any], Recipe, str]:
     """Choose architecture and recipe by the laws, and say why."""
     usual = PRESETS["small"]
-    architecture: dict[str, Any] = {**usual.model, "layers": laws.LAYERS}
+    architecture = dict(usual.model)
     if training_characters < documents * architecture["pointer"]:
         architecture["pointer"] = 0  # a document is too short to look back in
     characters = max(1, training_characters)
@@ -287,7 +287,7 @@ def _choose(
     if readings < tokens / characters:
         reason += f", of which {readings:.2g} are enough"
     reason += (
-        f"\nso {laws.LAYERS} layers of {size}, {recipe.batch_size} lanes, "
+        f"\nso two layers of {size}, {recipe.batch_size} lanes, "
         f"{left_out:.0%} of the recurrent weights left out at a step"
     )
     return architecture, recipe, reason

@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sunspring import laws
 from sunspring.batches import Batch
 from sunspring.checkpoint import write_atomically
 from sunspring.machine import Precision, processor_name, usable_cores
@@ -33,7 +32,7 @@ from sunspring.recurrence import has_fused_scan
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding
 _SOUND_COSINE = 0.99  # between the gradients of the two formats
 _TIMED_STEPS = 2  # after one that is not timed
-_TIMED_SIZES = (128, 320)
+_TIMED_SIZES = (128, 384)
 _LARGEST_PREDICTED = 512  # beyond, a processor is as busy as it gets
 _LONGEST_STEP = 1.0  # seconds; a model that takes longer is timed by its first step
 
@@ -103,8 +102,7 @@ def measure_machine(device: torch.device, cache: Path | None = None) -> Throughp
 
     @functools.cache
     def work_per_second(size: int, pointer: int) -> float:
-        shape = {"layers": laws.LAYERS, "hidden_size": size, "pointer": pointer}
-        config = ModelConfig(96, **{**usual.model, **shape})
+        config = ModelConfig(96, **{**usual.model, "hidden_size": size, "pointer": pointer})
         speed = measure_speed(config, usual.recipe, device, cache)
         return speed.tokens_per_second * least_parameters(config)
 
