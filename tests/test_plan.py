@@ -160,6 +160,15 @@ def test_auto_drops_more_of_a_text_that_is_read_more_often(
     assert dropouts(less) <= dropouts(more)
 
 
+@given(unit=st.sampled_from(["minutes", "epochs", "steps"]), one=amounts, other=amounts)
+def test_auto_learns_slower_what_is_read_more_often(unit: Any, one: float, other: float) -> None:
+    rates = [
+        plan_for(budget=Budget(unit, amount)).recipe.optimization.learning_rate
+        for amount in sorted((one, other))
+    ]
+    assert rates[0] >= rates[1] > 0
+
+
 def test_auto_drops_nothing_of_a_text_that_is_read_once() -> None:
     assert dropouts(plan_for(budget=Budget("epochs", 1)).model) == (0, 0, 0, 0)
     assert plan_for(budget=Budget("epochs", 100)).model.recurrent_dropout > 0.2

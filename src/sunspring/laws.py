@@ -16,6 +16,7 @@ _SIZE_AT_TEXT, _TEXT, _GROWTH_WITH_TEXT = 112, 20_000, 0.25
 _READINGS, _LEAST_READ = 12.0, 1_000_000
 _FREE_READINGS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
 _MANY_READINGS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
+_RATE_OF_ONE_READING, _LEAST_RATE, _HIGHEST_RATE = 0.015, 0.003, 0.01
 _FEW_TOKENS = 1_000_000
 
 
@@ -63,6 +64,12 @@ def output_dropout(readings: float) -> float:
     """Choose the share of the layers' outputs to leave out, where a text is read very often."""
     doublings = math.log2(max(1.0, readings / _MANY_READINGS))
     return round(min(_MOST_OUTPUT_DROPOUT, _OUTPUT_DROPOUT_A_DOUBLING * doublings), 2)
+
+
+def learning_rate(readings: float) -> float:
+    """Choose AdamW's rate: what is read often and learned fast is learned by heart."""
+    rate = _RATE_OF_ONE_READING / max(readings, 1e-9)
+    return round(min(_HIGHEST_RATE, max(_LEAST_RATE, rate)), 4)
 
 
 def batch_size(tokens: float) -> int:

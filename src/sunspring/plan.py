@@ -278,6 +278,9 @@ def _choose(
     recipe = dataclasses.replace(
         usual.recipe,
         batch_size=laws.batch_size(tokens),
+        optimization=dataclasses.replace(
+            usual.recipe.optimization, learning_rate=laws.learning_rate(readings)
+        ),
         most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
     )
     reason = f"{training_characters:,} characters to learn from in {budget}"
