@@ -31,10 +31,10 @@ from sunspring.recurrence import has_fused_scan
 
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding
 _SOUND_COSINE = 0.99  # between the gradients of the two formats
-_TIMED_STEPS = 2  # after one that is not timed
+_TIMED_STEPS = 4  # after one that does not count
 _TIMED_SIZES = (128, 384)
 _LARGEST_PREDICTED = 512  # beyond, a processor is as busy as it gets
-_LONGEST_STEP = 1.0  # seconds; a model that takes longer is timed by its first step
+_LONGEST = 1.0  # seconds; then fewer steps must do
 
 
 @dataclass(frozen=True)
@@ -180,21 +180,18 @@ def _objective(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) 
 
 
 def _time_steps(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -> float:
-    """Tokens a second of the fastest of a few steps."""
+    """Tokens a second over a few steps, after one that is slow because it is the first."""
     optimizers = Optimizers(model, recipe.optimization)
-    fastest = float("inf")
-    for step in range(1 + _TIMED_STEPS):
+    seconds: list[float] = []
+    while len(seconds) <= _TIMED_STEPS and sum(seconds) < _LONGEST:
         _synchronise(model.device)
         began = time.perf_counter()
         torch.autograd.backward(_objective(model, recipe, batch, bf16))
         optimizers.step(0.0)
         _synchronise(model.device)
-        seconds = time.perf_counter() - began
-        if step > 0 or seconds > _LONGEST_STEP:
-            fastest = min(fastest, seconds)
-        if seconds > _LONGEST_STEP:
-            break
-    return batch.targets.size / fastest
+        seconds.append(time.perf_counter() - began)
+    counted = seconds[1:] or seconds
+    return batch.targets.size * len(counted) / sum(counted)
 
 
 def _synchronise(device: torch.device) -> None:
