@@ -132,7 +132,7 @@ def test_auto_reads_a_text_no_oftener_than_is_good_for_it() -> None:
     assert plan_for(budget=Budget("epochs", 1000)).recipe.most_epochs == 0
 
 
-amounts = st.floats(0.01, 1e6)
+amounts = st.floats(0.01, 1e6)  # of minutes a longer one may take a larger model, and read less
 
 
 @given(
@@ -152,7 +152,7 @@ def test_auto_has_a_plan_for_any_text_and_budget(
     assert all(0 <= value <= 0.5 for value in dropouts(plan.model))
 
 
-@given(unit=st.sampled_from(["minutes", "epochs", "steps"]), one=amounts, other=amounts)
+@given(unit=st.sampled_from(["epochs", "steps"]), one=amounts, other=amounts)
 def test_auto_drops_more_of_a_text_that_is_read_more_often(
     unit: Any, one: float, other: float
 ) -> None:
@@ -160,7 +160,7 @@ def test_auto_drops_more_of_a_text_that_is_read_more_often(
     assert dropouts(less) <= dropouts(more)
 
 
-@given(unit=st.sampled_from(["minutes", "epochs", "steps"]), one=amounts, other=amounts)
+@given(unit=st.sampled_from(["epochs", "steps"]), one=amounts, other=amounts)
 def test_auto_learns_slower_what_is_read_more_often(unit: Any, one: float, other: float) -> None:
     rates = [
         plan_for(budget=Budget(unit, amount)).recipe.optimization.learning_rate
