@@ -1,6 +1,7 @@
 """The measured speed of training, and the file that remembers it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_another_model_and_other_threads_are_measured_anew(tmp_path: Path) -> No
     finally:
         torch.set_num_threads(threads)
     assert len(json.loads((tmp_path / "speeds.json").read_text())) == 3
+
+
+def test_what_does_not_change_the_speed_is_not_measured_anew(tmp_path: Path) -> None:
+    slower = replace(RECIPE.optimization, learning_rate=1e-4)
+    first = measure_speed(CONFIG, RECIPE, CPU, tmp_path)
+    again = replace(RECIPE, most_epochs=9.0, optimization=slower)
+    assert measure_speed(CONFIG, again, CPU, tmp_path) == first
+    measure_speed(CONFIG, replace(RECIPE, activation_penalty=0.2), CPU, tmp_path)
+    assert len(json.loads((tmp_path / "speeds.json").read_text())) == 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "\x00", "[[1, 2, 3]]"])

@@ -83,7 +83,9 @@ def measure_speed(
     question = {
         "machine": _machine(device),
         "model": asdict(plain),
-        "recipe": asdict(recipe),
+        "batch": [recipe.batch_size, recipe.window],
+        "objective": asdict(recipe.objective),
+        "optimizer": [recipe.optimization.optimizer, recipe.optimization.muon_every],
     }
     return _remember(
         cache / "speeds.json",
