@@ -12,6 +12,7 @@ in `src/sunspring/laws.py`.
 
 import argparse
 import csv
+import functools
 import itertools
 import math
 import multiprocessing
@@ -81,8 +82,6 @@ CELLS = (
     Cell(500_000, 8_000_000, (USUAL,), (BOTH,)),
     Cell(2_500_000, 500_000, (SMALL, USUAL, DEEP), (NONE,)),
     Cell(2_500_000, 2_000_000, (SMALL, USUAL, LARGE), (NONE,)),
-)
-LONG_CELLS = (  # of the longest text only
     Cell(2_500_000, 8_000_000, (USUAL, LARGE), (NONE,)),
 )
 
@@ -92,7 +91,7 @@ class Run:
     """One row of the table.
 
     Args:
-        text: `python`, `english` or `shakespeare`.
+        text: `python` or `english`.
         characters: of training text.
         vocabulary: distinct characters of the whole text.
         read: characters read in training.
@@ -116,6 +115,7 @@ class Run:
     training_nats: float = math.nan
 
 
+@functools.cache  # a worker makes many runs
 def load_texts() -> dict[str, NDArray[np.uint16]]:
     """Give the two texts by name, as ids (characters,)."""
     library = Path(sysconfig.get_path("stdlib"))
@@ -130,7 +130,7 @@ def load_texts() -> dict[str, NDArray[np.uint16]]:
 
 def plan_runs(text: str, ids: NDArray[np.uint16]) -> Iterator[Run]:
     """List what to measure on one text, of ids (characters,)."""
-    for cell in CELLS + LONG_CELLS * (len(ids) >= CODE):
+    for cell in CELLS:
         if cell.characters + SCORED <= len(ids):
             for shape, dropouts in itertools.product(cell.shapes, cell.dropouts):
                 vocabulary = int(ids.max()) + 1
@@ -199,7 +199,7 @@ def measure(path: Path, at_once: int) -> None:
     wanted.sort(key=lambda run: (run.read, run.characters))
     threads = max(1, usable_cores() // at_once)
     spawn = multiprocessing.get_context("spawn")
-    with spawn.Pool(at_once, prepare_worker, (threads,), maxtasksperchild=None) as pool:
+    with spawn.Pool(at_once, prepare_worker, (threads,)) as pool:
         for number, run in enumerate(pool.imap_unordered(make_run, wanted), start=1):
             append_run(path, run)
             print(f"{number} of {len(wanted)}: {run}", flush=True)
@@ -227,8 +227,12 @@ def append_run(path: Path, run: Run) -> None:
 
 def fit(runs: list[Run]) -> None:
     """Print what the laws say of a table's runs."""
-    few = [run for run in runs if run.read <= FEW_READINGS * run.characters]
-    plain = [run for run in few if (run.recurrent_dropout, run.output_dropout) <= LITTLE]
+    plain = [
+        run
+        for run in runs
+        if run.read <= FEW_READINGS * run.characters
+        and (run.recurrent_dropout, run.output_dropout) in (NONE, LITTLE)
+    ]
     of_weights, power, of_reading, power_of_reading, error = fit_size(plain)
     print(
         f"avoidable nats, from {len(plain)} runs of at most {FEW_READINGS} readings: "

@@ -251,7 +251,6 @@ def _choose(
     seconds = 60 * budget.amount
     batch_tokens = usual.recipe.batch_size * usual.recipe.window
     counted = budget.amount * (characters if budget.unit == "epochs" else batch_tokens)
-
     usual_size: int = usual.model["hidden_size"]
 
     def readable(size: int) -> float:
@@ -266,15 +265,17 @@ def _choose(
     def avoidable_nats(size: int) -> float:
         return laws.avoidable_nats(size, min(readable(size), enough * characters))
 
-    sizes = [size for size in laws.SIZES if size <= laws.largest_size(characters)]
-    size = min(sizes, key=avoidable_nats)
+    largest = laws.largest_size(characters)
+    size = min((each for each in laws.SIZES if each <= largest), key=avoidable_nats)
     tokens = readable(size) if budget.unit == "minutes" else counted
     readings = min(tokens / characters, enough)
-    left_out = laws.recurrent_dropout(readings)
-    architecture["hidden_size"] = size
-    architecture["recurrent_dropout"] = left_out
-    architecture["output_dropout"] = laws.output_dropout(readings)
-    architecture["layer_dropout"] = laws.output_dropout(readings) / 2
+    left_out, of_outputs = laws.recurrent_dropout(readings), laws.output_dropout(readings)
+    architecture |= {
+        "hidden_size": size,
+        "recurrent_dropout": left_out,
+        "output_dropout": of_outputs,
+        "layer_dropout": of_outputs / 2,
+    }
     recipe = dataclasses.replace(
         usual.recipe,
         batch_size=laws.batch_size(tokens),
