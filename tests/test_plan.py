@@ -12,7 +12,7 @@ from sunspring.optim import OptimizerSettings
 from sunspring.plan import PRESETS, Budget, Plan, Recipe, Throughput, apply_settings, make_plan
 
 
-def usual_speed(config: ModelConfig) -> float:
+def usual_speed(config: ModelConfig, batch_size: int) -> float:
     return 4e10 / least_parameters(config)
 
 
@@ -94,7 +94,7 @@ def test_auto_says_what_it_chose_and_why_in_two_lines() -> None:
 
 
 def slow_machine(factor: float) -> Throughput:
-    return lambda config: usual_speed(config) / factor
+    return lambda config, batch_size: usual_speed(config, batch_size) / factor
 
 
 def size_for(minutes: float, characters: int, factor: float = 1) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from trainers import (
     CONFIG,
     DROPOUT,
@@ -29,7 +31,7 @@ from trainers import (
 from sunspring.batches import IGNORED, Batch
 from sunspring.checkpoint import Checkpoint, RunFolder, load_model
 from sunspring.errors import SunspringError
-from sunspring.model import RecurrentModel
+from sunspring.model import Reading, RecurrentModel
 from sunspring.objective import Objective
 from sunspring.plan import Budget
 from sunspring.training import Callback, QuickSets, StepReport, Trainer, quick_batches
@@ -205,6 +207,26 @@ def test_activation_penalty_is_no_part_of_the_reported_loss() -> None:
         for penalty in (0.0, 1000.0)
     )
     assert one.loss == other.loss
+
+
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4)),
+    dtype=st.sampled_from([torch.float64, torch.float32]),
+)
+def test_activation_penalty_and_its_gradient_are_those_of_its_formula(
+    shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    outputs = torch.randn(shape, dtype=dtype, requires_grad=True)
+    logits = torch.zeros(*shape[:2], 2, dtype=dtype)
+    targets = np.zeros(shape[:2], np.int64)
+    batch = Batch(targets, targets, np.zeros(shape[0], np.bool_), None)
+    loss, objective = Objective(activation_penalty=0.5)(Reading(logits, (), outputs, logits), batch)
+    changes = outputs[:, 1:] - outputs[:, :-1]
+    expected = 0.5 * (outputs.square().mean() + changes.square().sum() / outputs.numel())
+    torch.testing.assert_close(objective - loss, expected.float(), check_dtype=False)
+    found, wanted = (torch.autograd.grad(each, outputs)[0] for each in (objective, expected))
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 # When training ends

@@ -18,6 +18,12 @@ _FREE_READINGS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.
 _MANY_READINGS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
 _RATE_OF_ONE_READING, _LEAST_RATE, _HIGHEST_RATE = 0.012, 0.002, 0.01
 _FEW_TOKENS = 7_000_000
+_STARTING_SECONDS, _TRAINING_SHARE = 2.5, 0.9
+
+
+def training_seconds(seconds: float) -> float:
+    """Say what of a command's time goes into steps: the rest is its start, looks, and scoring."""
+    return max(0.5 * seconds, _TRAINING_SHARE * seconds - _STARTING_SECONDS)
 
 
 def recurrent_weights(hidden_size: int) -> int:

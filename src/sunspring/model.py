@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sunspring.attention import CausalAttention, Pointer
+from sunspring.dropout import Dropout
 from sunspring.errors import ModelError, SettingsError
 from sunspring.recurrence import Embedded, run_layer
 
@@ -226,10 +227,10 @@ class RecurrentModel(nn.Module):
         )
         if config.tied:
             self.head.weight = self.embedding.weight
-        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.layer_dropout = nn.Dropout(config.layer_dropout)
-        self.output_dropout = nn.Dropout(config.output_dropout)
-        self.recurrent_dropout = nn.Dropout(config.recurrent_dropout)
+        self.embedding_dropout = Dropout(config.embedding_dropout)
+        self.layer_dropout = Dropout(config.layer_dropout)
+        self.output_dropout = Dropout(config.output_dropout)
+        self.recurrent_dropout = Dropout(config.recurrent_dropout)
         self._initialise()
 
     @torch.no_grad()
@@ -302,7 +303,9 @@ class RecurrentModel(nn.Module):
             outputs.append(hidden)
             new_state.append(layer_state)
 
-        features = torch.cat((*outputs, embedded.values), -1) if self.config.skip else outputs[-1]
+        features = outputs[-1]
+        if self.config.skip:  # in the outputs' format, or the products would convert it again
+            features = torch.cat((*outputs, embedded.values.to(features.dtype)), dim=-1)
         if self.attention is not None:
             average, attention_state = self.attention(features, state[len(self.layers)])
             features = torch.cat((features, average), dim=-1)

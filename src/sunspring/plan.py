@@ -19,8 +19,8 @@ from sunspring.model import DROPOUTS, ModelConfig
 from sunspring.objective import Objective
 from sunspring.optim import OptimizerSettings
 
-Throughput = Callable[[ModelConfig], float]
-"""Tokens a second at which a machine trains a model."""
+Throughput = Callable[[ModelConfig, int], float]
+"""Tokens a second at which a machine trains a model in batches of so many rows."""
 
 
 @dataclass(frozen=True)
@@ -248,26 +248,21 @@ def _choose(
     if training_characters < documents * architecture["pointer"]:
         architecture["pointer"] = 0  # a document is too short to look back in
     characters = max(1, training_characters)
-    seconds = 60 * budget.amount
-    batch_tokens = usual.recipe.batch_size * usual.recipe.window
-    counted = budget.amount * (characters if budget.unit == "epochs" else batch_tokens)
-    usual_size: int = usual.model["hidden_size"]
+    in_minutes = budget.unit == "minutes"
+    enough = laws.most_readings(characters) if in_minutes else math.inf
 
     def readable(size: int) -> float:
-        if budget.unit == "minutes":  # only then is the speed asked for
-            config = ModelConfig(vocabulary_size, **{**architecture, "hidden_size": size})
-            return seconds * tokens_per_second(config)
-        # the time for it is taken to be what a model of the usual size takes
-        return counted * (usual_size / size) ** 2
-
-    enough = laws.most_readings(characters) if budget.unit == "minutes" else math.inf
+        config = ModelConfig(vocabulary_size, **{**architecture, "hidden_size": size})
+        return _readable(budget, characters, config, tokens_per_second)
 
     def avoidable_nats(size: int) -> float:
-        return laws.avoidable_nats(size, min(readable(size), enough * characters))
+        # where no time is given, that of a model of the usual size is shared out
+        share = 1.0 if in_minutes else (usual.model["hidden_size"] / size) ** 2
+        return laws.avoidable_nats(size, min(share * readable(size), enough * characters))
 
     largest = laws.largest_size(characters)
     size = min((each for each in laws.SIZES if each <= largest), key=avoidable_nats)
-    tokens = readable(size) if budget.unit == "minutes" else counted
+    tokens = readable(size)
     readings = min(tokens / characters, enough)
     left_out, of_outputs = laws.recurrent_dropout(readings), laws.output_dropout(readings)
     architecture |= {
@@ -285,8 +280,8 @@ def _choose(
         most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
     )
     reason = f"{training_characters:,} characters to learn from in {budget}"
-    if budget.unit == "minutes":
-        reason += f" at {tokens / seconds:,.0f} a second"
+    if in_minutes:
+        reason += f" at {tokens / laws.training_seconds(60 * budget.amount):,.0f} a second"
     reason += f", about {tokens / characters:.2g} readings"
     if readings < tokens / characters:
         reason += f", of which {readings:.2g} are enough"
@@ -295,6 +290,22 @@ def _choose(
         f"{left_out:.0%} of the recurrent weights left out at a step"
     )
     return architecture, recipe, reason
+
+
+def _readable(
+    budget: Budget, characters: int, config: ModelConfig, tokens_per_second: Throughput
+) -> float:
+    """Say how many tokens of a text of so many characters a model will read."""
+    if budget.unit == "epochs":
+        return budget.amount * characters
+    usual = PRESETS["small"].recipe
+    if budget.unit == "steps":
+        return budget.amount * usual.batch_size * usual.window
+    seconds = laws.training_seconds(60 * budget.amount)
+    tokens = seconds * tokens_per_second(config, laws.batch_size(0))
+    if laws.batch_size(tokens) == laws.batch_size(0):
+        return tokens
+    return seconds * tokens_per_second(config, laws.batch_size(tokens))
 
 
 def apply_settings(plan: Plan, overrides: Mapping[str, str]) -> Plan:

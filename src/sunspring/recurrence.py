@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from sunspring.dropout import drop_out
+
 try:
     from sunspring import _kernels
 except ImportError:  # installed without a compiler, or for another kind of processor
@@ -88,7 +90,7 @@ def run_layer(
     """
     recurrent = cast(Tensor, layer.weight_hh_l0)
     if recurrent_dropout:
-        recurrent = F.dropout(recurrent, recurrent_dropout)
+        recurrent = drop_out(recurrent, recurrent_dropout)
     if isinstance(layer, nn.LSTM) and can_fuse(recurrent, layer.hidden_size):
         return _run_fused(layer, hidden, embedded, state, recurrent)
     stacked = tuple(each.unsqueeze(0) for each in state)

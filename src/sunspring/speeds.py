@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -103,14 +103,15 @@ def measure_machine(device: torch.device, cache: Path | None = None) -> Throughp
     usual = PRESETS["small"]
 
     @functools.cache
-    def work_per_second(size: int, pointer: int) -> float:
+    def work_per_second(size: int, pointer: int, batch_size: int) -> float:
         config = ModelConfig(96, **{**usual.model, "hidden_size": size, "pointer": pointer})
-        speed = measure_speed(config, usual.recipe, device, cache)
+        recipe = replace(usual.recipe, batch_size=batch_size)
+        speed = measure_speed(config, recipe, device, cache)
         return speed.tokens_per_second * least_parameters(config)
 
-    def tokens_per_second(config: ModelConfig) -> float:
+    def tokens_per_second(config: ModelConfig, batch_size: int) -> float:
         small, large = _TIMED_SIZES
-        slow, fast = (work_per_second(size, config.pointer) for size in (small, large))
+        slow, fast = (work_per_second(size, config.pointer, batch_size) for size in _TIMED_SIZES)
         power = math.log(fast / slow) / math.log(large / small)
         size = min(config.hidden_size, _LARGEST_PREDICTED)
         return slow * math.pow(size / small, power) / least_parameters(config)
