@@ -45,7 +45,8 @@ def is_recurrent_matrix(name: str) -> bool:
 
 
 def make_settings(**changes: Any) -> OptimizerSettings:
-    return OptimizerSettings(**{"weight_decay": 0.0, "clip_norm": 0.0, "muon_every": 1, **changes})
+    plain = {"weight_decay": 0.0, "clip_norm": 0.0, "muon_every": 1, "head_rate_factor": 1.0}
+    return OptimizerSettings(**{**plain, **changes})
 
 
 def test_groups_separate_the_recurrent_matrices_from_everything_else() -> None:
@@ -111,6 +112,22 @@ def test_first_update_of_adamw_is_the_rate_times_the_factor(factor: float) -> No
         torch.testing.assert_close(
             before[name] - tensor, 0.01 * factor * signs[name], atol=1e-5, rtol=1e-3
         )
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_head_learns_at_a_rate_of_its_own_unless_it_is_the_embedding(tied: bool) -> None:
+    model = RecurrentModel(ModelConfig(5, hidden_size=8, embedding_size=8, tied=tied))
+    before = weights_of(model)
+    optimizers = Optimizers(model, make_settings(learning_rate=0.01, head_rate_factor=3.0))
+    give_gradients(model, 0)
+    optimizers.step(1.0)
+    moved = {name: (each - before[name]).abs() for name, each in weights_of(model).items()}
+    expected = {"embedding.weight": 0.01, "head.bias": 0.03}
+    if not tied:
+        expected["head.weight"] = 0.03
+    for name, distance in expected.items():
+        wanted = torch.full_like(moved[name], distance)
+        torch.testing.assert_close(moved[name], wanted, atol=1e-5, rtol=1e-3)
 
 
 def test_factor_scales_the_update_of_muon() -> None:
@@ -311,11 +328,14 @@ def test_updates_are_those_of_pytorch_s_own_optimizers(embedding_size: int) -> N
     model, reference = RecurrentModel(config), RecurrentModel(config)
     reference.load_state_dict(model.state_dict())
     before = weights_of(model)
-    settings = make_settings(learning_rate=3e-3, muon_learning_rate=0.02, weight_decay=0.01)
+    settings = make_settings(learning_rate=3e-3, head_rate_factor=4.0, weight_decay=0.01)
     optimizers = Optimizers(model, settings)
     matrices, rest = parameter_groups(reference)
+    head = list(reference.head.parameters())
+    rest = [each for each in rest if not any(each is other for other in head)]
+    groups = [{"params": rest}, {"params": head, "lr": 4 * 3e-3}]
     theirs = [
-        torch.optim.AdamW(rest, lr=3e-3, betas=(0.9, 0.99), weight_decay=0.01),
+        torch.optim.AdamW(groups, lr=3e-3, betas=(0.9, 0.99), weight_decay=0.01),
         torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01),
     ]
     for step in range(5):

@@ -302,7 +302,6 @@ class RecurrentModel(nn.Module):
             )
             outputs.append(hidden)
             new_state.append(layer_state)
-
         features = outputs[-1]
         if self.config.skip:  # in the outputs' format, or the products would convert it again
             features = torch.cat((*outputs, embedded.values.to(features.dtype)), dim=-1)

@@ -37,6 +37,8 @@ class OptimizerSettings:
         optimizer: `adamw` for everything (Loshchilov & Hutter 2019), or `muon` (Jordan et al.
             2024) for the recurrent layers' matrices and AdamW for the rest.
         learning_rate: of AdamW.
+        head_rate_factor: times that for the head, unless its weights are the embedding's too: what
+            stands right before the loss may learn faster than what it learns from.
         muon_learning_rate: of Muon.
         muon_every: steps from one update of a matrix to the next, which is as many times larger;
             the momentum takes up every gradient. Orthogonalising costs as much as a sixth of the
@@ -49,6 +51,7 @@ class OptimizerSettings:
 
     optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 3e-3
+    head_rate_factor: float = 4.0
     muon_learning_rate: float = 0.02
     muon_every: int = 4
     weight_decay: float = 0.01
@@ -59,7 +62,7 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "muon"):
             raise SettingsError(f"optimizer is {self.optimizer!r}: choose adamw or muon")
-        for name in ("learning_rate", "muon_learning_rate"):
+        for name in ("learning_rate", "head_rate_factor", "muon_learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"{name} is {getattr(self, name)}: it must be above 0")
         for name in ("weight_decay", "warmup_steps", "clip_norm"):
@@ -85,8 +88,10 @@ class Optimizers:
         matrices, rest = parameter_groups(model)
         if settings.optimizer == "adamw":
             matrices, rest = [], [*rest, *matrices]
+        heads = set(map(id, model.head.parameters())) - {id(model.embedding.weight)}
         self._settings = settings
         self._matrices, self._rest = matrices, rest
+        self._factors = [settings.head_rate_factor if id(each) in heads else 1.0 for each in rest]
         self._steps = 0
         self._momenta = [torch.zeros_like(each) for each in matrices]
         self._means = [torch.zeros_like(each) for each in rest]
@@ -101,9 +106,11 @@ class Optimizers:
         self._steps += 1
         rate, decay = factor * settings.learning_rate, settings.weight_decay
         decays = (_MEAN_DECAY, settings.second_moment_decay)
-        for parameter, mean, square in zip(self._rest, self._means, self._squares, strict=True):
+        for parameter, mean, square, times in zip(
+            self._rest, self._means, self._squares, self._factors, strict=True
+        ):
             if parameter.grad is not None:
-                adamw_step(parameter, mean, square, self._steps, rate, decay, decays)
+                adamw_step(parameter, mean, square, self._steps, times * rate, decay, decays)
         rate = factor * settings.muon_learning_rate * settings.muon_every
         for index, (parameter, momentum) in enumerate(
             zip(self._matrices, self._momenta, strict=True)

@@ -131,6 +131,7 @@ def _article(cell: str) -> Preset:
             optimization=OptimizerSettings(
                 optimizer="adamw",
                 learning_rate=1e-3,
+                head_rate_factor=1.0,
                 weight_decay=0.0,
                 second_moment_decay=0.999,
                 warmup_steps=0,
@@ -271,11 +272,14 @@ def _choose(
         "output_dropout": of_outputs,
         "layer_dropout": of_outputs / 2,
     }
+    rate = laws.learning_rate(readings)
     recipe = dataclasses.replace(
         usual.recipe,
         batch_size=laws.batch_size(tokens),
         optimization=dataclasses.replace(
-            usual.recipe.optimization, learning_rate=laws.learning_rate(readings)
+            usual.recipe.optimization,
+            learning_rate=rate,
+            head_rate_factor=round(laws.head_learning_rate(readings) / rate, 2),
         ),
         most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
     )
