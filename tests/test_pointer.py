@@ -1,15 +1,19 @@
 """The pointer's kernels against what PyTorch makes of the same operations in float32."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sunspring.attention import Pointer, _Point
+from sunspring.attention import Pointer
+from sunspring.batches import IGNORED
 from sunspring.model import ModelConfig, RecurrentModel, State, detach
+from sunspring.objective import token_losses
 from sunspring.recurrence import has_fused_scan
 
 fused = pytest.mark.skipif(
@@ -18,10 +22,10 @@ fused = pytest.mark.skipif(
 FEATURES = 24
 
 
-def make_pointer(vocabulary: int, reach: int, size: int = 64, sharpness: float = 1.0) -> Pointer:
+def make_pointer(reach: int, size: int = 64, sharpness: float = 1.0) -> Pointer:
     """A pointer whose queries are not its keys, and that is used."""
     torch.manual_seed(0)
-    pointer = Pointer(FEATURES, vocabulary, reach, size)
+    pointer = Pointer(FEATURES, reach, size)
     with torch.no_grad():
         pointer.query.weight.normal_(std=FEATURES**-0.5)
         pointer.share.weight.normal_(std=FEATURES**-0.5)
@@ -30,16 +34,28 @@ def make_pointer(vocabulary: int, reach: int, size: int = 64, sharpness: float =
     return pointer
 
 
-def draw(pointer: Pointer, batch: int, time: int, filled: int) -> tuple[Tensor, ...]:
-    """Logits, features, tokens, and a state that has read `filled` tokens; bfloat16 holds all."""
-    vocabulary = pointer._vocabulary_size
+class Case(NamedTuple):
+    """What a pointer is given: a state that has read `filled` tokens, and what comes after it;
+    bfloat16 holds all."""
+
+    features: Tensor
+    tokens: Tensor
+    targets: Tensor
+    state: tuple[Tensor, Tensor]
+    logits: Tensor
+
+
+def draw(pointer: Pointer, vocabulary: int, batch: int, time: int, filled: int) -> Case:
     keys, read = pointer.initial(batch)
     if filled:
         keys[:, -filled:].normal_()
         read[:, -filled:] = torch.randint(vocabulary, (batch, filled))
-    logits, features = torch.randn(batch, time, vocabulary), torch.randn(batch, time, FEATURES)
+    features = torch.randn(batch, time, FEATURES).bfloat16().float()
     tokens = torch.randint(vocabulary, (batch, time))
-    return logits.bfloat16().float(), features.bfloat16().float(), tokens, keys.bfloat16(), read
+    targets = torch.randint(vocabulary, (batch, time))
+    targets[torch.rand(batch, time) < 0.1] = IGNORED
+    logits = torch.randn(batch, time, vocabulary).bfloat16().float()
+    return Case(features, tokens, targets, (keys.bfloat16(), read), logits)
 
 
 def names(tensor: Tensor) -> set[str]:
@@ -53,18 +69,28 @@ def names(tensor: Tensor) -> set[str]:
     return {node.name() for node in found}
 
 
+def network_losses(case: Case) -> Tensor:
+    """What the targets cost without a pointer, with what does not count at zero."""
+    losses = F.cross_entropy(case.logits.transpose(1, 2), case.targets, reduction="none")
+    return losses.requires_grad_()
+
+
 def run(
-    pointer: Pointer, values: tuple[Tensor, ...], is_bf16: bool
-) -> tuple[Tensor, tuple[Tensor, ...], Any]:
-    """Probabilities, the state, and the gradients of everything that has one."""
-    logits, features, tokens, *state = values
-    leaves = [logits.clone().requires_grad_(), features.clone().requires_grad_()]
+    pointer: Pointer, case: Case, is_bf16: bool
+) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Probabilities of the targets, the state, and the gradients of everything that has one."""
+    leaves = [
+        network_losses(case).detach().requires_grad_(),
+        case.features.clone().requires_grad_(),
+    ]
     with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-        mixed, last = pointer(*leaves, tokens, tuple(state))
-    assert ("_PointBackward" in names(mixed)) == is_bf16
-    weighting = torch.randn(mixed.shape, generator=torch.Generator().manual_seed(2))
-    loss = (mixed.exp() * weighting).sum()
-    return mixed.exp(), last, torch.autograd.grad(loss, [*leaves, *pointer.parameters()])
+        pointing, last = pointer(leaves[1], case.tokens, case.state)
+        losses = pointing.losses(leaves[0], case.targets)
+    assert ("_PointBackward" in names(losses)) == is_bf16
+    weighting = torch.randn(losses.shape, generator=torch.Generator().manual_seed(2))
+    loss = ((-losses).exp() * weighting).sum()
+    gradients = torch.autograd.grad(loss, [*leaves, *pointer.parameters()])
+    return (-losses).exp(), last, gradients
 
 
 def assert_near(found: Tensor, expected: Tensor, share: float, atol: float = 1e-6) -> None:
@@ -75,26 +101,24 @@ def assert_near(found: Tensor, expected: Tensor, share: float, atol: float = 1e-
 
 
 def point(
-    pointer: Pointer, values: tuple[Tensor, ...], is_fused: bool
+    pointer: Pointer, case: Case, is_fusible: bool
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
     """What is pointed at, and the gradients of queries, this window's keys and the sentinel."""
-    _, features, tokens, old_keys, read = values
-    queries, keys = (
-        (features @ weight.T).detach().bfloat16().requires_grad_()
-        for weight in (pointer.query.weight, pointer.key.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        pointing, _ = pointer(case.features, case.tokens, case.state)
+    queries, new_keys = (
+        each.detach().requires_grad_() for each in (pointing.queries, pointing.new_keys)
     )
-    read = torch.cat((read, tokens), dim=1)
-    own = pointer._vocabulary_size
-    followers = torch.where(read[:, :-1] < 0, own, read[:, 1:])
-    if is_fused:
-        all_keys = torch.cat((old_keys, keys.detach()), dim=1)
-        pointed = _Point.apply(queries, keys, all_keys, followers, pointer.sentinel, own, True)
-    else:
-        all_keys = torch.cat((old_keys.float(), keys.float()), dim=1)
-        pointed = pointer._point(queries.float(), all_keys[:, :-1], followers)
+    keys = torch.cat((case.state[0], new_keys), dim=1)
+    pointing = replace(
+        pointing, queries=queries, new_keys=new_keys, keys=keys, is_fusible=is_fusible
+    )
+    if not is_fusible:
+        pointing = replace(pointing, queries=queries.float(), keys=keys.float())
+    pointed = pointing.point(case.targets)
     generator = torch.Generator().manual_seed(2)
     loss = sum((each * torch.randn(each.shape, generator=generator)).sum() for each in pointed)
-    return pointed, torch.autograd.grad(loss, [queries, keys, pointer.sentinel])
+    return pointed, torch.autograd.grad(loss, [queries, new_keys, pointer.sentinel])
 
 
 various_sizes = given(
@@ -118,10 +142,10 @@ various_sizes = given(
 def test_kernels_make_of_queries_and_keys_what_pytorch_does(
     batch: int, time: int, reach: int, size: int, vocabulary: int, filled: float
 ) -> None:
-    pointer = make_pointer(vocabulary, reach, size)
-    values = draw(pointer, batch, time, round(filled * reach))
-    expected, expected_gradients = point(pointer, values, is_fused=False)
-    found, gradients = point(pointer, values, is_fused=True)
+    pointer = make_pointer(reach, size)
+    case = draw(pointer, vocabulary, batch, time, round(filled * reach))
+    expected, expected_gradients = point(pointer, case, is_fusible=False)
+    found, gradients = point(pointer, case, is_fusible=True)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
     for one, other in zip(gradients, expected_gradients, strict=True):
         assert_near(one, other, share=0.01, atol=1e-4)
@@ -133,13 +157,12 @@ def test_kernels_make_of_queries_and_keys_what_pytorch_does(
 def test_probabilities_state_and_every_gradient_are_those_of_pytorch(
     batch: int, time: int, reach: int, size: int, vocabulary: int, filled: float
 ) -> None:
-    pointer = make_pointer(vocabulary, reach, size)
-    values = draw(pointer, batch, time, round(filled * reach))
-    expected, expected_state, expected_gradients = run(pointer, values, is_bf16=False)
-    found, state, gradients = run(pointer, values, is_bf16=True)
+    pointer = make_pointer(reach, size)
+    case = draw(pointer, vocabulary, batch, time, round(filled * reach))
+    expected, expected_state, expected_gradients = run(pointer, case, is_bf16=False)
+    found, state, gradients = run(pointer, case, is_bf16=True)
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
     assert_near(found, expected, share=0.01)
-    torch.testing.assert_close(found.sum(dim=2), torch.ones(batch, time))
     torch.testing.assert_close(state[0].float(), expected_state[0], atol=0.02, rtol=0.01)
     assert torch.equal(state[1], expected_state[1])
     for one, other in zip(gradients, expected_gradients, strict=True):
@@ -147,51 +170,69 @@ def test_probabilities_state_and_every_gradient_are_those_of_pytorch(
         assert_near(one, other, share=0.04, atol=1e-2 * (batch * time) ** 0.5 / one.numel() ** 0.5)
 
 
+@settings(deadline=None, max_examples=30)
+@various_sizes
+def test_losses_are_those_of_the_mixed_distribution_which_sums_to_one(
+    batch: int, time: int, reach: int, size: int, vocabulary: int, filled: float
+) -> None:
+    pointer = make_pointer(reach, size)
+    case = draw(pointer, vocabulary, batch, time, round(filled * reach))
+    pointing, _ = pointer(case.features, case.tokens, (case.state[0].float(), case.state[1]))
+    logarithms = pointing.mix(case.logits)
+    torch.testing.assert_close(logarithms.exp().sum(dim=2), torch.ones(batch, time))
+    expected = F.cross_entropy(logarithms.transpose(1, 2), case.targets, reduction="none")
+    found = pointing.losses(network_losses(case), case.targets)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 @fused
 def test_the_sentinel_learns_where_all_else_is_frozen() -> None:
-    pointer = make_pointer(7, 30).requires_grad_(False)
+    pointer = make_pointer(30).requires_grad_(False)
     pointer.sentinel.requires_grad_()
-    logits, features, tokens, *state = draw(pointer, 2, 70, 30)
+    case = draw(pointer, 7, 2, 70, 30)
     gradients = []
     for is_bf16 in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-            mixed, _ = pointer(logits, features, tokens, tuple(state))
-        gradients += torch.autograd.grad(mixed[..., 0].exp().sum(), pointer.sentinel)
+            pointing, _ = pointer(case.features, case.tokens, case.state)
+            losses = pointing.losses(network_losses(case).detach(), case.targets)
+        gradients += torch.autograd.grad((-losses).exp().sum(), pointer.sentinel)
     torch.testing.assert_close(*gradients, rtol=0.1, atol=0)
 
 
 @fused
 def test_large_scores_overflow_nothing() -> None:
-    pointer = make_pointer(7, 30, sharpness=8.0)
-    values = draw(pointer, 2, 70, 30)
-    probabilities, _, gradients = run(pointer, values, is_bf16=True)
-    torch.testing.assert_close(probabilities.sum(dim=2), torch.ones(2, 70))
+    pointer = make_pointer(30, sharpness=8.0)
+    case = draw(pointer, 7, 2, 70, 30)
+    probabilities, _, gradients = run(pointer, case, is_bf16=True)
+    assert ((probabilities >= 0) & (probabilities < 1.001)).all()
     assert all(each.isfinite().all() for each in gradients)
 
 
 @fused
 def test_a_window_in_parts_equals_the_whole() -> None:
-    pointer = make_pointer(7, 30)
-    logits, features, tokens, *state = draw(pointer, 3, 150, 20)
+    pointer = make_pointer(30)
+    case = draw(pointer, 7, 3, 150, 20)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        whole, last = pointer(logits, features, tokens, tuple(state))
-        parts, between = [], tuple(state)
+        pointing, last = pointer(case.features, case.tokens, case.state)
+        whole = pointing.point(case.targets)
+        parts, between = [], case.state
         for steps in torch.tensor_split(torch.arange(150), (1, 9, 80), dim=0):
-            part, between = pointer(logits[:, steps], features[:, steps], tokens[:, steps], between)
-            parts.append(part)
-    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+            pointing, between = pointer(case.features[:, steps], case.tokens[:, steps], between)
+            parts.append(pointing.point(case.targets[:, steps]))
+    for one, several in zip(whole, zip(*parts, strict=True), strict=True):
+        torch.testing.assert_close(torch.cat(several, dim=1), one)
     torch.testing.assert_close(between, last)
 
 
 @fused
 def test_the_number_of_threads_changes_nothing() -> None:
-    pointer = make_pointer(65, 50)
-    values = draw(pointer, 7, 70, 50)
+    pointer = make_pointer(50)
+    case = draw(pointer, 65, 7, 70, 50)
     threads, results = torch.get_num_threads(), []
     try:
         for count in (1, 3, 8):
             torch.set_num_threads(count)
-            pointed, gradients = point(pointer, values, is_fused=True)
+            pointed, gradients = point(pointer, case, is_fusible=True)
             results.append((*pointed, *gradients))
     finally:
         torch.set_num_threads(threads)
@@ -203,15 +244,16 @@ def test_the_number_of_threads_changes_nothing() -> None:
 @fused
 def test_a_state_on_the_graph_hands_its_gradient_on() -> None:
     """The kernels take the keys of a state for constants: PyTorch's operations have to step in."""
-    pointer = make_pointer(7, 30)
-    logits, features, tokens, *state = draw(pointer, 2, 10, 0)
+    pointer = make_pointer(30)
+    case = draw(pointer, 7, 2, 10, 0)
     gradients = []
     for is_bf16 in (False, True):
-        leaf = features.clone().requires_grad_()
+        leaf = case.features.clone().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-            _, between = pointer(logits, leaf, tokens, tuple(state))
-            mixed, _ = pointer(logits, features, tokens, between)
-        gradients.append(torch.autograd.grad(mixed[..., 0].exp().sum(), leaf)[0])
+            _, between = pointer(leaf, case.tokens, case.state)
+            pointing, _ = pointer(case.features, case.tokens, between)
+            losses = pointing.losses(network_losses(case).detach(), case.targets)
+        gradients.append(torch.autograd.grad((-losses).exp().sum(), leaf)[0])
     assert gradients[0].abs().max() > 0
     assert torch.cosine_similarity(*(each.flatten() for each in gradients), dim=0) > 0.99
 
@@ -232,9 +274,9 @@ def test_a_model_with_a_pointer_learns_the_same_from_windows(cell: Any) -> None:
         losses = []
         for window in tokens.split(16, dim=1):
             with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-                logits, state = model(window[:, :-1], detach(state))
-            targets = window[:, 1:].flatten()
-            losses.append(torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets))
+                reading = model.read(window[:, :-1], detach(state))
+                state = reading.state
+                losses.append(token_losses(reading, window[:, 1:])[0].mean())
         loss = torch.stack(losses).mean()
         results.append((loss, torch.autograd.grad(loss, list(model.parameters()))))
     torch.testing.assert_close(results[1][0], results[0][0], atol=0.01, rtol=0)
@@ -248,11 +290,10 @@ def arguments_of_forward() -> dict[str, Tensor]:
     return {
         "queries": torch.zeros(2, 3, 64, dtype=torch.bfloat16),
         "keys": torch.zeros(2, 7, 64, dtype=torch.bfloat16),
-        "followers": torch.tensor([[0, 1, 2, 3, 4, 5, 0], [5, 5, 5, 5, 5, 5, 5]])[
-            :, :6
-        ].contiguous(),
+        "followers": torch.tensor([[0, 1, 2, 3, 0, -1], [-1, -1, -1, -1, -1, -1]]),
+        "targets": torch.tensor([[0, 0, 7], [0, -1, 1]]),
         "sentinel": torch.zeros(1),
-        "tokens": torch.empty(2, 3, 5),
+        "at_targets": torch.empty(2, 3),
         "own": torch.empty(2, 3),
         "sentinels": torch.empty(2, 3),
         "scales": torch.empty(2, 3),
@@ -264,7 +305,7 @@ def arguments_of_backward() -> dict[str, Tensor]:
     forward = arguments_of_forward()
     del forward["sentinel"]
     return {
-        "token_gradients": torch.zeros(2, 3, 5),
+        "target_gradients": torch.zeros(2, 3),
         "own_gradients": torch.zeros(2, 3),
         **forward,
         "query_gradients": torch.empty(2, 3, 64, dtype=torch.bfloat16),
@@ -279,7 +320,9 @@ def test_kernels_take_right_arguments() -> None:
 
     values = arguments_of_forward()
     _kernels.pointer_forward(*values.values())
-    torch.testing.assert_close(values["tokens"][0, 0], torch.tensor([0.2, 0.2, 0.2, 0.2, 0.0]))
+    torch.testing.assert_close(
+        values["at_targets"], torch.tensor([[0.2, 0.2, 0.0], [0.0, 0.0, 0.0]])
+    )
     torch.testing.assert_close(values["own"], torch.tensor([[0.2, 0.2, 0.4], [1.0, 1.0, 1.0]]))
     backward = arguments_of_backward()
     backward |= {name: values[name] for name in values.keys() & backward.keys()}
@@ -296,16 +339,20 @@ WRONG: list[dict[str, Tensor]] = [
     {"keys": torch.zeros(2, 64, 7, dtype=torch.bfloat16).transpose(1, 2)},
     {"followers": torch.zeros(2, 7, dtype=torch.int64)},
     {"followers": torch.zeros(2, 6, dtype=torch.int32)},
-    {"followers": torch.full((2, 6), 6)},
-    {"followers": torch.full((2, 6), -1)},
+    {"followers": torch.full((2, 6), 2**31)},
+    {"followers": torch.full((2, 6), -2)},
+    {"targets": torch.zeros(2, 4, dtype=torch.int64)},
+    {"targets": torch.zeros(2, 3)},
+    {"targets": torch.full((2, 3), 2**40)},
+    {"targets": torch.full((2, 3), -2)},
     {"sentinel": torch.zeros(2)},
-    {"tokens": torch.empty(2, 4, 5)},
+    {"at_targets": torch.empty(2, 4)},
     {"own": torch.empty(2, 2)},
     {"sentinels": torch.empty(2, 3, 1)},
     {"scales": torch.empty(3, 3)},
     {"weights": torch.empty(2, 1, 66, 64, dtype=torch.bfloat16)},
     {"weights": torch.empty(2, 2, 67, 64, dtype=torch.bfloat16)},
-    {"token_gradients": torch.zeros(2, 3, 6)},
+    {"target_gradients": torch.zeros(2, 6)},
     {"own_gradients": torch.zeros(2, 3, dtype=torch.float64)},
     {"query_gradients": torch.empty(2, 7, 64, dtype=torch.bfloat16)},
     {"key_gradients": torch.empty(2, 7, 64, dtype=torch.bfloat16)},

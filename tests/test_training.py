@@ -221,7 +221,7 @@ def test_activation_penalty_and_its_gradient_are_those_of_its_formula(
     logits = torch.zeros(*shape[:2], 2, dtype=dtype)
     targets = np.zeros(shape[:2], np.int64)
     batch = Batch(targets, targets, np.zeros(shape[0], np.bool_), None)
-    loss, objective = Objective(activation_penalty=0.5)(Reading(logits, (), outputs, logits), batch)
+    loss, objective = Objective(activation_penalty=0.5)(Reading(logits, None, (), outputs), batch)
     changes = outputs[:, 1:] - outputs[:, :-1]
     expected = 0.5 * (outputs.square().mean() + changes.square().sum() / outputs.numel())
     torch.testing.assert_close(objective - loss, expected.float(), check_dtype=False)

@@ -5,6 +5,8 @@
 #include <nanobind/stl/optional.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 
@@ -50,6 +52,12 @@ bool are_below(const Array<const std::int64_t, 2>& values, std::uint64_t limit) 
   });
 }
 
+bool are_tokens(const Array<const std::int64_t, 2>& values) {
+  return std::all_of(values.data(), values.data() + values.size(), [](std::int64_t value) {
+    return sunspring::kNoToken <= value && value <= std::numeric_limits<std::int32_t>::max();
+  });
+}
+
 struct Scan {
   sunspring::Shape shape;
   sunspring::Activations activations;
@@ -77,19 +85,20 @@ struct Pointer {
 };
 
 Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat16, 3>& keys,
-              const Array<const std::int64_t, 2>& followers, const Array<float, 3>& tokens,
+              const Array<const std::int64_t, 2>& followers,
+              const Array<const std::int64_t, 2>& targets, const Array<float, 2>& at_targets,
               const Array<float, 2>& own, const Array<float, 2>& sentinels,
               const Array<float, 2>& scales, const std::optional<Array<bfloat16, 4>>& weights) {
   require(is_supported(), "this processor has no bfloat16 products");
   const std::size_t batch = queries.shape(0), time = queries.shape(1), size = queries.shape(2);
-  const std::size_t vocabulary = tokens.shape(2);
   require(size % sunspring::kUnitsPerBlock == 0, "size must be a multiple of 64");
   require(keys.shape(1) > time, "keys: none before those of the window");
   const std::size_t reach = keys.shape(1) - time;
   require_shape<const bfloat16, 3>(keys, {batch, reach + time, size}, "keys: wrong shape");
   require_shape<const std::int64_t, 2>(followers, {batch, reach + time - 1},
                                        "followers: wrong shape");
-  require_shape<float, 3>(tokens, {batch, time, vocabulary}, "tokens: wrong shape");
+  require_shape<const std::int64_t, 2>(targets, {batch, time}, "targets: wrong shape");
+  require_shape<float, 2>(at_targets, {batch, time}, "at_targets: wrong shape");
   require_shape<float, 2>(own, {batch, time}, "own: wrong shape");
   require_shape<float, 2>(sentinels, {batch, time}, "sentinels: wrong shape");
   require_shape<float, 2>(scales, {batch, time}, "scales: wrong shape");
@@ -99,10 +108,11 @@ Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat1
                                {batch, (time + width - 1) / width, reach + width - 1, width},
                                "weights: wrong shape");
   }
-  require(are_below(followers, vocabulary + 1), "followers: beyond the vocabulary");
-  return {{batch, time, reach, size, vocabulary},
-          {queries.data(), keys.data(), followers.data()},
-          {tokens.data(), own.data(), sentinels.data(), scales.data(),
+  require(are_tokens(followers), "followers: neither tokens nor -1");
+  require(are_tokens(targets), "targets: neither tokens nor -1");
+  return {{batch, time, reach, size},
+          {queries.data(), keys.data(), followers.data(), targets.data()},
+          {at_targets.data(), own.data(), sentinels.data(), scales.data(),
            weights ? weights->data() : nullptr}};
 }
 
@@ -165,42 +175,44 @@ NB_MODULE(_kernels, module) {
   module.def(
       "pointer_forward",
       [](Array<const bfloat16, 3> queries, Array<const bfloat16, 3> keys,
-         Array<const std::int64_t, 2> followers, Array<const float, 1> sentinel,
-         Array<float, 3> tokens, Array<float, 2> own, Array<float, 2> sentinels,
-         Array<float, 2> scales, std::optional<Array<bfloat16, 4>> weights) {
-        const Pointer pointer =
-            check(queries, keys, followers, tokens, own, sentinels, scales, weights);
+         Array<const std::int64_t, 2> followers, Array<const std::int64_t, 2> targets,
+         Array<const float, 1> sentinel, Array<float, 2> at_targets, Array<float, 2> own,
+         Array<float, 2> sentinels, Array<float, 2> scales,
+         std::optional<Array<bfloat16, 4>> weights) {
+        const Pointer pointer = check(queries, keys, followers, targets, at_targets, own,
+                                      sentinels, scales, weights);
         require_shape<const float, 1>(sentinel, {1}, "sentinel: wrong shape");
         const nb::gil_scoped_release release;
         sunspring::pointer_forward(pointer.shape, pointer.inputs, sentinel.data()[0],
                                    pointer.result);
       },
-      given, given, given, given, given, given, given, given, optional);
-  module.def("pointer_backward", [](Array<const float, 3> token_gradients,
-                                    Array<const float, 2> own_gradients,
-                                    Array<const bfloat16, 3> queries,
-                                    Array<const bfloat16, 3> keys,
-                                    Array<const std::int64_t, 2> followers,
-                                    Array<float, 3> tokens, Array<float, 2> own,
-                                    Array<float, 2> sentinels, Array<float, 2> scales,
-                                    Array<bfloat16, 4> weights,
-                                    Array<bfloat16, 3> query_gradients,
-                                    Array<bfloat16, 3> key_gradients,
-                                    Array<float, 2> sentinel_gradients) {
-    const Pointer pointer =
-        check(queries, keys, followers, tokens, own, sentinels, scales, weights);
-    const auto [batch, time, reach, size, vocabulary] = pointer.shape;
-    require_shape<const float, 3>(token_gradients, {batch, time, vocabulary},
-                                  "token_gradients: wrong shape");
-    require_shape<const float, 2>(own_gradients, {batch, time}, "own_gradients: wrong shape");
-    require_shape<bfloat16, 3>(query_gradients, {batch, time, size},
-                               "query_gradients: wrong shape");
-    require_shape<bfloat16, 3>(key_gradients, {batch, time, size}, "key_gradients: wrong shape");
-    require_shape<float, 2>(sentinel_gradients, {batch, time}, "sentinel_gradients: wrong shape");
-    const nb::gil_scoped_release release;
-    sunspring::pointer_backward(pointer.shape, pointer.inputs, pointer.result,
-                                {token_gradients.data(), own_gradients.data(),
-                                 query_gradients.data(), key_gradients.data(),
-                                 sentinel_gradients.data()});
-  }, given, given, given, given, given, given, given, given, given, given, given, given, given);
+      given, given, given, given, given, given, given, given, given, optional);
+  module.def(
+      "pointer_backward",
+      [](Array<const float, 2> target_gradients, Array<const float, 2> own_gradients,
+         Array<const bfloat16, 3> queries, Array<const bfloat16, 3> keys,
+         Array<const std::int64_t, 2> followers, Array<const std::int64_t, 2> targets,
+         Array<float, 2> at_targets, Array<float, 2> own, Array<float, 2> sentinels,
+         Array<float, 2> scales, Array<bfloat16, 4> weights, Array<bfloat16, 3> query_gradients,
+         Array<bfloat16, 3> key_gradients, Array<float, 2> sentinel_gradients) {
+        const Pointer pointer = check(queries, keys, followers, targets, at_targets, own,
+                                      sentinels, scales, weights);
+        const auto [batch, time, reach, size] = pointer.shape;
+        require_shape<const float, 2>(target_gradients, {batch, time},
+                                      "target_gradients: wrong shape");
+        require_shape<const float, 2>(own_gradients, {batch, time}, "own_gradients: wrong shape");
+        require_shape<bfloat16, 3>(query_gradients, {batch, time, size},
+                                   "query_gradients: wrong shape");
+        require_shape<bfloat16, 3>(key_gradients, {batch, time, size},
+                                   "key_gradients: wrong shape");
+        require_shape<float, 2>(sentinel_gradients, {batch, time},
+                                "sentinel_gradients: wrong shape");
+        const nb::gil_scoped_release release;
+        sunspring::pointer_backward(pointer.shape, pointer.inputs, pointer.result,
+                                    {target_gradients.data(), own_gradients.data(),
+                                     query_gradients.data(), key_gradients.data(),
+                                     sentinel_gradients.data()});
+      },
+      given, given, given, given, given, given, given, given, given, given, given, given, given,
+      given);
 }

@@ -1,7 +1,7 @@
 // The pointer of pointer.h for x86-64 processors with AVX-512 and its bfloat16 products.
 //
-// A register holds one value for each of sixteen queries. Maxima and sums over keys are then
-// additions of registers, and a key adds to its follower's sums without a scatter.
+// A register holds one value for each of sixteen queries, so that maxima and sums over keys are
+// operations of registers.
 
 #include "pointer.h"
 
@@ -15,40 +15,6 @@ namespace {
 
 constexpr std::size_t kKeysPerChunk = 64;  // what backward makes of them stays in the L1 cache
 static_assert(kQueriesPerBlock == kWidth);
-
-// The tokens that follow the keys of a row of the batch, numbered: their sums are few and dense
-// however large the vocabulary. Number 0 is no token.
-class Followers {
- public:
-  explicit Followers(std::size_t vocabulary) : number_of_(vocabulary + 1, kNone) {}
-
-  void read(const std::int64_t* followers, std::size_t count) {
-    for (const std::size_t token : tokens_) number_of_[token] = kNone;
-    tokens_.clear();
-    number_of_keys_.clear();
-    number(number_of_.size() - 1);
-    for (std::size_t key = 0; key < count; ++key) number_of_keys_.push_back(number(followers[key]));
-  }
-
-  std::size_t count() const { return tokens_.size(); }
-  std::size_t token(std::size_t number) const { return tokens_[number]; }
-  std::size_t of_key(std::size_t key) const { return number_of_keys_[key]; }
-
- private:
-  static constexpr std::int32_t kNone = -1;
-
-  std::int32_t number(std::size_t token) {
-    if (number_of_[token] == kNone) {
-      number_of_[token] = static_cast<std::int32_t>(tokens_.size());
-      tokens_.push_back(token);
-    }
-    return number_of_[token];
-  }
-
-  std::vector<std::int32_t> number_of_;
-  std::vector<std::size_t> tokens_;
-  std::vector<std::int32_t> number_of_keys_;
-};
 
 // Up to 64 queries of a row that are taken together.
 struct Block {
@@ -65,8 +31,26 @@ struct Block {
   }
 };
 
+std::uint64_t first_of(std::size_t count) { return ~std::uint64_t{0} >> (kWidth - count); }
+
 __mmask16 part_of(std::uint64_t mask, std::size_t part) {
   return static_cast<__mmask16>(mask >> (part * kLanes));
+}
+
+// One value for each of 64 queries.
+using PerQuery = __m512[kRegisters];
+
+// Values of the first `count` queries of a block; zero beyond.
+void read(const float* from, std::size_t count, PerQuery& values) {
+  for (std::size_t part = 0; part < kRegisters; ++part) {
+    values[part] = _mm512_maskz_loadu_ps(part_of(first_of(count), part), from + part * kLanes);
+  }
+}
+
+void write(const PerQuery& values, std::size_t count, float* to) {
+  for (std::size_t part = 0; part < kRegisters; ++part) {
+    _mm512_mask_storeu_ps(to + part * kLanes, part_of(first_of(count), part), values[part]);
+  }
 }
 
 // Interleave pairs of rows, 64 wide, to the weights of `multiply`.
@@ -87,22 +71,16 @@ void pack(const bfloat16* rows, std::size_t stride, std::size_t pairs, bfloat16*
 class Pass {
  protected:
   Pass(PointerShape shape, PointerInputs inputs, Pointed result)
-      : shape_(shape),
-        inputs_(inputs),
-        result_(result),
-        followers_(shape.vocabulary),
-        queries_(kWidth * shape.size) {}
+      : shape_(shape), inputs_(inputs), result_(result), queries_(kWidth * shape.size) {}
 
   // Call work(row, block) for this thread's share of the batch.
   template <typename Work>
   void for_blocks(Work work) {
     const Range rows = share(shape_.batch);
-    const std::size_t keys = shape_.reach + shape_.time - 1;
     for (std::size_t row = rows.begin; row < rows.end; ++row) {
-      followers_.read(inputs_.followers + row * keys, keys);
       for (std::size_t first = 0; first < shape_.time; first += kWidth) {
         const Block block{first, std::min(kWidth, shape_.time - first), shape_.reach};
-        begin(row, block);
+        take_up(row * shape_.time + first, block.count);
         work(row, block);
       }
     }
@@ -110,6 +88,15 @@ class Pass {
 
   const bfloat16* keys(std::size_t row) const {
     return inputs_.keys + row * (shape_.reach + shape_.time) * shape_.size;
+  }
+
+  const std::int64_t* followers(std::size_t row) const {
+    return inputs_.followers + row * (shape_.reach + shape_.time - 1);
+  }
+
+  // Which of sixteen queries ask for this token, one that is a token.
+  __mmask16 asking(std::int64_t token, std::size_t part) const {
+    return _mm512_cmpeq_epi32_mask(_mm512_set1_epi32(static_cast<int>(token)), targets_[part]);
   }
 
   bfloat16* weights(std::size_t row, const Block& block) const {
@@ -121,18 +108,23 @@ class Pass {
   const PointerShape shape_;
   const PointerInputs inputs_;
   const Pointed result_;
-  Followers followers_;
-  std::vector<bfloat16> queries_;    // (64, size)
-  std::vector<float> of_followers_;  // (followers, 64)
+  std::vector<bfloat16> queries_;  // (64, size)
 
  private:
-  // Take up the queries of a block, padded with zeros.
-  void begin(std::size_t row, const Block& block) {
-    const bfloat16* from = inputs_.queries + (row * shape_.time + block.first) * shape_.size;
-    const auto end = std::copy(from, from + block.count * shape_.size, queries_.begin());
+  // Take up the queries of a block, padded with zeros, and what they ask for.
+  void take_up(std::size_t step, std::size_t count) {
+    const bfloat16* from = inputs_.queries + step * shape_.size;
+    const auto end = std::copy(from, from + count * shape_.size, queries_.begin());
     std::fill(end, queries_.end(), bfloat16{0});
-    of_followers_.assign(followers_.count() * kWidth, 0.0f);
+    std::int32_t targets[kWidth];
+    std::fill_n(targets, kWidth, kNoToken);
+    std::copy_n(inputs_.targets + step, count, targets);
+    for (std::size_t part = 0; part < kRegisters; ++part) {
+      targets_[part] = _mm512_loadu_si512(targets + part * kLanes);
+    }
   }
+
+  __m512i targets_[kRegisters];
 };
 
 class ForwardPass : Pass {
@@ -146,8 +138,7 @@ class ForwardPass : Pass {
   void run() {
     for_blocks([&](std::size_t row, const Block& block) {
       score(row, block);
-      sum(block, result_.weights ? weights(row, block) : nullptr);
-      write(row * shape_.time + block.first, block.count);
+      sum(row, block);
     });
   }
 
@@ -177,53 +168,53 @@ class ForwardPass : Pass {
     });
   }
 
-  // Sum the exponentials of the scores, in all and for each follower.
-  void sum(const Block& block, bfloat16* weights) {
+  // Sum the exponentials of the scores: in all, at the targets, and where there is no follower.
+  void sum(std::size_t row, const Block& block) {
+    PerQuery sentinels, totals, at_targets, own;
     for (std::size_t part = 0; part < kRegisters; ++part) {
-      totals_[part] = exponential(_mm512_sub_ps(sentinel_, maxima_[part]));
-      _mm512_storeu_ps(sentinels_ + part * kLanes, totals_[part]);
-      _mm512_storeu_ps(&of_followers_[part * kLanes], totals_[part]);
+      sentinels[part] = exponential(_mm512_sub_ps(sentinel_, maxima_[part]));
+      totals[part] = own[part] = sentinels[part];
+      at_targets[part] = _mm512_setzero_ps();
     }
+    bfloat16* to = result_.weights ? weights(row, block) : nullptr;
+    const float* scores = scores_.data();
     const Range keys = block.keys();
-    for (std::size_t key = keys.begin; key < keys.end; ++key) {
+    for (std::size_t key = keys.begin; key < keys.end; ++key, scores += kWidth) {
       const std::uint64_t reaching = block.reaching(key);
-      const std::size_t place = (key - block.first) * kWidth;
-      float* sums = &of_followers_[followers_.of_key(key) * kWidth];
+      const std::int64_t follower = followers(row)[key];
       for (std::size_t part = 0; part < kRegisters; ++part) {
-        const std::size_t query = part * kLanes;
-        const __m512 score = _mm512_loadu_ps(&scores_[place + query]);
+        const __m512 score = _mm512_loadu_ps(scores + part * kLanes);
         const __m512 weight = _mm512_maskz_mov_ps(
             part_of(reaching, part), exponential(_mm512_sub_ps(score, maxima_[part])));
-        totals_[part] = _mm512_add_ps(totals_[part], weight);
-        _mm512_storeu_ps(sums + query, _mm512_add_ps(_mm512_loadu_ps(sums + query), weight));
-        if (weights) store(weights + place + query, weight);
+        totals[part] = _mm512_add_ps(totals[part], weight);
+        if (follower == kNoToken) {
+          own[part] = _mm512_add_ps(own[part], weight);
+        } else {
+          at_targets[part] = _mm512_mask_add_ps(at_targets[part], asking(follower, part),
+                                                at_targets[part], weight);
+        }
+        if (to) store(to + part * kLanes, weight);
       }
+      if (to) to += kWidth;
     }
-  }
-
-  void write(std::size_t step, std::size_t count) const {
-    float totals[kWidth];
+    PerQuery scales;
     for (std::size_t part = 0; part < kRegisters; ++part) {
-      _mm512_storeu_ps(totals + part * kLanes, totals_[part]);
-    }
-    for (std::size_t query = 0; query < count; ++query, ++step) {
-      const float scale = 1.0f / totals[query];
-      float* tokens = result_.tokens + step * shape_.vocabulary;
-      std::fill_n(tokens, shape_.vocabulary, 0.0f);
-      for (std::size_t number = 1; number < followers_.count(); ++number) {
-        tokens[followers_.token(number)] = scale * of_followers_[number * kWidth + query];
+      scales[part] = _mm512_div_ps(_mm512_set1_ps(1.0f), totals[part]);
+      for (PerQuery* each : {&sentinels, &at_targets, &own}) {
+        (*each)[part] = _mm512_mul_ps((*each)[part], scales[part]);
       }
-      result_.own[step] = scale * of_followers_[query];
-      result_.sentinels[step] = scale * sentinels_[query];
-      result_.scales[step] = scale;
     }
+    const std::size_t step = row * shape_.time + block.first;
+    write(at_targets, block.count, result_.at_targets + step);
+    write(own, block.count, result_.own + step);
+    write(sentinels, block.count, result_.sentinels + step);
+    write(scales, block.count, result_.scales + step);
   }
 
   const __m512 sentinel_;
   Aligned<bfloat16> packed_queries_;  // (size / 2, 64, 2)
   std::vector<float> scores_;         // (keys, 64)
-  float sentinels_[kWidth];
-  __m512 maxima_[kRegisters], totals_[kRegisters];
+  PerQuery maxima_;
 };
 
 class BackwardPass : Pass {
@@ -243,58 +234,57 @@ class BackwardPass : Pass {
       if (block.first == 0) std::fill(of_keys_.begin(), of_keys_.end(), 0.0f);
       std::fill(of_queries_.begin(), of_queries_.end(), 0.0f);
       const std::size_t step = row * shape_.time + block.first;
-      read(step, block.count);
+      take_gradients(step, block.count);
       for (std::size_t place = 0; place < shape_.size; place += kWidth) {
         pack(&queries_[place], shape_.size, kWidth / 2, paired_queries_.get() + place * kWidth);
       }
       const Range all = block.keys();
       for (std::size_t first = all.begin; first < all.end; first += kKeysPerChunk) {
         const Range chunk{first, std::min(first + kKeysPerChunk, all.end)};
-        through_softmax(weights(row, block) + (first - block.first) * kWidth, chunk);
+        through_softmax(row, weights(row, block) + (first - block.first) * kWidth, chunk);
         add_to_queries(row, block.count, chunk);
         add_to_keys(chunk);
       }
-      write(of_queries_.data(), block.count, gradients_.queries + step * shape_.size);
+      round(of_queries_.data(), block.count, gradients_.queries + step * shape_.size);
       if (block.first + block.count == shape_.time) {
-        write(of_keys_.data(), shape_.time, gradients_.keys + row * shape_.time * shape_.size);
+        round(of_keys_.data(), shape_.time, gradients_.keys + row * shape_.time * shape_.size);
       }
     });
   }
 
  private:
-  // Take up G, the gradients of what was pointed at, by follower, and D_t = Σ_v pointed_tv G_tv;
-  // both scaled as the weights are to be.
-  void read(std::size_t step, std::size_t count) {
-    const float *own = result_.own + step, *of_own = gradients_.own + step;
-    const float* scales = result_.scales + step;
-    std::fill_n(means_, kWidth, 0.0f);
-    for (std::size_t query = 0; query < count; ++query) {
-      of_followers_[query] = scales[query] * of_own[query];
-      means_[query] = own[query] * of_own[query];
+  // Take up G, the gradients at the targets and of what is left, less D_t, their mean weighted by
+  // what was pointed at; all scaled as the weights are to be.
+  void take_gradients(std::size_t step, std::size_t count) {
+    PerQuery at_targets, own, sentinels, scales, of_targets, of_own;
+    read(result_.at_targets + step, count, at_targets);
+    read(result_.own + step, count, own);
+    read(result_.sentinels + step, count, sentinels);
+    read(result_.scales + step, count, scales);
+    read(gradients_.at_targets + step, count, of_targets);
+    read(gradients_.own + step, count, of_own);
+    for (std::size_t part = 0; part < kRegisters; ++part) {
+      const __m512 mean = _mm512_fmadd_ps(at_targets[part], of_targets[part],
+                                          _mm512_mul_ps(own[part], of_own[part]));
+      sentinels[part] = _mm512_mul_ps(sentinels[part], _mm512_sub_ps(of_own[part], mean));
+      of_others_[part] = _mm512_mul_ps(scales[part], _mm512_sub_ps(_mm512_setzero_ps(), mean));
+      of_targets_[part] = _mm512_mul_ps(scales[part], _mm512_sub_ps(of_targets[part], mean));
+      of_own_[part] = _mm512_mul_ps(scales[part], _mm512_sub_ps(of_own[part], mean));
     }
-    for (std::size_t number = 1; number < followers_.count(); ++number) {
-      std::size_t place = step * shape_.vocabulary + followers_.token(number);
-      for (std::size_t query = 0; query < count; ++query, place += shape_.vocabulary) {
-        of_followers_[number * kWidth + query] = scales[query] * gradients_.tokens[place];
-        means_[query] += result_.tokens[place] * gradients_.tokens[place];
-      }
-    }
-    for (std::size_t query = 0; query < count; ++query) {
-      gradients_.sentinels[step + query] =
-          result_.sentinels[step + query] * (of_own[query] - means_[query]);
-      means_[query] *= scales[query];
-    }
+    write(sentinels, count, gradients_.sentinels + step);
   }
 
-  // The gradients of the scores, a_s (G_follower(s) − D), of the keys of a chunk.
-  void through_softmax(const bfloat16* weights, Range chunk) {
+  // The gradients of the scores, a_s (G of the follower of s − D), of the keys of a chunk.
+  void through_softmax(std::size_t row, const bfloat16* weights, Range chunk) {
     bfloat16* to = of_scores_.data();
     for (std::size_t key = chunk.begin; key < chunk.end; ++key) {
-      const float* of_follower = &of_followers_[followers_.of_key(key) * kWidth];
-      for (std::size_t query = 0; query < kWidth; query += kLanes) {
-        const __m512 above =
-            _mm512_sub_ps(_mm512_loadu_ps(of_follower + query), _mm512_loadu_ps(means_ + query));
-        store(to + query, _mm512_mul_ps(load(weights + query), above));
+      const std::int64_t follower = followers(row)[key];
+      for (std::size_t part = 0; part < kRegisters; ++part) {
+        const __m512 above = follower == kNoToken
+                                 ? of_own_[part]
+                                 : _mm512_mask_mov_ps(of_others_[part], asking(follower, part),
+                                                      of_targets_[part]);
+        store(to + part * kLanes, _mm512_mul_ps(load(weights + part * kLanes), above));
       }
       weights += kWidth;
       to += kWidth;
@@ -329,14 +319,14 @@ class BackwardPass : Pass {
     }
   }
 
-  void write(const float* sums, std::size_t count, bfloat16* to) const {
+  void round(const float* sums, std::size_t count, bfloat16* to) const {
     for (std::size_t place = 0; place < count * shape_.size; place += kLanes) {
       store(to + place, _mm512_loadu_ps(sums + place));
     }
   }
 
   const PointerGradients gradients_;
-  float means_[kWidth];
+  PerQuery of_targets_, of_own_, of_others_;
   Aligned<bfloat16> paired_queries_;    // (size / 64, 32, 64, 2)
   std::vector<bfloat16> of_scores_;     // (keys, 64)
   Aligned<bfloat16> paired_of_scores_;  // (keys / 2, 64, 2)

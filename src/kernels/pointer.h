@@ -1,5 +1,5 @@
-// What a pointer looks at: the attention of each step over the steps before it, and which tokens
-// followed them, forward and backward in one pass each.
+// How much of a pointer's attention lies on steps that were followed by a given token, forward and
+// backward in one pass each.
 //
 // PyTorch passes over (batch, time, reach + time) scores a dozen times. Here they stay in the cache,
 // and what backward needs of them is kept in bfloat16.
@@ -16,25 +16,27 @@
 namespace sunspring {
 
 inline constexpr std::size_t kQueriesPerBlock = 64;
+inline constexpr std::int64_t kNoToken = -1;
 
 // Sizes of one pass; `size` of keys and queries is a multiple of 64.
 struct PointerShape {
-  std::size_t batch, time, reach, size, vocabulary;
+  std::size_t batch, time, reach, size;
 };
 
 // Query t of a row is compared with its keys t, …, t + reach − 1.
 struct PointerInputs {
   const bfloat16* queries;        // (batch, time, size), scaled
   const bfloat16* keys;           // (batch, reach + time, size), of which the last is for later
-  const std::int64_t* followers;  // (batch, reach + time − 1): a token for each key, or `vocabulary`
+  const std::int64_t* followers;  // (batch, reach + time − 1): a token for each key, or kNoToken
+  const std::int64_t* targets;    // (batch, time): the token that is asked for
 };
 
 // With a = softmax of the scores q_t·k_s and the sentinel (Merity et al. 2017, section 2.2):
 struct Pointed {
-  float* tokens;     // (batch, time, vocabulary): Σ_s a_s [the follower of s is this token]
-  float* own;        // (batch, time): what is left, of keys without a follower and the sentinel
-  float* sentinels;  // (batch, time): a of the sentinel
-  float* scales;     // (batch, time): a of the largest score
+  float* at_targets;  // (batch, time): Σ_s a_s [the follower of s is the target of t]
+  float* own;         // (batch, time): that of keys without a follower and of the sentinel
+  float* sentinels;   // (batch, time): a of the sentinel
+  float* scales;      // (batch, time): a of the largest score
   // (batch, time / 64, reach + 63, 64): a over that of the largest score, for each key that some of
   // 64 queries reach. Null if backward is not to come.
   bfloat16* weights;
@@ -44,13 +46,14 @@ struct Pointed {
 void pointer_forward(PointerShape shape, PointerInputs inputs, float sentinel, Pointed result);
 
 // The gradients of the loss with respect to the queries, the keys of this window (the last `time`;
-// those before are constants) and, for each step, the sentinel; from those of `tokens` and `own`.
+// those before are constants) and, for each step, the sentinel; from those of `at_targets` and
+// `own`.
 struct PointerGradients {
-  const float* tokens;  // (batch, time, vocabulary)
-  const float* own;     // (batch, time)
-  bfloat16* queries;    // (batch, time, size)
-  bfloat16* keys;       // (batch, time, size)
-  float* sentinels;     // (batch, time)
+  const float* at_targets;  // (batch, time)
+  const float* own;         // (batch, time)
+  bfloat16* queries;        // (batch, time, size)
+  bfloat16* keys;           // (batch, time, size)
+  float* sentinels;         // (batch, time)
 };
 
 void pointer_backward(PointerShape shape, PointerInputs inputs, Pointed result,

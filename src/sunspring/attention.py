@@ -1,14 +1,15 @@
 """What looks back further than a recurrent state: DeepMoji's average, and a pointer to the past.
 
 Both are causal and of constant memory: their state has one size however long the text. Under bf16
-autocast on processors with bfloat16 products, `src/kernels/pointer.cpp` does all of the pointer's
-attention at once.
+autocast on processors with bfloat16 products, `src/kernels/pointer.cpp` does all of what a loss
+needs of the pointer's attention at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -82,19 +83,18 @@ class Pointer(nn.Module):
 
     Args:
         features_size: of the model's features.
-        vocabulary_size: number of token ids.
         reach: steps that it looks back.
         size: of keys and queries.
     """
 
-    def __init__(self, features_size: int, vocabulary_size: int, reach: int, size: int) -> None:
+    def __init__(self, features_size: int, reach: int, size: int) -> None:
         super().__init__()
         self.query = nn.Linear(features_size, size, bias=False)
         self.key = nn.Linear(features_size, size, bias=False)
         self.share = nn.Linear(features_size, 1)
         self.sharpness = nn.Parameter(torch.tensor([_SHARPNESS]))
         self.sentinel = nn.Parameter(torch.tensor([_SENTINEL]))
-        self._reach, self._vocabulary_size = reach, vocabulary_size
+        self._reach = reach
         with torch.no_grad():
             nn.init.normal_(self.key.weight, std=features_size**-0.5)
             self.query.weight.copy_(self.key.weight)
@@ -110,18 +110,17 @@ class Pointer(nn.Module):
         return keys, keys.new_full(keys.shape[:2], _NOTHING, dtype=torch.int64)
 
     def forward(
-        self, logits: Tensor, features: Tensor, tokens: Tensor, state: tuple[Tensor, ...]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Mix what the network expects with what followed similar places.
+        self, features: Tensor, tokens: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Pointing, tuple[Tensor, ...]]:
+        """Look for places like those after some tokens.
 
         Args:
-            logits: (batch, time, vocabulary_size) of the network.
             features: (batch, time, features_size).
             tokens: (batch, time) ids that were read, int64.
             state: of `initial` or an earlier call.
 
         Returns:
-            Logarithms of probabilities (batch, time, vocabulary_size), and the state.
+            Where to point, and the state.
         """
         size = len(self.key.weight)
         scaled = self.query.weight * (self.sharpness.exp() * size**-0.5)
@@ -129,64 +128,116 @@ class Pointer(nn.Module):
         weights = torch.cat((scaled, self.key.weight, self.share.weight))
         projected = F.linear(features, weights)
         queries, new_keys, share = torch.split(projected, [size, size, 1], dim=2)
-        share = torch.sigmoid(share + self.share.bias)
         keys = torch.cat((state[0].to(new_keys.dtype), new_keys), dim=1)
         read = torch.cat((state[1], tokens), dim=1)
-        # one token more: of keys that are none and of the sentinel, the network's own prediction
-        followers = torch.where(read[:, :-1] == _NOTHING, self._vocabulary_size, read[:, 1:])
-        attended: tuple[Tensor, Tensor]
-        if can_fuse(weights, size) and not state[0].requires_grad:
-            attended = _Point.apply(  # type: ignore[no-untyped-call]
-                queries,
-                new_keys,
-                keys.detach(),
-                followers,
-                self.sentinel,
-                self._vocabulary_size,
-                torch.is_grad_enabled(),
-            )
-        else:
-            attended = self._point(queries, keys[:, :-1], followers)
-        pointed, own = attended
-        mixed = share * pointed + (1 - share * (1 - own)) * logits.softmax(dim=-1)
-        return (mixed + _LEAST).log(), (keys[:, -self._reach :], read[:, -self._reach :])
+        pointing = Pointing(
+            queries,
+            new_keys,
+            keys,
+            followers=torch.where(read[:, :-1] == _NOTHING, _NOTHING, read[:, 1:]),
+            share=torch.sigmoid(share + self.share.bias).squeeze(2),
+            sentinel=self.sentinel,
+            is_fusible=can_fuse(weights, size) and not state[0].requires_grad,
+        )
+        return pointing, (keys[:, -self._reach :], read[:, -self._reach :])
 
-    def _point(self, queries: Tensor, keys: Tensor, followers: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum the attention by follower: on tokens, (batch, time, vocabulary_size), and on the
-        network's own prediction, (batch, time, 1).
+
+@dataclass(frozen=True)
+class Pointing:
+    """Where a pointer points after each of some tokens.
+
+    Args:
+        queries: (batch, time, size), scaled.
+        new_keys: (batch, time, size) of the same steps.
+        keys: (batch, reach + time, size): those of the steps before them, and theirs.
+        followers: (batch, reach + time - 1) tokens after all but the last of these; −1 for none.
+        share: (batch, time) of the prediction, before the sentinel has its part of it.
+        sentinel: (1,), the score that stands beside those of the keys.
+        is_fusible: whether the kernels take the keys.
+    """
+
+    queries: Tensor
+    new_keys: Tensor
+    keys: Tensor
+    followers: Tensor
+    share: Tensor
+    sentinel: Tensor
+    is_fusible: bool
+
+    def mix(self, logits: Tensor) -> Tensor:
+        """Mix what the network expects with what followed similar places.
 
         Args:
-            queries: (batch, time, size), scaled.
-            keys: (batch, reach + time - 1, size), of the steps before the last.
-            followers: (batch, reach + time - 1) tokens, int64; vocabulary_size stands for none.
-        """
-        attention = self._attend(queries, keys)
-        own = self._vocabulary_size
-        indices = F.pad(followers, (0, 1), value=own).unsqueeze(1).expand_as(attention)
-        pointed = attention.new_zeros(*queries.shape[:2], own + 1).scatter_add(
-            2, indices, attention
-        )
-        return pointed[..., :-1], pointed[..., -1:]
+            logits: (batch, time, vocabulary_size) of the network.
 
-    def _attend(self, queries: Tensor, keys: Tensor) -> Tensor:
+        Returns:
+            Logarithms of probabilities (batch, time, vocabulary_size).
+        """
+        own = logits.shape[-1]  # stands for one token more, of keys without a follower
+        attention = self._attend()
+        followers = torch.where(self.followers == _NOTHING, own, self.followers)
+        indices = F.pad(followers, (0, 1), value=own).unsqueeze(1).expand_as(attention)
+        sums = attention.new_zeros(*attention.shape[:2], own + 1)
+        sums = sums.scatter_add(2, indices, attention)
+        share, left = self.share.unsqueeze(2), sums[..., own:]
+        mixed = share * sums[..., :own] + (1 - share * (1 - left)) * logits.softmax(dim=-1)
+        return (mixed + _LEAST).log()
+
+    def losses(self, network_losses: Tensor, targets: Tensor) -> Tensor:
+        """Give what targets cost, without a distribution over the whole vocabulary.
+
+        Args:
+            network_losses: (batch, time), what they cost the network alone, in nats.
+            targets: (batch, time) tokens, int64; negative ones cost nothing.
+
+        Returns:
+            (batch, time), in nats.
+        """
+        at_targets, left = self.point(targets)
+        rest = 1 - self.share * (1 - left)
+        mixed = self.share * at_targets + rest * (-network_losses).exp()
+        return torch.where(targets < 0, 0.0, -(mixed + _LEAST).log())
+
+    def point(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum the attention on steps that targets (batch, time) followed; and on those without a
+        follower and the sentinel. Both are (batch, time).
+        """
+        if self.is_fusible:
+            result: tuple[Tensor, Tensor] = _Point.apply(  # type: ignore[no-untyped-call]
+                self.queries,
+                self.new_keys,
+                self.keys.detach(),
+                self.followers,
+                targets.clamp(min=_NOTHING),
+                self.sentinel,
+                torch.is_grad_enabled(),
+            )
+            return result
+        attention = self._attend()
+        of_keys, of_sentinel = attention[..., :-1], attention[..., -1]
+        followers = self.followers.unsqueeze(1)
+        is_nothing = followers == _NOTHING
+        is_target = (followers == targets.unsqueeze(2)) & ~is_nothing
+        return (of_keys * is_target).sum(2), (of_keys * is_nothing).sum(2) + of_sentinel
+
+    def _attend(self) -> Tensor:
         """Attention (batch, time, reach + time) of each step over the `reach` steps before it; the
         last column is the sentinel's.
         """
-        time = queries.shape[1]
-        steps = torch.arange(time, device=queries.device).unsqueeze(1)
-        places = torch.arange(keys.shape[1], device=queries.device)
-        is_reached = (places >= steps) & (places < steps + self._reach)
-        mask = torch.zeros_like(is_reached, dtype=queries.dtype).masked_fill(
-            ~is_reached, -torch.inf
-        )
-        scores = torch.baddbmm(mask, queries, keys.transpose(1, 2))
+        keys, time = self.keys[:, :-1], self.queries.shape[1]
+        reach = self.keys.shape[1] - time
+        steps = torch.arange(time, device=keys.device).unsqueeze(1)
+        places = torch.arange(keys.shape[1], device=keys.device)
+        is_reached = (places >= steps) & (places < steps + reach)
+        mask = torch.zeros_like(is_reached, dtype=keys.dtype).masked_fill(~is_reached, -torch.inf)
+        scores = torch.baddbmm(mask, self.queries, keys.transpose(1, 2))
         sentinel = self.sentinel.to(scores.dtype).expand(*scores.shape[:2], 1)
         attention: Tensor = torch.cat((scores, sentinel), dim=2).softmax(dim=2)
         return attention
 
 
 class _Point(torch.autograd.Function):
-    """What `Pointer._point` does, as one operation; see `src/kernels/pointer.h`.
+    """What `Pointing.point` does, as one operation; see `src/kernels/pointer.h`.
 
     The gradient with respect to the keys is that of the window's own, `new_keys`: those of the
     state are constants.
@@ -199,29 +250,28 @@ class _Point(torch.autograd.Function):
         new_keys: Tensor,
         keys: Tensor,
         followers: Tensor,
+        targets: Tensor,
         sentinel: Tensor,
-        vocabulary_size: int,
         is_backward_to_come: bool,
     ) -> tuple[Tensor, Tensor]:
-        inputs = (queries.contiguous(), keys.contiguous(), followers.contiguous())
-        (batch, time), width = queries.shape[:2], _kernels.QUERIES_PER_BLOCK
-        tokens = sentinel.new_empty(batch, time, vocabulary_size)
-        own, sentinels, scales = sentinel.new_empty(3, batch, time)
+        inputs = (queries.contiguous(), keys.contiguous(), followers, targets.contiguous())
+        (batch, time), width = targets.shape, _kernels.QUERIES_PER_BLOCK
+        at_targets, own, sentinels, scales = sentinel.new_empty(4, batch, time)
         weights = None
         if is_backward_to_come:
             blocks, reach = math.ceil(time / width), keys.shape[1] - time
             weights = queries.new_empty(batch, blocks, reach + width - 1, width)
-        result = (tokens, own, sentinels, scales)
+        result = (at_targets, own, sentinels, scales)
         _kernels.pointer_forward(*inputs, sentinel, *result, weights)
         ctx.save_for_backward(*inputs, *result, weights)
-        return tokens, own.unsqueeze(2)
+        return at_targets, own
 
     @staticmethod
-    def backward(ctx: Any, of_tokens: Tensor, of_own: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, of_targets: Tensor, of_own: Tensor) -> tuple[Any, ...]:
         saved: tuple[Tensor, ...] = ctx.saved_tensors
-        of_result = (of_tokens.contiguous(), of_own.squeeze(2).contiguous())
         of_queries, of_keys = torch.empty_like(saved[0]), torch.empty_like(saved[0])
-        of_sentinels = torch.empty_like(of_result[1])
-        arguments = (*of_result, *saved, of_queries, of_keys, of_sentinels)
+        of_sentinels = of_own.new_empty(of_own.shape)
+        of_result, of_inputs = (of_targets, of_own), (of_queries, of_keys, of_sentinels)
+        arguments = (*(each.contiguous() for each in of_result), *saved, *of_inputs)
         _kernels.pointer_backward(*arguments)
-        return of_queries, of_keys, None, None, of_sentinels.sum().reshape(1), None, None
+        return of_queries, of_keys, None, None, None, of_sentinels.sum().reshape(1), None

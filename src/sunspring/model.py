@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from sunspring.attention import CausalAttention, Pointer
+from sunspring.attention import CausalAttention, Pointer, Pointing
 from sunspring.dropout import Dropout
 from sunspring.errors import ModelError, SettingsError
 from sunspring.recurrence import Embedded, run_layer
@@ -184,16 +184,17 @@ class Reading(NamedTuple):
     """What a model makes of some tokens.
 
     Args:
-        logits: (batch, time, vocabulary_size), of the token after each one.
+        network_logits: (batch, time, vocabulary_size), of the token after each one, without the
+            pointer.
+        pointing: where the pointer points; None if there is none.
         state: after the last token.
         outputs: (batch, time, hidden_size), of the last recurrent layer.
-        network_logits: `logits` without the pointer; the same object if there is none.
     """
 
-    logits: Tensor
+    network_logits: Tensor
+    pointing: Pointing | None
     state: State
     outputs: Tensor
-    network_logits: Tensor
 
 
 class RecurrentModel(nn.Module):
@@ -219,9 +220,7 @@ class RecurrentModel(nn.Module):
         self.attention = CausalAttention(config.layer_features_size) if config.attention else None
         self.head = nn.Linear(config.features_size, config.vocabulary_size)
         self.pointer = (
-            Pointer(
-                config.features_size, config.vocabulary_size, config.pointer, config.pointer_size
-            )
+            Pointer(config.features_size, config.pointer, config.pointer_size)
             if config.pointer
             else None
         )
@@ -281,11 +280,11 @@ class RecurrentModel(nn.Module):
             Logits (batch, time, vocabulary_size) of the token after each one, and the state after
             the last.
         """
-        reading = self.read(tokens, state, labels)
-        return reading.logits, reading.state
+        logits, pointing, new_state, _ = self.read(tokens, state, labels)
+        return (logits if pointing is None else pointing.mix(logits)), new_state
 
     def read(self, tokens: Tensor, state: State, labels: Tensor | None = None) -> Reading:
-        """Read tokens as `forward` does, and give the last layer's outputs too."""
+        """Read tokens as `forward` does, and give what the loss is made of."""
         embedded = self._embed(tokens, labels)
         hidden: Tensor | None = None
         outputs: list[Tensor] = []
@@ -310,11 +309,11 @@ class RecurrentModel(nn.Module):
             features = torch.cat((features, average), dim=-1)
             new_state.append(attention_state)
         features = self.output_dropout(features)
-        logits = network_logits = self.head(features)
+        pointing = None
         if self.pointer is not None:
-            logits, pointer_state = self.pointer(logits, features, tokens, state[-1])
+            pointing, pointer_state = self.pointer(features, tokens, state[-1])
             new_state.append(pointer_state)
-        return Reading(logits, tuple(new_state), outputs[-1], network_logits)
+        return Reading(self.head(features), pointing, tuple(new_state), outputs[-1])
 
     def _embed(self, tokens: Tensor, labels: Tensor | None) -> Embedded:
         values = self.embedding(tokens)

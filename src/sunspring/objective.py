@@ -31,21 +31,38 @@ class Objective:
 
     def __call__(self, reading: Reading, batch: Batch) -> tuple[Tensor, Tensor]:
         """Give the loss in nats per token, and what is to be made small."""
-        loss = cross_entropy(reading.logits, batch)
+        targets = torch.from_numpy(batch.targets).to(reading.outputs.device, non_blocking=True)
+        losses, network_losses = token_losses(reading, targets)
+        counted = (targets != IGNORED).sum()
+        loss = losses.sum() / counted
         objective = loss
         if self.activation_penalty:
             penalty: Tensor = _Activation.apply(reading.outputs)  # type: ignore[no-untyped-call]
             objective = objective + self.activation_penalty * penalty
-        if self.network_loss and reading.network_logits is not reading.logits:
-            own = cross_entropy(reading.network_logits, batch)
-            objective = objective + self.network_loss * own
+        if self.network_loss and reading.pointing is not None:
+            objective = objective + self.network_loss * network_losses.sum() / counted
         return loss, objective
 
 
-def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
-    """Mean cross-entropy of a batch's targets, in nats per token."""
-    targets = torch.from_numpy(batch.targets).to(logits.device, non_blocking=True)
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+def token_losses(reading: Reading, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Give what each target costs the model, and what it costs the network without its pointer.
+
+    Args:
+        reading: of the tokens before the targets.
+        targets: (batch, time) ids, int64; `IGNORED` ones cost nothing.
+
+    Returns:
+        Twice (batch, time), in nats.
+    """
+    network_losses = F.cross_entropy(
+        reading.network_logits.float().flatten(0, 1),
+        targets.flatten(),
+        ignore_index=IGNORED,
+        reduction="none",
+    ).view(targets.shape)
+    if reading.pointing is None:
+        return network_losses, network_losses
+    return reading.pointing.losses(network_losses, targets), network_losses
 
 
 class _Activation(torch.autograd.Function):

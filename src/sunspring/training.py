@@ -23,7 +23,7 @@ from sunspring.corpus import Split
 from sunspring.errors import SunspringError
 from sunspring.machine import Precision
 from sunspring.model import Reading, RecurrentModel, State, detach
-from sunspring.objective import Objective, cross_entropy
+from sunspring.objective import Objective, token_losses
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.pace import Pace, Revision
 from sunspring.plan import Recipe
@@ -252,10 +252,10 @@ class Trainer:
         self.model.eval()
         total, tokens = 0.0, 0
         for batch in batches:
-            logits = self._read(batch, self.model.initial_state(len(batch.inputs))).logits
-            count = int(np.count_nonzero(batch.targets != IGNORED))
-            total += float(cross_entropy(logits, batch)) * count
-            tokens += count
+            reading = self._read(batch, self.model.initial_state(len(batch.inputs)))
+            targets = torch.from_numpy(batch.targets).to(self.model.device)
+            total += float(token_losses(reading, targets)[0].sum())
+            tokens += int(np.count_nonzero(batch.targets != IGNORED))
         return total / tokens if tokens else math.nan
 
     def checkpoint(self) -> Checkpoint:
