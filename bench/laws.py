@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sunspring.config import ModelConfig
 from sunspring.corpus import Split
 from sunspring.evaluation import evaluate_stream
 from sunspring.machine import keep_freed_memory, usable_cores
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
 from sunspring.plan import PRESETS, Budget

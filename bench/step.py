@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sunspring.batches import Lanes
+from sunspring.config import ModelConfig
 from sunspring.corpus import Split
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
 from sunspring.plan import PRESETS, Budget, Recipe

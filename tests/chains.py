@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import torch
 
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.config import ModelConfig
+from sunspring.model import RecurrentModel
 from sunspring.vocabulary import Vocabulary
 
 START = ""

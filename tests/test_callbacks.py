@@ -25,9 +25,10 @@ from sunspring.callbacks import (
     Units,
     choose_progress,
 )
+from sunspring.config import ModelConfig
 from sunspring.corpus import Split
 from sunspring.errors import MissingExtraError
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace

@@ -21,8 +21,9 @@ from sunspring.checkpoint import (
     model_weights,
     save_model,
 )
+from sunspring.config import ModelConfig
 from sunspring.errors import ModelError
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.vocabulary import CharacterVocabulary
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_patterns import regexes
 
+from sunspring.config import ModelConfig
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.generation import Writer, Writing, WritingSettings
-from sunspring.model import ModelConfig
 from sunspring.sampling import SamplingSettings
 from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 

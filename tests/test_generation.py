@@ -12,9 +12,9 @@ from chains import START, chain, cycle, random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sunspring.config import ModelConfig
 from sunspring.errors import SettingsError
 from sunspring.generation import Writer, Writing, WritingSettings
-from sunspring.model import ModelConfig
 from sunspring.sampling import SamplingSettings
 from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from sunspring.config import ModelConfig
 from sunspring.corpus import Corpus, Split
 from sunspring.errors import SourceError
 from sunspring.evaluation import evaluate_stream
 from sunspring.mixing import learn_mixture
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.vocabulary import CharacterVocabulary
 
 LETTERS = CharacterVocabulary("abcdefgh", end=False, unknown=False)

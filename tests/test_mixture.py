@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 
+from sunspring.config import ModelConfig
 from sunspring.corpus import Split
 from sunspring.evaluation import evaluate_stream, evaluate_windows
 from sunspring.generation import Writer, WritingSettings
 from sunspring.mixture import Mixture
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.ngrams import NGramModel
 from sunspring.sampling import SamplingSettings
 from sunspring.vocabulary import CharacterVocabulary

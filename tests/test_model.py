@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sunspring.attention import CausalAttention
-from sunspring.model import (
-    DROPOUTS,
-    ModelConfig,
-    RecurrentModel,
-    State,
-    count_parameters,
-    detach,
-    extend,
-)
+from sunspring.config import DROPOUTS, ModelConfig
+from sunspring.model import RecurrentModel, State, count_parameters, detach, extend
 
 VOCABULARY = 11
 PLAIN = ModelConfig(VOCABULARY, layers=2, hidden_size=6, embedding_size=4)

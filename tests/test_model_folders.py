@@ -18,8 +18,9 @@ from sunspring.checkpoint import (
     save_model,
     write_atomically,
 )
+from sunspring.config import ModelConfig
 from sunspring.errors import ModelError
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.vocabulary import CharacterVocabulary
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.errors import SettingsError
-from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel, least_parameters
+from sunspring.model import RecurrentModel
 from sunspring.optim import OptimizerSettings
 from sunspring.plan import PRESETS, Budget, Plan, Recipe, Throughput, apply_settings, make_plan
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sunspring.attention import Pointer
 from sunspring.batches import IGNORED
-from sunspring.model import ModelConfig, RecurrentModel, State, detach
+from sunspring.config import ModelConfig
+from sunspring.model import RecurrentModel, State, detach
 from sunspring.objective import token_losses
 from sunspring.recurrence import has_fused_scan
 

@@ -8,8 +8,9 @@ from chains import START, chain, random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sunspring.config import ModelConfig
 from sunspring.generation import Proposal, Writer, WritingSettings
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.sampling import SamplingSettings
 from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 

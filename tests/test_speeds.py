@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sunspring.model import ModelConfig
+from sunspring.config import ModelConfig
 from sunspring.plan import Recipe
 from sunspring.speeds import Speed, measure_speed
 

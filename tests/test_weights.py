@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sunspring.checkpoint import load_model, model_weights, save_model
+from sunspring.config import ModelConfig
 from sunspring.errors import ModelError
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.vocabulary import CharacterVocabulary
 from sunspring.weights import dequantize, encode_weights, quantize, read_weights
 

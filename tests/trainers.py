@@ -11,9 +11,10 @@ import sunspring
 from sunspring import Model
 from sunspring.batches import IGNORED, Batch
 from sunspring.checkpoint import Checkpoint
+from sunspring.config import ModelConfig
 from sunspring.corpus import Split
 from sunspring.machine import Precision
-from sunspring.model import ModelConfig, RecurrentModel
+from sunspring.model import RecurrentModel
 from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace, Revision

@@ -23,8 +23,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from sunspring.config import ModelConfig, least_parameters
 from sunspring.errors import ModelError
-from sunspring.model import ModelConfig, RecurrentModel, Weights, least_parameters
+from sunspring.model import RecurrentModel, Weights
 from sunspring.vocabulary import Vocabulary, load_vocabulary
 from sunspring.weights import encode_weights, read_weights
 

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sunspring.model import ModelConfig, RecurrentModel, State
+from sunspring.config import ModelConfig
+from sunspring.model import RecurrentModel, State
 from sunspring.ngrams import NGramModel
 
 _VALUES = 1 << 20  # of a distribution in memory at a time

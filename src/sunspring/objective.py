@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sunspring.batches import IGNORED, Batch
-from sunspring.model import Reading
+from sunspring.model import Reading, RecurrentModel, State
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,35 @@ class Objective:
         if self.network_loss and reading.pointing is not None:
             objective = objective + self.network_loss * network_losses.sum() / counted
         return loss, objective
+
+
+def read_batch(model: RecurrentModel, batch: Batch, state: State, bf16: bool) -> Reading:
+    """Read a batch on from a state, or from the fresh one in rows that begin a stretch.
+
+    Args:
+        model: on any device.
+        batch: what to read.
+        state: of as many rows.
+        bf16: whether matrix products are of bfloat16, under autocast.
+    """
+    inputs = torch.from_numpy(batch.inputs).to(model.device, non_blocking=True)
+    labels = None if batch.labels is None else torch.from_numpy(batch.labels).to(model.device)
+    state = _restart(model, state, batch.fresh)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+        return model.read(inputs, state, labels)
+
+
+def _restart(model: RecurrentModel, state: State, fresh: NDArray[np.bool_]) -> State:
+    """Set the rows that begin a stretch to the fresh state."""
+    if not fresh.any():
+        return state
+    rows = torch.from_numpy(np.flatnonzero(fresh)).to(model.device)
+    return tuple(
+        tuple(
+            old.index_copy(0, rows, new.to(old.dtype)) for new, old in zip(news, olds, strict=True)
+        )
+        for news, olds in zip(model.initial_state(len(rows)), state, strict=True)
+    )
 
 
 def token_losses(reading: Reading, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sunspring import laws
+from sunspring.config import DROPOUTS, ModelConfig
 from sunspring.errors import SettingsError
-from sunspring.model import DROPOUTS, ModelConfig
 from sunspring.objective import Objective
 from sunspring.optim import OptimizerSettings
 

@@ -34,20 +34,14 @@ from sunspring.checkpoint import (
     write_json,
     writing,
 )
+from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.corpus import Corpus
 from sunspring.downloads import cache_folder
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import HELDOUT_TOKENS, Evaluation, evaluate_stream
 from sunspring.files import Notice
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
-from sunspring.model import (
-    DROPOUTS,
-    ModelConfig,
-    RecurrentModel,
-    count_parameters,
-    extend,
-    least_parameters,
-)
+from sunspring.model import RecurrentModel, count_parameters, extend
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace
 from sunspring.plan import Budget, Plan, Recipe, make_plan

@@ -23,8 +23,10 @@ from torch import Tensor
 
 from sunspring.batches import Batch
 from sunspring.checkpoint import write_atomically
+from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.machine import Precision, processor_name, usable_cores
-from sunspring.model import DROPOUTS, ModelConfig, RecurrentModel, least_parameters
+from sunspring.model import RecurrentModel
+from sunspring.objective import read_batch
 from sunspring.optim import Optimizers
 from sunspring.plan import PRESETS, Recipe, Throughput
 from sunspring.recurrence import has_fused_scan
@@ -157,7 +159,7 @@ def _measure(config: ModelConfig, recipe: Recipe, device: torch.device) -> Speed
         model = RecurrentModel(config).to(device)
         tokens = torch.randint(config.vocabulary_size, (recipe.batch_size, recipe.window + 1))
         inputs, targets = tokens[:, :-1].numpy(), tokens[:, 1:].numpy()
-        batch = Batch(inputs, targets, np.ones(len(inputs), np.bool_), None)
+        batch = Batch(inputs, targets, np.zeros(len(inputs), np.bool_), None)
         fp32_gradient = _gradient(model, recipe, batch, bf16=False)
         try:
             bf16_gradient = _gradient(model, recipe, batch, bf16=True)
@@ -176,9 +178,7 @@ def _gradient(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -
 
 
 def _objective(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -> Tensor:
-    inputs = torch.from_numpy(batch.inputs).to(model.device)
-    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
-        reading = model.read(inputs, model.initial_state(len(inputs)))
+    reading = read_batch(model, batch, model.initial_state(len(batch.inputs)), bf16)
     return recipe.objective(reading, batch)[1]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.checkpoint import model_weights, save_model, write_json
+from sunspring.config import ModelConfig
 from sunspring.corpus import Split, encode_sources
 from sunspring.decoding import ReadingOptions
 from sunspring.drafts import WritingOptions, writing_settings
@@ -30,7 +31,7 @@ from sunspring.files import Notice
 from sunspring.generation import Proposal, Writer, Writing
 from sunspring.mixing import learn_mixture
 from sunspring.mixture import Predictor
-from sunspring.model import ModelConfig, RecurrentModel, count_parameters
+from sunspring.model import RecurrentModel, count_parameters
 from sunspring.quantization import describe_quantization, measure_loss, quantize_network
 from sunspring.result import TrainingResult
 from sunspring.run_corpus import RunText

@@ -22,8 +22,8 @@ from sunspring.checkpoint import Checkpoint, load_weights, model_weights
 from sunspring.corpus import Split
 from sunspring.errors import SunspringError
 from sunspring.machine import Precision
-from sunspring.model import Reading, RecurrentModel, State, detach
-from sunspring.objective import Objective, token_losses
+from sunspring.model import RecurrentModel, State, detach
+from sunspring.objective import Objective, read_batch, token_losses
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.pace import Pace, Revision
 from sunspring.plan import Recipe
@@ -219,20 +219,12 @@ class Trainer:
     def _train_step(self, batch: Batch, factor: float) -> Tensor:
         """Forward, loss, backward, update; returns the loss in nats per token."""
         self.model.train()
-        reading = self._read(batch, self._state)
+        reading = read_batch(self.model, batch, self._state, self.precision == "bf16")
         loss, objective = self._objective(reading, batch)
         torch.autograd.backward(objective)
         self.optimizers.step(factor)
         self._state = detach(reading.state)
         return loss.detach()
-
-    def _read(self, batch: Batch, state: State) -> Reading:
-        device = self.model.device
-        inputs = torch.from_numpy(batch.inputs).to(device, non_blocking=True)
-        labels = None if batch.labels is None else torch.from_numpy(batch.labels).to(device)
-        state = _restart(self.model, state, batch.fresh)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return self.model.read(inputs, state, labels)
 
     def _evaluate(self) -> None:
         """Look at the model; keep its weights if they do best on the validation part."""
@@ -252,7 +244,8 @@ class Trainer:
         self.model.eval()
         total, tokens = 0.0, 0
         for batch in batches:
-            reading = self._read(batch, self.model.initial_state(len(batch.inputs)))
+            state = self.model.initial_state(len(batch.inputs))
+            reading = read_batch(self.model, batch, state, self.precision == "bf16")
             targets = torch.from_numpy(batch.targets).to(self.model.device)
             total += float(token_losses(reading, targets)[0].sum())
             tokens += int(np.count_nonzero(batch.targets != IGNORED))
@@ -344,16 +337,3 @@ class Trainer:
     def _tell(self, event: str, value: Any) -> None:
         for callback in self._callbacks:
             getattr(callback, event)(value)
-
-
-def _restart(model: RecurrentModel, state: State, fresh: np.typing.NDArray[np.bool_]) -> State:
-    """Set the rows that begin a stretch to the fresh state."""
-    if not fresh.any():
-        return state
-    rows = torch.from_numpy(np.flatnonzero(fresh)).to(model.device)
-    return tuple(
-        tuple(
-            old.index_copy(0, rows, new.to(old.dtype)) for new, old in zip(news, olds, strict=True)
-        )
-        for news, olds in zip(model.initial_state(len(rows)), state, strict=True)
-    )

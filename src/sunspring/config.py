@@ -1,0 +1,169 @@
+"""The architecture of a network: everything that is needed to build it again.
+
+Its fields are the keys of a model folder's config.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sunspring.errors import ModelError, SettingsError
+
+_GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # matrices that a cell of each kind has side by side
+
+DROPOUTS = ("embedding_dropout", "layer_dropout", "output_dropout", "recurrent_dropout")
+"""The fields of `ModelConfig` that are shares left out in training; nothing else sees them."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture.
+
+    Args:
+        vocabulary_size: number of token ids.
+        cell: kind of the recurrent layers: `rnn` (Elman, tanh), `gru` or `lstm`.
+        layers: number of recurrent layers.
+        hidden_size: units in each recurrent layer.
+        embedding_size: length of a token's vector.
+        embedding_activation: `tanh` squashes the embedding, as DeepMoji does.
+        skip: every layer sees the embedding too, and the head sees the embedding and every layer
+            (the concatenation of DeepMoji, Felbo et al. 2017, figure 2).
+        attention: the head also sees the attention-weighted average of all that came before
+            (Felbo et al. 2017, section 3.3, made causal).
+        pointer: steps that a pointer looks back, to repeat what followed a similar place (Merity et
+            al. 2017, "Pointer sentinel mixture models"); 0 for none.
+        pointer_size: length of its keys and queries.
+        tied: the head uses the embedding's weights; its input must be `embedding_size` wide.
+        embedding_dropout: share of the embedding's values dropped in training.
+        layer_dropout: share of the values dropped between recurrent layers.
+        output_dropout: share of the head's inputs dropped.
+        recurrent_dropout: share of the recurrent weights dropped, drawn anew for each training step
+            (Merity et al. 2018, section 2).
+        labels: names of the labels that condition the writing; none by default.
+    """
+
+    vocabulary_size: int
+    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    layers: int = 2
+    hidden_size: int = 256
+    embedding_size: int = 64
+    embedding_activation: Literal["none", "tanh"] = "none"
+    skip: bool = False
+    attention: bool = False
+    pointer: int = 0
+    pointer_size: int = 64
+    tied: bool = False
+    embedding_dropout: float = 0.0
+    layer_dropout: float = 0.0
+    output_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.cell not in _GATES:
+            raise SettingsError(f"cell is {self.cell!r}: choose one of {', '.join(_GATES)}")
+        if self.embedding_activation not in ("none", "tanh"):
+            raise SettingsError(
+                f"embedding_activation is {self.embedding_activation!r}: choose none or tanh"
+            )
+        for name in ("vocabulary_size", "layers", "hidden_size", "embedding_size", "pointer_size"):
+            self._check_whole(name, at_least=1)
+        self._check_whole("pointer", at_least=0)
+        for name in ("skip", "attention", "tied"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingsError(f"{name} is {getattr(self, name)!r}: it must be true or false")
+        for name in DROPOUTS:
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}: it must be in [0, 1)")
+        if not all(isinstance(label, str) for label in self.labels):
+            raise SettingsError(f"labels are {self.labels!r}: each must be a text")
+        if self.tied and self.features_size != self.embedding_size:
+            remedy = "skip=false" if self.skip else f"embedding_size={self.features_size}"
+            raise SettingsError(
+                f"tied needs a head input as wide as the embedding, but that is "
+                f"{self.features_size} and embedding_size is {self.embedding_size}: "
+                f"set {remedy}, or tied=false"
+            )
+
+    def _check_whole(self, name: str, at_least: int) -> None:
+        value = getattr(self, name)
+        if type(value) is not int or value < at_least:
+            raise SettingsError(
+                f"{name} is {value!r}: it must be a whole number, at least {at_least}"
+            )
+
+    @property
+    def layer_features_size(self) -> int:
+        """Width of what the recurrent layers hand on at each step."""
+        if self.skip:
+            return self.embedding_size + self.layers * self.hidden_size
+        return self.hidden_size
+
+    @property
+    def features_size(self) -> int:
+        """Width of the head's input."""
+        return self.layer_features_size * (2 if self.attention else 1)
+
+    def label_index(self, label: str | None) -> int | None:
+        """Find a label's place in `labels`; None for a model that has none.
+
+        Raises:
+            SettingsError: the label is unknown, or the model needs one and none is given.
+        """
+        if label is None and not self.labels:
+            return None
+        if label not in self.labels:
+            asked = "needs a label" if label is None else f"does not know the label {label!r}"
+            listed = ", ".join(self.labels) or "none: it was trained without labels"
+            raise SettingsError(f"the model {asked}: its labels are {listed}")
+        return self.labels.index(label)
+
+    def to_json(self) -> str:
+        """The text of config.json."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> ModelConfig:
+        """Read a config.json.
+
+        Raises:
+            ModelError: the file is missing, is not JSON, or has unknown or wrong settings.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls.from_dict(values)
+        except FileNotFoundError:
+            raise ModelError(f"{path.parent} is not a model: it has no {path.name}") from None
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            SettingsError,
+        ) as error:
+            raise ModelError(
+                f"{path} is damaged or of another version ({error}): train or save the model again"
+            ) from None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Build from the values of a config.json; wrong keys raise `TypeError`."""
+        labels = values.get("labels", [])
+        if not isinstance(labels, list | tuple):
+            raise TypeError(f"labels are {labels!r}, not a list")
+        return cls(**{**values, "labels": tuple(labels)})
+
+
+def least_parameters(config: ModelConfig) -> int:
+    """Number of trainable values that a model has at least, told without building it."""
+    gates = _GATES[config.cell]
+    hidden, embedding = config.hidden_size, config.embedding_size
+    layers = gates * hidden * (config.layers * hidden + embedding)
+    pointer = 2 * config.pointer_size * config.features_size if config.pointer else 0
+    return layers + pointer + config.vocabulary_size * max(embedding, config.features_size)
