@@ -19,6 +19,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from sunspring.machine import usable_cores
 
@@ -38,17 +39,23 @@ TRIED: dict[str, tuple[float, ...]] = {
 
 
 def train(text: str, minutes: str, settings: dict[str, float], threads: int) -> float:
-    """Train once and give the held-out nats per character."""
+    """Train once and give the nats per character of all of the held-out text."""
+    chosen = [part for name in settings for part in ("--set", f"{name}={settings[name]:g}")]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "sunspring", "train", text, "--minutes", minutes, "--json"]
-        command += ["--out", str(Path(folder) / "run")]
-        for name, value in settings.items():
-            command += ["--set", f"{name}={value:g}"]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        run = str(Path(folder) / "run")
+        sunspring(threads, "train", text, "--minutes", minutes, "--out", run, *chosen)
+        return float(sunspring(threads, "evaluate", run)["nats_per_character"])
+
+
+def sunspring(threads: int, *arguments: str) -> dict[str, Any]:
+    """Run a command with so many threads."""
+    command = [sys.executable, "-m", "sunspring", *arguments, "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return float(json.loads(done.stdout)["heldout"]["nats"])
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def main() -> None:
