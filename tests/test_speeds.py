@@ -9,7 +9,7 @@ import torch
 
 from sunspring.config import ModelConfig
 from sunspring.plan import Recipe
-from sunspring.speeds import Speed, measure_speed
+from sunspring.speeds import Speed, measure_machine, measure_speed
 
 CONFIG = ModelConfig(20, layers=1, hidden_size=16, embedding_size=8)
 RECIPE = Recipe(batch_size=2, window=4)
@@ -74,6 +74,20 @@ def test_what_does_not_change_the_speed_is_not_measured_anew(tmp_path: Path) -> 
     assert measure_speed(CONFIG, again, CPU, tmp_path) == first
     measure_speed(CONFIG, replace(RECIPE, activation_penalty=0.2), CPU, tmp_path)
     assert len(json.loads((tmp_path / "speeds.json").read_text())) == 2
+
+
+def test_machine_is_timed_once_for_each_batch_size_and_predicts_larger_models_to_be_slower(
+    tmp_path: Path,
+) -> None:
+    tokens_per_second = measure_machine(CPU, tmp_path)
+    assert not (tmp_path / "speeds.json").exists()  # before anybody asks
+    small, large = (ModelConfig(96, hidden_size=size, skip=True) for size in (64, 512))
+    assert tokens_per_second(small, 2) > tokens_per_second(large, 2) > 0
+    timed = json.loads((tmp_path / "speeds.json").read_text())
+    assert measure_machine(CPU, tmp_path)(large, 2) == tokens_per_second(large, 2)
+    assert json.loads((tmp_path / "speeds.json").read_text()) == timed
+    tokens_per_second(small, 4)
+    assert len(json.loads((tmp_path / "speeds.json").read_text())) == 2 * len(timed)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "\x00", "[[1, 2, 3]]"])

@@ -279,7 +279,7 @@ def _choose(
         optimization=dataclasses.replace(
             usual.recipe.optimization,
             learning_rate=rate,
-            head_rate_factor=round(laws.head_learning_rate(readings) / rate, 2),
+            head_rate_factor=round(laws.head_learning_rate(readings) / rate, 4),
         ),
         most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
     )
