@@ -18,6 +18,7 @@ peers, everything runs on the processor. Nothing else should run beside it.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -48,9 +49,12 @@ Contestant = Callable[[str], Figures]
 """Takes a seed."""
 
 
-def json_of(*command: str) -> dict[str, Any]:
-    """Run a Python command that prints JSON."""
-    done = subprocess.run([sys.executable, *command, "--json"], capture_output=True, text=True)
+def json_of(*command: str, threads: int | None = None) -> dict[str, Any]:
+    """Run a Python command that prints JSON, with so many threads if a number is given."""
+    environment = None if threads is None else {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [sys.executable, *command, "--json"], capture_output=True, text=True, env=environment
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout)

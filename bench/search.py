@@ -11,17 +11,16 @@ flatters the search and not the planner.
 """
 
 import argparse
-import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+
+from quality import json_of
 
 from sunspring.machine import usable_cores
+
+SUNSPRING = ("-m", "sunspring")
 
 TRIED: dict[str, tuple[float, ...]] = {
     "hidden_size": (64, 128, 192, 256, 320, 384, 512),
@@ -43,19 +42,10 @@ def train(text: str, minutes: str, settings: dict[str, float], threads: int) -> 
     chosen = [part for name in settings for part in ("--set", f"{name}={settings[name]:g}")]
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "run")
-        sunspring(threads, "train", text, "--minutes", minutes, "--out", run, *chosen)
-        return float(sunspring(threads, "evaluate", run)["nats_per_character"])
-
-
-def sunspring(threads: int, *arguments: str) -> dict[str, Any]:
-    """Run a command with so many threads."""
-    command = [sys.executable, "-m", "sunspring", *arguments, "--json"]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+        training = ("train", text, "--minutes", minutes, "--out", run, *chosen)
+        json_of(*SUNSPRING, *training, threads=threads)
+        evaluated = json_of(*SUNSPRING, "evaluate", run, threads=threads)
+        return float(evaluated["nats_per_character"])
 
 
 def main() -> None:

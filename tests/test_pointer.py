@@ -94,6 +94,24 @@ def run(
     return (-losses).exp(), last, gradients
 
 
+def total_probability(pointer: Pointer, case: Case) -> Tensor:
+    """Sum by the kernels over all tokens, (batch, time); of those that are nowhere, at once."""
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        pointing, _ = pointer(case.features, case.tokens, case.state)
+        expected = case.logits.log_softmax(dim=-1)
+        total = torch.zeros(case.targets.shape)
+        present = set(pointing.followers.unique().tolist()) - {-1}
+        for token in sorted(present):
+            targets = torch.full_like(case.targets, token)
+            total += (-pointing.losses(-expected[..., token], targets)).exp()
+        absent = [token for token in range(case.logits.shape[-1]) if token not in present]
+        if absent:
+            rest = expected[..., absent].logsumexp(dim=-1)
+            nowhere = torch.full_like(case.targets, absent[0])
+            total += (-pointing.losses(-rest, nowhere)).exp()
+    return total
+
+
 def assert_near(found: Tensor, expected: Tensor, share: float, atol: float = 1e-6) -> None:
     """In the mean over the values, whose own sizes differ widely."""
     assert found.dtype == expected.dtype
@@ -164,6 +182,7 @@ def test_probabilities_state_and_every_gradient_are_those_of_pytorch(
     found, state, gradients = run(pointer, case, is_bf16=True)
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
     assert_near(found, expected, share=0.01)
+    torch.testing.assert_close(total_probability(pointer, case), torch.ones(batch, time))
     torch.testing.assert_close(state[0].float(), expected_state[0], atol=0.02, rtol=0.01)
     assert torch.equal(state[1], expected_state[1])
     for one, other in zip(gradients, expected_gradients, strict=True):
@@ -206,6 +225,7 @@ def test_large_scores_overflow_nothing() -> None:
     case = draw(pointer, 7, 2, 70, 30)
     probabilities, _, gradients = run(pointer, case, is_bf16=True)
     assert ((probabilities >= 0) & (probabilities < 1.001)).all()
+    torch.testing.assert_close(total_probability(pointer, case), torch.ones(2, 70))
     assert all(each.isfinite().all() for each in gradients)
 
 

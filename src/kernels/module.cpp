@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <stdexcept>
 
@@ -46,16 +45,10 @@ void require_shape(const Array<Value, dimensions>& array, const std::size_t (&sh
   }
 }
 
-bool are_below(const Array<const std::int64_t, 2>& values, std::uint64_t limit) {
-  return std::all_of(values.data(), values.data() + values.size(), [=](std::int64_t value) {
-    return static_cast<std::uint64_t>(value) < limit;
-  });
-}
-
-bool are_tokens(const Array<const std::int64_t, 2>& values) {
-  return std::all_of(values.data(), values.data() + values.size(), [](std::int64_t value) {
-    return sunspring::kNoToken <= value && value <= std::numeric_limits<std::int32_t>::max();
-  });
+bool are_between(const Array<const std::int64_t, 2>& values, std::int64_t least,
+                 std::int64_t limit) {
+  return std::all_of(values.data(), values.data() + values.size(),
+                     [=](std::int64_t value) { return least <= value && value < limit; });
 }
 
 struct Scan {
@@ -108,6 +101,9 @@ Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat1
                                {batch, (time + width - 1) / width, reach + width - 1, width},
                                "weights: wrong shape");
   }
+  const auto are_tokens = [](const Array<const std::int64_t, 2>& values) {
+    return are_between(values, sunspring::kNoToken, std::int64_t{1} << 31);
+  };
   require(are_tokens(followers), "followers: neither tokens nor -1");
   require(are_tokens(targets), "targets: neither tokens nor -1");
   return {{batch, time, reach, size},
@@ -145,7 +141,7 @@ NB_MODULE(_kernels, module) {
           require(table && tokens, "a table needs tokens, and tokens need a table");
           require(table->shape(1) == 4 * hidden, "table: wrong shape");
           require_shape<const std::int64_t, 2>(*tokens, {batch, time}, "tokens: wrong shape");
-          require(are_below(*tokens, table->shape(0)), "tokens: beyond the table");
+          require(are_between(*tokens, 0, table->shape(0)), "tokens: beyond the table");
           inputs.table = table->data();
           inputs.tokens = tokens->data();
         }

@@ -306,10 +306,8 @@ def _readable(
     if budget.unit == "steps":
         return budget.amount * usual.batch_size * usual.window
     seconds = laws.training_seconds(60 * budget.amount)
-    tokens = seconds * tokens_per_second(config, laws.batch_size(0))
-    if laws.batch_size(tokens) == laws.batch_size(0):
-        return tokens
-    return seconds * tokens_per_second(config, laws.batch_size(tokens))
+    in_fewest_lanes = seconds * tokens_per_second(config, laws.batch_size(0))
+    return seconds * tokens_per_second(config, laws.batch_size(in_fewest_lanes))
 
 
 def apply_settings(plan: Plan, overrides: Mapping[str, str]) -> Plan:
