@@ -1,13 +1,15 @@
 """Speed of a training step: Sunspring's beside the plain bf16 `nn.LSTM` loop, in pairs.
 
-    python bench/step.py [--steps 100] [--pairs 5] [--batch 32] [--window 64]
+    python bench/step.py [--steps 100] [--pairs 5] [--size 256] [--batch 32] [--window 64]
+                         [--device cpu]
 
-Characters a second with two layers of 256. The plain loop is `nn.Embedding`, `nn.LSTM(64, 256, 2,
-batch_first=True)` and `nn.Linear` under bf16 autocast, its state carried, gradients clipped,
-`torch.optim.AdamW(fused=True)`. Sunspring's is the trainer of `sunspring train` in bf16: with the
-same plain architecture and AdamW, with Muon for the layers' matrices, and with the preset's own
-architecture and objective: skip connections, a pointer, a penalty. All read random text of 65
-characters and take turns in one process, so that a drift of the machine meets them all.
+Characters a second with two layers, of 256 if no other size is given. The plain loop is
+`nn.Embedding`, `nn.LSTM(64, size, 2, batch_first=True)` and `nn.Linear` under bf16 autocast, its
+state carried, gradients clipped, `torch.optim.AdamW(fused=True)`, its text on the device.
+Sunspring's is the step of `sunspring train` in bf16, from the batch on: with the same plain
+architecture and AdamW, with Muon for the layers' matrices, and with the preset's own architecture
+and objective: skip connections, a pointer, a penalty. All read random text of 65 characters and
+take turns in one process, so that a drift of the machine meets them all.
 """
 
 import argparse
@@ -24,12 +26,13 @@ from torch import Tensor, nn
 from sunspring.batches import Lanes
 from sunspring.config import ModelConfig
 from sunspring.corpus import Split
+from sunspring.gradients import gradients_of
+from sunspring.machine import choose_device, processor_name
 from sunspring.model import RecurrentModel
+from sunspring.objective import to_device
 from sunspring.optim import Optimizers
-from sunspring.pace import Pace
-from sunspring.plan import PRESETS, Budget, Recipe
+from sunspring.plan import PRESETS, Recipe
 from sunspring.recurrence import has_fused_scan
-from sunspring.training import QuickSets, Trainer
 
 VOCABULARY_SIZE = 65
 EMBEDDING_SIZE = 64
@@ -44,21 +47,24 @@ class PlainLoop:
     """The loop that everybody writes.
 
     Args:
-        tokens: (characters,) the text.
+        tokens: (characters,) the text, on the device.
+        size: of the layers.
         batch: rows.
         window: targets of a row.
     """
 
-    def __init__(self, tokens: Tensor, batch: int, window: int) -> None:
+    def __init__(self, tokens: Tensor, size: int, batch: int, window: int) -> None:
+        self.device = tokens.device
         self.embedding = nn.Embedding(VOCABULARY_SIZE, EMBEDDING_SIZE)
-        self.lstm = nn.LSTM(EMBEDDING_SIZE, 256, 2, batch_first=True)
-        self.head = nn.Linear(256, VOCABULARY_SIZE)
-        modules = nn.ModuleList((self.embedding, self.lstm, self.head))
+        self.lstm = nn.LSTM(EMBEDDING_SIZE, size, 2, batch_first=True)
+        self.head = nn.Linear(size, VOCABULARY_SIZE)
+        modules = nn.ModuleList((self.embedding, self.lstm, self.head)).to(self.device)
         self.parameters = list(modules.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=3e-3, fused=True)
         self.lanes = tokens[: len(tokens) // batch * batch].view(batch, -1)
         self.window, self.place = window, 0
-        self.state = (torch.zeros(2, batch, 256), torch.zeros(2, batch, 256))
+        h, c = tokens.new_zeros(2, 2, batch, size, dtype=torch.float32)
+        self.state = (h, c)
 
     def run(self, steps: int) -> None:
         """Take so many steps."""
@@ -67,7 +73,7 @@ class PlainLoop:
                 self.place = 0
             piece = self.lanes[:, self.place : self.place + self.window + 1]
             self.place += self.window
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16):
                 outputs, (h, c) = self.lstm(self.embedding(piece[:, :-1]), self.state)
                 logits = self.head(outputs)
             self.state = h.detach().float(), c.detach().float()
@@ -81,24 +87,20 @@ class PlainLoop:
 def sunspring(
     tokens: Tensor, config: ModelConfig, recipe: Recipe, batch: int, window: int
 ) -> Contestant:
-    """Give the trainer of `sunspring train`, without what hangs on it."""
-    ids = tokens.numpy().astype(np.uint8)
+    """Give the step of `sunspring train`, again and again."""
+    ids = tokens.cpu().numpy().astype(np.uint8)
     split = Split(ids, np.array([0, len(ids)]), None, len(ids))
-    model = RecurrentModel(config)
+    model = RecurrentModel(config).to(tokens.device).train()
     optimizers = Optimizers(model, recipe.optimization)
     lanes = Lanes(split, 0, batch_size=batch, window=window, seed=0)
+    gradients = gradients_of(model, recipe.objective, bf16=True)
+    state = model.initial_state(batch)
 
     def run(steps: int) -> None:
-        Trainer(
-            model,
-            lanes,
-            optimizers,
-            pace=Pace(Budget("steps", steps)),
-            warmup_steps=recipe.optimization.warmup_steps,
-            precision="bf16",
-            objective=recipe.objective,
-            quick=QuickSets([], []),
-        ).run()
+        nonlocal state
+        for _ in range(steps):
+            _, state = gradients(to_device(lanes.next(), model.device), state)
+            optimizers.step(1.0)
 
     return run
 
@@ -107,37 +109,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--window", type=int, default=64)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    size = (arguments.batch, arguments.window)
+    shape = (arguments.batch, arguments.window)
+    device = choose_device(arguments.device)
     torch.manual_seed(0)
-    tokens = torch.randint(VOCABULARY_SIZE, (CHARACTERS,))
-    config = ModelConfig(vocabulary_size=VOCABULARY_SIZE, **PRESETS["small"].model)
+    tokens = torch.randint(VOCABULARY_SIZE, (CHARACTERS,)).to(device)
+    model = {**PRESETS["small"].model, "hidden_size": arguments.size}
+    config = ModelConfig(vocabulary_size=VOCABULARY_SIZE, **model)
     same = replace(config, skip=False, pointer=0, embedding_size=EMBEDDING_SIZE)
     preset = PRESETS["small"].recipe
     muon = Recipe(optimization=preset.optimization)
     adamw = Recipe(optimization=replace(preset.optimization, optimizer="adamw"))
     contestants: dict[str, Contestant] = {
-        PLAIN: PlainLoop(tokens, *size).run,
-        "Sunspring, the same model, AdamW": sunspring(tokens, same, adamw, *size),
-        "the same model, Muon": sunspring(tokens, same, muon, *size),
-        "preset small": sunspring(tokens, config, preset, *size),
+        PLAIN: PlainLoop(tokens, arguments.size, *shape).run,
+        "Sunspring, the same model, AdamW": sunspring(tokens, same, adamw, *shape),
+        "the same model, Muon": sunspring(tokens, same, muon, *shape),
+        "preset small": sunspring(tokens, config, preset, *shape),
     }
-    has_loop = "has" if has_fused_scan() else "does not have"
+    machine = f"{torch.get_num_threads()} threads of {processor_name()}"
+    if device.type == "cuda":
+        machine = torch.cuda.get_device_name(device)
+    elif not has_fused_scan():
+        machine += ", without Sunspring's fused loop for bf16"
     print(
-        f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads; this machine {has_loop} "
-        "Sunspring's fused loop for bf16.\nCharacters a second, and in brackets as a multiple of "
-        "the plain loop's in the same pair:\n"
+        f"PyTorch {torch.__version__}, {machine}: two layers of {arguments.size}, "
+        f"{arguments.batch} rows of {arguments.window}.\n"
+        "Characters a second, and in brackets as a multiple of the plain loop's in the same pair:\n"
     )
     print(f"| pair | {' | '.join(contestants)} |\n|{'---|' * (len(contestants) + 1)}")
     speeds: dict[str, list[float]] = {name: [] for name in contestants}
     for run in contestants.values():
-        run(max(1, arguments.steps // 10))  # to warm up
+        run(max(5, arguments.steps // 10))  # to warm up
     for pair in range(arguments.pairs):
         for name, run in contestants.items():
+            if device.type == "cuda":
+                torch.cuda.synchronize()
             began = time.perf_counter()
             run(arguments.steps)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
             seconds = time.perf_counter() - began
             speeds[name].append(arguments.steps * arguments.batch * arguments.window / seconds)
         shown = [

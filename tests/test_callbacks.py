@@ -145,7 +145,9 @@ class TestSamples:
         found: list[tuple[int, float, str]] = []
         listener = lambda *sample: found.append(sample)  # noqa: E731
         label = settings.get("labels", (None,))[0]
-        writer = SampleWriter(settings.get("vocabulary", LETTERS), label, [listener])
+        writer = SampleWriter(
+            settings.get("vocabulary", LETTERS), label, [listener], settings.pop("samples", 6)
+        )
         make_trainer([writer], **settings).run()
         return found
 
@@ -159,6 +161,9 @@ class TestSamples:
     def test_are_the_same_in_every_run(self) -> None:
         assert self.samples() == self.samples()
 
+    def test_there_are_none_where_none_are_asked_for(self) -> None:
+        assert self.samples(samples=0) == []
+
     def test_are_written_under_a_label_where_the_model_has_labels(self) -> None:
         assert self.samples(labels=("horror",))
 
@@ -167,7 +172,7 @@ class TestSamples:
 
     def test_leave_what_is_learned_and_all_that_is_random_as_they_are(self) -> None:
         results = []
-        for callbacks in ([], [SampleWriter(LETTERS, None, [lambda *_: None])]):
+        for callbacks in ([], [SampleWriter(LETTERS, None, [lambda *_: None], 6)]):
             trainer = make_trainer(callbacks)
             trainer.run()
             results.append((trainer.model.state_dict(), torch.get_rng_state()))
@@ -180,7 +185,7 @@ class TestSamples:
 class TestJsonLog:
     def test_has_every_event_of_a_training(self, tmp_path: Path) -> None:
         log = JsonLog(tmp_path / "log.jsonl", UNITS)
-        trainer = make_trainer([SampleWriter(LETTERS, None, [log.on_sample]), log])
+        trainer = make_trainer([SampleWriter(LETTERS, None, [log.on_sample], 6), log])
         trainer.run()
         events = events_of(tmp_path / "log.jsonl")
         assert events[0].items() >= {"event": "start", "step": 0, "precision": "fp32"}.items()

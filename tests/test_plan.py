@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ def plan_for(preset: str = "auto", **changes: Any) -> Plan:
         "training_characters": 1_000_000,
         "documents": 1,
         "budget": Budget("minutes", 3),
-        "tokens_per_second": usual_speed,
+        "throughput": Throughput(usual_speed),
         "overrides": {},
     }
     return make_plan(preset=preset, **{**settings, **changes})
@@ -95,14 +96,14 @@ def test_auto_says_what_it_chose_and_why_in_two_lines() -> None:
 
 
 def slow_machine(factor: float) -> Throughput:
-    return lambda config, batch_size: usual_speed(config, batch_size) / factor
+    return Throughput(lambda config, batch_size: usual_speed(config, batch_size) / factor)
 
 
 def size_for(minutes: float, characters: int, factor: float = 1) -> int:
     plan = plan_for(
         training_characters=characters,
         budget=Budget("minutes", minutes),
-        tokens_per_second=slow_machine(factor),
+        throughput=slow_machine(factor),
     )
     return plan.model.hidden_size
 
@@ -133,6 +134,20 @@ def test_auto_reads_a_text_no_oftener_than_is_good_for_it() -> None:
     assert plan_for(budget=Budget("epochs", 1000)).recipe.most_epochs == 0
 
 
+def lanes_on_gpu(minutes: float, steps_per_second: Callable[[int], float]) -> int:
+    def speed(config: ModelConfig, batch_size: int) -> float:
+        return 64 * batch_size * steps_per_second(batch_size)
+
+    budget = Budget("minutes", minutes)
+    return plan_for(budget=budget, throughput=Throughput(speed, is_gpu=True)).recipe.batch_size
+
+
+def test_auto_takes_more_lanes_on_a_gpu_only_where_they_cost_little_and_the_text_is_long() -> None:
+    assert lanes_on_gpu(0.2, lambda lanes: 500) > 32  # a step takes as long with more
+    assert lanes_on_gpu(0.2, lambda lanes: 500 * 16 / lanes) == 16  # twice as long with twice
+    assert lanes_on_gpu(10, lambda lanes: 500) == 16  # the text is read often enough
+
+
 amounts = st.floats(0.01, 1e6)  # of minutes a longer one may take a larger model, and read less
 
 
@@ -148,7 +163,7 @@ def test_auto_has_a_plan_for_any_text_and_budget(
     plan = plan_for(
         training_characters=characters,
         budget=Budget(unit, amount),
-        tokens_per_second=slow_machine(factor),
+        throughput=slow_machine(factor),
     )
     assert all(0 <= value <= 0.5 for value in dropouts(plan.model))
 

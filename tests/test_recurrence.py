@@ -144,6 +144,20 @@ def test_recurrent_dropout_leaves_out_the_weights_that_pytorchs_layer_would() ->
     assert 0.4 < float((found[0][1] == 0).float().mean()) < 0.6
 
 
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_layer_is_whole_again_after_a_step_with_recurrent_dropout(kind: type[nn.RNNBase]) -> None:
+    torch.manual_seed(0)
+    layer = kind(8, 12, batch_first=True)
+    inputs, state = torch.randn(2, 5, 8), tuple(torch.randn(2, 2, 12))
+    state = state if kind is nn.LSTM else state[:1]
+    before, _ = run_layer(layer, inputs, None, state)
+    dropped, _ = run_layer(layer, inputs, None, state, recurrent_dropout=0.5)
+    after, last = run_layer(layer, inputs, None, state)
+    assert not torch.equal(dropped, before)
+    assert torch.equal(after, before)
+    assert torch.equal(last[0], after[:, -1]) and len(last) == len(state)
+
+
 @fused
 def test_saturated_gates_stay_finite() -> None:
     layer = make_layer(64)

@@ -219,9 +219,8 @@ def test_activation_penalty_and_its_gradient_are_those_of_its_formula(
     torch.manual_seed(0)
     outputs = torch.randn(shape, dtype=dtype, requires_grad=True)
     logits = torch.zeros(*shape[:2], 2, dtype=dtype)
-    targets = np.zeros(shape[:2], np.int64)
-    batch = Batch(targets, targets, np.zeros(shape[0], np.bool_), None)
-    loss, objective = Objective(activation_penalty=0.5)(Reading(logits, None, (), outputs), batch)
+    reading = Reading(logits, None, (), outputs)
+    loss, objective = Objective(activation_penalty=0.5)(reading, torch.zeros(shape[:2]).long())
     changes = outputs[:, 1:] - outputs[:, :-1]
     expected = 0.5 * (outputs.square().mean() + changes.square().sum() / outputs.numel())
     torch.testing.assert_close(objective - loss, expected.float(), check_dtype=False)

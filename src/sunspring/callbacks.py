@@ -26,7 +26,6 @@ from sunspring.vocabulary import Vocabulary
 
 _SAMPLE_TEMPERATURES = (0.5, 1.0)
 _SAMPLE_LENGTH = 160
-_SAMPLES = 6  # in the course of a training
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.2
 
@@ -60,15 +59,17 @@ class SampleWriter(Callback):
         vocabulary: of the model.
         label: the label to write under, for a model that has labels.
         listeners: are given each sample.
+        samples: how often, in the course of a training.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, label: str | None, listeners: list[OnSample]
+        self, vocabulary: Vocabulary, label: str | None, listeners: list[OnSample], samples: int
     ) -> None:
         self._vocabulary = vocabulary
         self._label = label
         self._listeners = listeners
-        self._next = 0.5 / _SAMPLES
+        self._every = 1 / samples if samples else math.inf  # of what is to be spent
+        self._next = 0.5 * self._every
         self._model: RecurrentModel | None = None
 
     def on_start(self, trainer: Trainer) -> None:
@@ -79,7 +80,7 @@ class SampleWriter(Callback):
         """Write when it is time."""
         if self._model is None or report.report.spent < self._next:
             return
-        self._next = report.report.spent + 1 / _SAMPLES
+        self._next = report.report.spent + self._every
         writer = Writer(self._model, self._vocabulary)
         for temperature in _SAMPLE_TEMPERATURES:
             settings = WritingSettings(

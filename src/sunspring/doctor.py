@@ -36,7 +36,7 @@ def examine() -> dict[str, Any]:
         training_characters=_CHARACTERS,
         documents=1,
         budget=budget,
-        tokens_per_second=measure_machine(device),
+        throughput=measure_machine(device),
         overrides={},
     )
     speed = measure_speed(plan.model, plan.recipe, device)

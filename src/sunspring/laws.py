@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 SIZES = range(64, 1025, 64)  # hidden sizes to choose among: the fused loop takes nothing else
+MOST_LANES = 256
+WORTHWHILE_GAIN = 1.6  # times as many tokens in a time, for twice the lanes
 
 _OF_WEIGHTS, _POWER_OF_WEIGHTS = 6.34e6, 1.434
 _OF_READING, _POWER_OF_READING = 7.76e5, 1.089

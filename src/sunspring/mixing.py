@@ -75,7 +75,7 @@ def _learn_gate(mixture: Mixture, validation: Split, start_id: int) -> NDArray[n
         gradient = _gradient(gate.numpy(), features[batch], scores[batch])
         gate.grad = torch.from_numpy(gradient) + _PENALTY / len(features) * gate
         rate = _RATE * (1 - step / _STEPS)
-        adamw_step(gate, mean, square, step + 1, rate, decay=0.0, decays=_DECAYS)
+        adamw_step([gate], [mean], [square], step + 1, [rate], decay=0.0, decays=_DECAYS)
     return np.asarray(gate)
 
 

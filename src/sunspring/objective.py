@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,28 @@ from torch.autograd.function import once_differentiable
 
 from sunspring.batches import IGNORED, Batch
 from sunspring.model import Reading, RecurrentModel, State
+
+
+class Sequences(NamedTuple):
+    """A batch on a model's device; see `Batch`."""
+
+    inputs: Tensor
+    targets: Tensor
+    fresh: Tensor
+    labels: Tensor | None
+
+
+def to_device(batch: Batch, device: torch.device) -> Sequences:
+    """Bring a batch to where a model is; a GPU goes on with what it does meanwhile."""
+
+    def bring(values: NDArray[np.generic]) -> Tensor:
+        tensor = torch.from_numpy(values)
+        if device.type == "cuda":
+            tensor = tensor.pin_memory()  # the copy of any other memory is waited for
+        return tensor.to(device, non_blocking=True)
+
+    labels = None if batch.labels is None else bring(batch.labels)
+    return Sequences(bring(batch.inputs), bring(batch.targets), bring(batch.fresh), labels)
 
 
 @dataclass(frozen=True)
@@ -31,9 +53,8 @@ class Objective:
     activation_penalty: float = 0.0
     network_loss: float = 0.0
 
-    def __call__(self, reading: Reading, batch: Batch) -> tuple[Tensor, Tensor]:
+    def __call__(self, reading: Reading, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Give the loss in nats per token, and what is to be made small."""
-        targets = torch.from_numpy(batch.targets).to(reading.outputs.device, non_blocking=True)
         losses, network_losses = token_losses(reading, targets)
         counted = (targets != IGNORED).sum()
         loss = losses.sum() / counted
@@ -46,32 +67,30 @@ class Objective:
         return loss, objective
 
 
-def read_batch(model: RecurrentModel, batch: Batch, state: State, bf16: bool) -> Reading:
+def read_batch(model: RecurrentModel, sequences: Sequences, state: State, bf16: bool) -> Reading:
     """Read a batch on from a state, or from the fresh one in rows that begin a stretch.
 
     Args:
         model: on any device.
-        batch: what to read.
+        sequences: what to read, on the same one.
         state: of as many rows.
         bf16: whether matrix products are of bfloat16, under autocast.
     """
-    inputs = torch.from_numpy(batch.inputs).to(model.device, non_blocking=True)
-    labels = None if batch.labels is None else torch.from_numpy(batch.labels).to(model.device)
-    state = _restart(model, state, batch.fresh)
+    state = _restart(model, state, sequences.fresh)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-        return model.read(inputs, state, labels)
+        return model.read(sequences.inputs, state, sequences.labels)
 
 
-def _restart(model: RecurrentModel, state: State, fresh: NDArray[np.bool_]) -> State:
+def _restart(model: RecurrentModel, state: State, fresh: Tensor) -> State:
     """Set the rows that begin a stretch to the fresh state."""
-    if not fresh.any():
+    if fresh.device.type == "cpu" and not fresh.any():  # a GPU would have to be waited for
         return state
-    rows = torch.from_numpy(np.flatnonzero(fresh)).to(model.device)
     return tuple(
         tuple(
-            old.index_copy(0, rows, new.to(old.dtype)) for new, old in zip(news, olds, strict=True)
+            torch.where(fresh.view(-1, *[1] * (old.ndim - 1)), new.to(old.dtype), old)
+            for new, old in zip(news, olds, strict=True)
         )
-        for news, olds in zip(model.initial_state(len(rows)), state, strict=True)
+        for news, olds in zip(model.initial_state(1), state, strict=True)
     )
 
 

@@ -9,6 +9,7 @@ first step (bench/startup.py), and learning is what this package is for.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -106,11 +107,8 @@ class Optimizers:
         self._steps += 1
         rate, decay = factor * settings.learning_rate, settings.weight_decay
         decays = (_MEAN_DECAY, settings.second_moment_decay)
-        for parameter, mean, square, times in zip(
-            self._rest, self._means, self._squares, self._factors, strict=True
-        ):
-            if parameter.grad is not None:
-                adamw_step(parameter, mean, square, self._steps, times * rate, decay, decays)
+        rates = [times * rate for times in self._factors]
+        adamw_step(self._rest, self._means, self._squares, self._steps, rates, decay, decays)
         rate = factor * settings.muon_learning_rate * settings.muon_every
         for index, (parameter, momentum) in enumerate(
             zip(self._matrices, self._momenta, strict=True)
@@ -143,31 +141,42 @@ class Optimizers:
 
 
 def adamw_step(
-    parameter: Tensor,
-    mean: Tensor,
-    square: Tensor,
+    parameters: Sequence[Tensor],
+    means: Sequence[Tensor],
+    squares: Sequence[Tensor],
     steps: int,
-    rate: float,
+    rates: Sequence[float],
     decay: float,
     decays: tuple[float, float],
 ) -> None:
-    """Update a parameter by Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2).
+    """Update parameters by Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2).
 
     Args:
-        parameter: of any shape, with its `grad`.
-        mean: running mean of the gradients, of the same shape; updated too.
-        square: running mean of their squares, likewise.
+        parameters: of any shapes; those without a `grad` stay as they are.
+        means: running means of the gradients, of the same shapes; updated too.
+        squares: running means of their squares, likewise.
         steps: taken, this one included.
-        rate: of this step.
-        decay: of the parameter, times the rate.
+        rates: of this step, one for each parameter.
+        decay: of the parameters, times the rates.
         decays: β₁ and β₂, of the two means.
     """
-    gradient = cast(Tensor, parameter.grad)
-    mean.lerp_(gradient, 1 - decays[0])
-    square.mul_(decays[1]).addcmul_(gradient, gradient, value=1 - decays[1])
-    scale = (square / (1 - decays[1] ** steps)).sqrt_().add_(_EPSILON)
-    parameter.mul_(1 - rate * decay)
-    parameter.addcdiv_(mean, scale, value=-rate / (1 - decays[0] ** steps))
+    learned = [index for index, each in enumerate(parameters) if each.grad is not None]
+    if not learned:
+        return
+    # each operation on all of them: a GPU takes longer to be asked than to compute
+    values = [parameters[index] for index in learned]
+    gradients = [cast(Tensor, each.grad) for each in values]
+    first = [means[index] for index in learned]
+    second = [squares[index] for index in learned]
+    torch._foreach_lerp_(first, gradients, 1 - decays[0])
+    torch._foreach_mul_(second, decays[1])
+    torch._foreach_addcmul_(second, gradients, gradients, 1 - decays[1])
+    scales = torch._foreach_div(second, 1 - decays[1] ** steps)
+    torch._foreach_sqrt_(scales)
+    torch._foreach_add_(scales, _EPSILON)
+    torch._foreach_mul_(values, [1 - rates[index] * decay for index in learned])
+    corrected = [-rates[index] / (1 - decays[0] ** steps) for index in learned]
+    torch._foreach_addcdiv_(values, first, scales, corrected)
 
 
 def _muon_step(parameter: Tensor, momentum: Tensor, rate: float, decay: float) -> None:

@@ -19,8 +19,18 @@ from sunspring.errors import SettingsError
 from sunspring.objective import Objective
 from sunspring.optim import OptimizerSettings
 
-Throughput = Callable[[ModelConfig, int], float]
-"""Tokens a second at which a machine trains a model in batches of so many rows."""
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast a machine trains.
+
+    Args:
+        tokens_per_second: of a model in batches of so many rows.
+        is_gpu: whether twice the rows may cost no more time, so that it is worth asking.
+    """
+
+    tokens_per_second: Callable[[ModelConfig, int], float]
+    is_gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,7 +195,7 @@ def make_plan(
     training_characters: int,
     documents: int,
     budget: Budget,
-    tokens_per_second: Throughput,
+    throughput: Throughput,
     overrides: Mapping[str, str],
     base: ModelConfig | None = None,
 ) -> Plan:
@@ -198,7 +208,7 @@ def make_plan(
         training_characters: characters of the training part.
         documents: how many documents they are.
         budget: when training will end.
-        tokens_per_second: the speed of training a model on this machine.
+        throughput: of this machine.
         overrides: the user's `key=value` settings of model, recipe and optimiser; `dropout`
             stands for all the dropouts.
         base: architecture to keep, of a model that is fine-tuned at a third of the rates.
@@ -208,7 +218,7 @@ def make_plan(
     """
     if preset == "auto":
         architecture, recipe, reason = _choose(
-            vocabulary_size, training_characters, documents, budget, tokens_per_second
+            vocabulary_size, training_characters, documents, budget, throughput
         )
     elif preset in PRESETS:
         chosen = PRESETS[preset]
@@ -241,7 +251,7 @@ def _choose(
     training_characters: int,
     documents: int,
     budget: Budget,
-    tokens_per_second: Throughput,
+    throughput: Throughput,
 ) -> tuple[dict[str, Any], Recipe, str]:
     """Choose architecture and recipe by the laws, and say why."""
     usual = PRESETS["small"]
@@ -252,18 +262,21 @@ def _choose(
     in_minutes = budget.unit == "minutes"
     enough = laws.most_readings(characters) if in_minutes else math.inf
 
-    def readable(size: int) -> float:
+    def reading(size: int) -> tuple[int, float]:
         config = ModelConfig(vocabulary_size, **{**architecture, "hidden_size": size})
-        return _readable(budget, characters, config, tokens_per_second)
+        if in_minutes:
+            return _lanes(60 * budget.amount, enough * characters, config, throughput)
+        tokens = _tokens_of(budget, characters)
+        return laws.batch_size(tokens), tokens
 
     def avoidable_nats(size: int) -> float:
         # where no time is given, that of a model of the usual size is shared out
         share = 1.0 if in_minutes else (usual.model["hidden_size"] / size) ** 2
-        return laws.avoidable_nats(size, min(share * readable(size), enough * characters))
+        return laws.avoidable_nats(size, min(share * reading(size)[1], enough * characters))
 
     largest = laws.largest_size(characters)
     size = min((each for each in laws.SIZES if each <= largest), key=avoidable_nats)
-    tokens = readable(size)
+    lanes, tokens = reading(size)
     readings = min(tokens / characters, enough)
     left_out, of_outputs = laws.recurrent_dropout(readings), laws.output_dropout(readings)
     architecture |= {
@@ -275,7 +288,7 @@ def _choose(
     rate = laws.learning_rate(readings)
     recipe = dataclasses.replace(
         usual.recipe,
-        batch_size=laws.batch_size(tokens),
+        batch_size=lanes,
         optimization=dataclasses.replace(
             usual.recipe.optimization,
             learning_rate=rate,
@@ -296,18 +309,36 @@ def _choose(
     return architecture, recipe, reason
 
 
-def _readable(
-    budget: Budget, characters: int, config: ModelConfig, tokens_per_second: Throughput
-) -> float:
-    """Say how many tokens of a text of so many characters a model will read."""
-    if budget.unit == "epochs":
-        return budget.amount * characters
+def _tokens_of(budget: Budget, characters: int) -> float:
+    """Say how many tokens a budget of epochs or steps reads of a text of so many characters."""
     usual = PRESETS["small"].recipe
-    if budget.unit == "steps":
-        return budget.amount * usual.batch_size * usual.window
-    seconds = laws.training_seconds(60 * budget.amount)
-    in_fewest_lanes = seconds * tokens_per_second(config, laws.batch_size(0))
-    return seconds * tokens_per_second(config, laws.batch_size(in_fewest_lanes))
+    an_epoch_or_step = characters if budget.unit == "epochs" else usual.batch_size * usual.window
+    return budget.amount * an_epoch_or_step
+
+
+def _lanes(
+    seconds: float, enough: float, config: ModelConfig, throughput: Throughput
+) -> tuple[int, float]:
+    """Choose the lanes for so many seconds, and say how many tokens will be read in them.
+
+    Few are best, as they make more steps of a text; but where twice as many read nearly twice as
+    much in the same time, and what is read is not enough yet, they are better.
+    """
+    seconds = laws.training_seconds(seconds)
+
+    def readable(lanes: int) -> float:
+        return seconds * throughput.tokens_per_second(config, lanes)
+
+    lanes = laws.batch_size(0)
+    tokens = readable(lanes)
+    if not throughput.is_gpu:
+        lanes = laws.batch_size(tokens)
+        return lanes, readable(lanes)
+    while tokens < enough and lanes < laws.MOST_LANES:
+        if readable(2 * lanes) < laws.WORTHWHILE_GAIN * tokens:
+            break
+        lanes, tokens = 2 * lanes, readable(2 * lanes)
+    return lanes, tokens
 
 
 def apply_settings(plan: Plan, overrides: Mapping[str, str]) -> Plan:

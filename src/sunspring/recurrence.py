@@ -8,6 +8,7 @@ token, rather than multiplied out for every character.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -15,7 +16,6 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from sunspring.dropout import drop_out
 
@@ -26,6 +26,12 @@ except ImportError:  # installed without a compiler, or for another kind of proc
 else:
     _is_fusible = _kernels.is_supported()
 
+_RUN: dict[type[nn.RNNBase], Callable[..., tuple[Tensor, ...]]] = {
+    # what the layers call, here with other recurrent weights
+    nn.RNN: torch.rnn_tanh,
+    nn.GRU: torch.gru,
+    nn.LSTM: torch.lstm,
+}
 _LARGEST_TABLE = 512  # tokens; beyond, multiplying out is cheaper than the table's gradient
 
 
@@ -93,14 +99,21 @@ def run_layer(
         recurrent = drop_out(recurrent, recurrent_dropout)
     if isinstance(layer, nn.LSTM) and can_fuse(recurrent, layer.hidden_size):
         return _run_fused(layer, hidden, embedded, state, recurrent)
+    weights = (layer.weight_ih_l0, recurrent, layer.bias_ih_l0, layer.bias_hh_l0)
     stacked = tuple(each.unsqueeze(0) for each in state)
     is_lstm = isinstance(layer, nn.LSTM)
-    inputs = (_side_by_side(hidden, embedded), stacked if is_lstm else stacked[0])
-    if recurrent_dropout:
-        outputs, last = functional_call(layer, {"weight_hh_l0": recurrent}, inputs)
-    else:
-        outputs, last = layer(*inputs)
-    return outputs, tuple(each.squeeze(0) for each in (last if is_lstm else (last,)))
+    outputs, *last = _RUN[type(layer)](
+        _side_by_side(hidden, embedded),
+        stacked if is_lstm else stacked[0],
+        weights,
+        has_biases=True,
+        num_layers=1,
+        dropout=0.0,
+        train=layer.training,
+        bidirectional=False,
+        batch_first=True,
+    )
+    return outputs, tuple(each.squeeze(0) for each in last)
 
 
 def _side_by_side(hidden: Tensor | None, embedded: Embedded | None) -> Tensor:

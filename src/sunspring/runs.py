@@ -63,6 +63,7 @@ _HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
 _SAVING_SHARE = 0.01  # of it, for the last look and the last files
 _TIMED_TOKENS = 1024  # scored to learn the speed of scoring
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
+_MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
 _FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
 
 
@@ -100,7 +101,7 @@ def train(
     base = load_base(request)
     device = choose_device(request.device)
     config = base[0].config if base else None
-    tokens_per_second = measure_machine(device, cache_folder())
+    throughput = measure_machine(device, cache_folder())
 
     def plan_for(
         vocabulary_size: int, labels: tuple[str, ...], characters: int, documents: int
@@ -112,7 +113,7 @@ def train(
             training_characters=characters,
             documents=documents,
             budget=request.budget,
-            tokens_per_second=tokens_per_second,
+            throughput=throughput,
             overrides=request.overrides,
             base=config,
         )
@@ -298,7 +299,10 @@ def _callbacks(request: TrainingRequest, corpus: Corpus, stream: TextIO | None) 
         callbacks.append(board)
         listeners.append(board.on_sample)
     label = corpus.labels[0] if corpus.labels else None
-    return [SampleWriter(corpus.vocabulary, label, listeners), *callbacks]
+    samples = _MOST_SAMPLES
+    if request.budget.unit == "minutes":
+        samples = min(samples, int(60 * request.budget.amount / _SECONDS_A_SAMPLE))
+    return [SampleWriter(corpus.vocabulary, label, listeners, samples), *callbacks]
 
 
 @contextlib.contextmanager

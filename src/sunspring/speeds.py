@@ -16,17 +16,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sunspring.batches import Batch
 from sunspring.checkpoint import write_atomically
 from sunspring.config import DROPOUTS, ModelConfig, least_parameters
+from sunspring.gradients import gradients_of
 from sunspring.machine import Precision, processor_name, usable_cores
 from sunspring.model import RecurrentModel
-from sunspring.objective import read_batch
+from sunspring.objective import Sequences, read_batch
 from sunspring.optim import Optimizers
 from sunspring.plan import PRESETS, Recipe, Throughput
 from sunspring.recurrence import has_fused_scan
@@ -34,6 +33,7 @@ from sunspring.recurrence import has_fused_scan
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding
 _SOUND_COSINE = 0.99  # between the gradients of the two formats
 _TIMED_STEPS = 4  # after one that does not count
+_STEPS_TOGETHER = 8  # on a GPU, which works while the next step is prepared
 _TIMED_SIZES = (128, 384)
 _LARGEST_PREDICTED = 512  # beyond, a processor is as busy as it gets
 _LONGEST = 1.0  # seconds; then fewer steps must do
@@ -118,7 +118,7 @@ def measure_machine(device: torch.device, cache: Path | None = None) -> Throughp
         size = min(config.hidden_size, _LARGEST_PREDICTED)
         return slow * math.pow(size / small, power) / least_parameters(config)
 
-    return tokens_per_second
+    return Throughput(tokens_per_second, device.type == "cuda")
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
@@ -157,44 +157,45 @@ def _measure(config: ModelConfig, recipe: Recipe, device: torch.device) -> Speed
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(0)
         model = RecurrentModel(config).to(device)
-        tokens = torch.randint(config.vocabulary_size, (recipe.batch_size, recipe.window + 1))
-        inputs, targets = tokens[:, :-1].numpy(), tokens[:, 1:].numpy()
-        batch = Batch(inputs, targets, np.zeros(len(inputs), np.bool_), None)
-        fp32_gradient = _gradient(model, recipe, batch, bf16=False)
+        size = (recipe.batch_size, recipe.window + 1)
+        tokens = torch.randint(config.vocabulary_size, size).to(device)
+        fresh = torch.zeros(recipe.batch_size, dtype=torch.bool, device=device)
+        sequences = Sequences(tokens[:, :-1], tokens[:, 1:], fresh, None)
+        fp32_gradient = _gradient(model, recipe, sequences, bf16=False)
         try:
-            bf16_gradient = _gradient(model, recipe, batch, bf16=True)
+            bf16_gradient = _gradient(model, recipe, sequences, bf16=True)
         except RuntimeError:  # no bf16 kernels for this device or cell
-            return Speed(_time_steps(model, recipe, batch, bf16=False), 0.0, 0.0)
+            return Speed(_time_steps(model, recipe, sequences, bf16=False), 0.0, 0.0)
         cosine = F.cosine_similarity(fp32_gradient, bf16_gradient, dim=0)
-        fp32, bf16 = (_time_steps(model, recipe, batch, bf16=each) for each in (False, True))
+        fp32, bf16 = (_time_steps(model, recipe, sequences, bf16=each) for each in (False, True))
     return Speed(fp32, bf16, float(cosine))
 
 
-def _gradient(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -> Tensor:
+def _gradient(model: RecurrentModel, recipe: Recipe, sequences: Sequences, bf16: bool) -> Tensor:
     """Gradient of the objective by all parameters, (parameters,)."""
-    objective = _objective(model, recipe, batch, bf16)
+    state = model.initial_state(len(sequences.inputs))
+    objective = recipe.objective(read_batch(model, sequences, state, bf16), sequences.targets)[1]
     gradients = torch.autograd.grad(objective, list(model.parameters()))
     return torch.cat([each.flatten() for each in gradients])
 
 
-def _objective(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -> Tensor:
-    reading = read_batch(model, batch, model.initial_state(len(batch.inputs)), bf16)
-    return recipe.objective(reading, batch)[1]
-
-
-def _time_steps(model: RecurrentModel, recipe: Recipe, batch: Batch, bf16: bool) -> float:
-    """Tokens a second over a few steps, after one that is slow because it is the first."""
+def _time_steps(model: RecurrentModel, recipe: Recipe, sequences: Sequences, bf16: bool) -> float:
+    """Tokens a second over a few steps, after some that are slow because they are the first."""
     optimizers = Optimizers(model, recipe.optimization)
+    gradients = gradients_of(model, recipe.objective, bf16)
+    state = model.initial_state(len(sequences.inputs))
+    together = _STEPS_TOGETHER if model.device.type == "cuda" else 1
     seconds: list[float] = []
     while len(seconds) <= _TIMED_STEPS and sum(seconds) < _LONGEST:
         _synchronise(model.device)
         began = time.perf_counter()
-        torch.autograd.backward(_objective(model, recipe, batch, bf16))
-        optimizers.step(0.0)
+        for _ in range(together):
+            _, state = gradients(sequences, state)
+            optimizers.step(0.0)
         _synchronise(model.device)
         seconds.append(time.perf_counter() - began)
     counted = seconds[1:] or seconds
-    return batch.targets.size * len(counted) / sum(counted)
+    return sequences.targets.numel() * together * len(counted) / sum(counted)
 
 
 def _synchronise(device: torch.device) -> None:

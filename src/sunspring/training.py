@@ -21,9 +21,10 @@ from sunspring.batches import IGNORED, Batch, Batches, Lanes, Windows
 from sunspring.checkpoint import Checkpoint, load_weights, model_weights
 from sunspring.corpus import Split
 from sunspring.errors import SunspringError
+from sunspring.gradients import gradients_of
 from sunspring.machine import Precision
-from sunspring.model import RecurrentModel, State, detach
-from sunspring.objective import Objective, read_batch, token_losses
+from sunspring.model import RecurrentModel, State
+from sunspring.objective import Objective, read_batch, to_device, token_losses
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.pace import Pace, Revision
 from sunspring.plan import Recipe
@@ -158,7 +159,7 @@ class Trainer:
         self.best_validation = math.inf
         self._pace = pace
         self._warmup_steps = warmup_steps
-        self._objective = objective
+        self._gradients = gradients_of(model, objective, precision == "bf16")
         self._quick = quick
         self._callbacks = callbacks
         self._save = save
@@ -219,12 +220,9 @@ class Trainer:
     def _train_step(self, batch: Batch, factor: float) -> Tensor:
         """Forward, loss, backward, update; returns the loss in nats per token."""
         self.model.train()
-        reading = read_batch(self.model, batch, self._state, self.precision == "bf16")
-        loss, objective = self._objective(reading, batch)
-        torch.autograd.backward(objective)
+        loss, self._state = self._gradients(to_device(batch, self.model.device), self._state)
         self.optimizers.step(factor)
-        self._state = detach(reading.state)
-        return loss.detach()
+        return loss
 
     def _evaluate(self) -> None:
         """Look at the model; keep its weights if they do best on the validation part."""
@@ -244,10 +242,10 @@ class Trainer:
         self.model.eval()
         total, tokens = 0.0, 0
         for batch in batches:
+            sequences = to_device(batch, self.model.device)
             state = self.model.initial_state(len(batch.inputs))
-            reading = read_batch(self.model, batch, state, self.precision == "bf16")
-            targets = torch.from_numpy(batch.targets).to(self.model.device)
-            total += float(token_losses(reading, targets)[0].sum())
+            reading = read_batch(self.model, sequences, state, self.precision == "bf16")
+            total += float(token_losses(reading, sequences.targets)[0].sum())
             tokens += int(np.count_nonzero(batch.targets != IGNORED))
         return total / tokens if tokens else math.nan
 

@@ -1,0 +1,107 @@
+"""The gradients of a training step: forward, loss, backward.
+
+On a GPU a step is a thousand small pieces of work, each of which takes the processor longer to ask
+for than the GPU to do. So they are recorded once (a CUDA graph) and asked for all together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from sunspring.model import RecurrentModel, State, detach
+from sunspring.objective import Objective, Sequences, read_batch
+
+_SETTLED = 3  # batches of a shape after which algorithms and number formats are chosen
+_MOST_RECORDINGS = 8  # each holds the memory of a step
+
+Gradients = Callable[[Sequences, State], tuple[Tensor, State]]
+"""Reads a batch on from a state and leaves the parameters' gradients; gives the loss in nats per
+token, which may change at the next call, and the state to go on from."""
+
+
+def gradients_of(model: RecurrentModel, objective: Objective, bf16: bool) -> Gradients:
+    """Give what computes a model's gradients, as fast as its device can.
+
+    Args:
+        model: on its device.
+        objective: what is made small.
+        bf16: whether matrix products are of bfloat16.
+    """
+
+    def compute(sequences: Sequences, state: State) -> tuple[Tensor, State]:
+        reading = read_batch(model, sequences, state, bf16)
+        loss, total = objective(reading, sequences.targets)
+        torch.autograd.backward(total)
+        return loss.detach(), detach(reading.state)
+
+    if model.device.type == "cuda":
+        return _RecordedGradients(compute, list(model.parameters()))
+    return compute
+
+
+class _RecordedGradients:
+    """Records the computation for batches of one shape after the other, and replays it.
+
+    Args:
+        compute: what to record.
+        parameters: whose gradients it leaves.
+    """
+
+    def __init__(self, compute: Gradients, parameters: Sequence[Tensor]) -> None:
+        self._compute = compute
+        self._parameters = parameters
+        self._seen: Counter[torch.Size] = Counter()
+        self._recordings: dict[torch.Size, _Recording] = {}
+
+    def __call__(self, sequences: Sequences, state: State) -> tuple[Tensor, State]:
+        shape = sequences.inputs.shape
+        if shape not in self._recordings:
+            self._seen[shape] += 1
+            if self._seen[shape] <= _SETTLED or len(self._recordings) == _MOST_RECORDINGS:
+                return self._compute(sequences, state)
+            self._recordings[shape] = _Recording(self._compute, self._parameters, sequences, state)
+        return self._recordings[shape].replay(sequences, state)
+
+
+class _Recording:
+    """A CUDA graph of the gradients of a batch, between tensors that stay where they are."""
+
+    def __init__(
+        self,
+        compute: Gradients,
+        parameters: Sequence[Tensor],
+        sequences: Sequences,
+        state: State,
+    ) -> None:
+        self._parameters = parameters
+        inputs, targets, fresh, labels = sequences
+        labels = None if labels is None else labels.clone()
+        self._sequences = Sequences(inputs.clone(), targets.clone(), fresh.clone(), labels)
+        self._state: State = tuple(tuple(each.clone() for each in layer) for layer in state)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._loss, new_state = compute(self._sequences, self._state)
+            for old, new in zip(_flat(self._state), _flat(new_state), strict=True):
+                old.copy_(new)
+        self._gradients = [parameter.grad for parameter in parameters]
+
+    def replay(self, sequences: Sequences, state: State) -> tuple[Tensor, State]:
+        """Compute again, for another batch of the same shape."""
+        for old, new in zip(self._sequences, sequences, strict=True):
+            if old is not None and new is not None:
+                old.copy_(new)
+        for old, new in zip(_flat(self._state), _flat(state), strict=True):
+            if old is not new:
+                old.copy_(new)
+        self._graph.replay()
+        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+            parameter.grad = gradient
+        return self._loss, self._state
+
+
+def _flat(state: State) -> Iterator[Tensor]:
+    return (each for layer in state for each in layer)
