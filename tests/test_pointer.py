@@ -14,7 +14,6 @@ from sunspring.attention import Pointer
 from sunspring.batches import IGNORED
 from sunspring.config import ModelConfig
 from sunspring.model import RecurrentModel, State, detach
-from sunspring.objective import token_losses
 from sunspring.recurrence import has_fused_scan
 
 fused = pytest.mark.skipif(
@@ -297,7 +296,7 @@ def test_a_model_with_a_pointer_learns_the_same_from_windows(cell: Any) -> None:
             with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
                 reading = model.read(window[:, :-1], detach(state))
                 state = reading.state
-                losses.append(token_losses(reading, window[:, 1:])[0].mean())
+                losses.append(reading.losses(window[:, 1:])[0].mean())
         loss = torch.stack(losses).mean()
         results.append((loss, torch.autograd.grad(loss, list(model.parameters()))))
     torch.testing.assert_close(results[1][0], results[0][0], atol=0.01, rtol=0)

@@ -16,16 +16,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from sunspring.corpus import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.files import Progress
 from sunspring.mixture import Predictor
-from sunspring.model import RecurrentModel, State
+from sunspring.model import State
 from sunspring.ngrams import NGramModel
-from sunspring.objective import token_losses
 
 HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all
 
@@ -309,13 +307,7 @@ def _losses(
     """Nats of each token after the first, (batch, time) of ids (batch, time + 1), and the state."""
     sequences = torch.from_numpy(ids).to(model.device)
     label_tensor = None if labels is None else torch.from_numpy(labels).to(model.device)
-    inputs, targets = sequences[:, :-1], sequences[:, 1:]
-    if isinstance(model, RecurrentModel):
-        reading = model.read(inputs, state, label_tensor)
-        losses, state = token_losses(reading, targets)[0], reading.state
-    else:
-        logits, state = model(inputs, state, label_tensor)
-        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+    losses, state = model.losses(sequences[:, :-1], sequences[:, 1:], state, label_tensor)
     return losses.double().cpu().numpy(), state
 
 

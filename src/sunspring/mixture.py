@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -80,6 +81,13 @@ class Mixture(nn.Module):
         logits, network_state = self.network(tokens, state[:-1], labels)
         mixed, contexts = self.mix(logits, tokens, state[-1][0])
         return mixed, (*network_state, (contexts,))
+
+    def losses(
+        self, tokens: Tensor, targets: Tensor, state: State, labels: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Read tokens as `forward` does, and give what the targets (batch, time) cost, in nats."""
+        logarithms, state = self(tokens, state, labels)
+        return F.nll_loss(logarithms.transpose(1, 2), targets, reduction="none"), state
 
     def mix(self, logits: Tensor, tokens: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
         """Mix what a network expects with what the n-grams do.

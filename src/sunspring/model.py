@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sunspring.attention import CausalAttention, Pointer, Pointing
+from sunspring.batches import IGNORED
 from sunspring.config import ModelConfig
 from sunspring.dropout import Dropout
 from sunspring.recurrence import Embedded, run_layer
@@ -47,6 +49,25 @@ class Reading(NamedTuple):
     pointing: Pointing | None
     state: State
     outputs: Tensor
+
+    def losses(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what each target costs the model, and what it costs the network without its pointer.
+
+        Args:
+            targets: (batch, time) ids, int64; `IGNORED` ones cost nothing.
+
+        Returns:
+            Twice (batch, time), in nats.
+        """
+        network_losses = F.cross_entropy(
+            self.network_logits.float().flatten(0, 1),
+            targets.flatten(),
+            ignore_index=IGNORED,
+            reduction="none",
+        ).view(targets.shape)
+        if self.pointing is None:
+            return network_losses, network_losses
+        return self.pointing.losses(network_losses, targets), network_losses
 
 
 class RecurrentModel(nn.Module):
@@ -134,6 +155,13 @@ class RecurrentModel(nn.Module):
         """
         logits, pointing, new_state, _ = self.read(tokens, state, labels)
         return (logits if pointing is None else pointing.mix(logits)), new_state
+
+    def losses(
+        self, tokens: Tensor, targets: Tensor, state: State, labels: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Read tokens as `forward` does, and give what the targets (batch, time) cost, in nats."""
+        reading = self.read(tokens, state, labels)
+        return reading.losses(targets)[0], reading.state
 
     def read(self, tokens: Tensor, state: State, labels: Tensor | None = None) -> Reading:
         """Read tokens as `forward` does, and give what the loss is made of."""

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -55,7 +54,7 @@ class Objective:
 
     def __call__(self, reading: Reading, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Give the loss in nats per token, and what is to be made small."""
-        losses, network_losses = token_losses(reading, targets)
+        losses, network_losses = reading.losses(targets)
         counted = (targets != IGNORED).sum()
         loss = losses.sum() / counted
         objective = loss
@@ -92,27 +91,6 @@ def _restart(model: RecurrentModel, state: State, fresh: Tensor) -> State:
         )
         for news, olds in zip(model.initial_state(1), state, strict=True)
     )
-
-
-def token_losses(reading: Reading, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Give what each target costs the model, and what it costs the network without its pointer.
-
-    Args:
-        reading: of the tokens before the targets.
-        targets: (batch, time) ids, int64; `IGNORED` ones cost nothing.
-
-    Returns:
-        Twice (batch, time), in nats.
-    """
-    network_losses = F.cross_entropy(
-        reading.network_logits.float().flatten(0, 1),
-        targets.flatten(),
-        ignore_index=IGNORED,
-        reduction="none",
-    ).view(targets.shape)
-    if reading.pointing is None:
-        return network_losses, network_losses
-    return reading.pointing.losses(network_losses, targets), network_losses
 
 
 class _Activation(torch.autograd.Function):

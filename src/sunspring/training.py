@@ -24,7 +24,7 @@ from sunspring.errors import SunspringError
 from sunspring.gradients import gradients_of
 from sunspring.machine import Precision
 from sunspring.model import RecurrentModel, State
-from sunspring.objective import Objective, read_batch, to_device, token_losses
+from sunspring.objective import Objective, read_batch, to_device
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.pace import Pace, Revision
 from sunspring.plan import Recipe
@@ -245,7 +245,7 @@ class Trainer:
             sequences = to_device(batch, self.model.device)
             state = self.model.initial_state(len(batch.inputs))
             reading = read_batch(self.model, sequences, state, self.precision == "bf16")
-            total += float(token_losses(reading, sequences.targets)[0].sum())
+            total += float(reading.losses(sequences.targets)[0].sum())
             tokens += int(np.count_nonzero(batch.targets != IGNORED))
         return total / tokens if tokens else math.nan
 
