@@ -30,7 +30,7 @@ TRIED: dict[str, tuple[float, ...]] = {
     "output_dropout": (0, 0, 0, 0.1, 0.2),
     "batch_size": (8, 16, 32, 64),
     "window": (32, 64, 128),
-    "activation_penalty": (0, 0.1, 0.2, 0.5),
+    "activation_penalty": (0, 0.2, 0.5, 1),
     "learning_rate": (1.5e-3, 3e-3, 6e-3),
     "head_rate_factor": (1, 2, 4),
     "muon_learning_rate": (0.01, 0.014, 0.02, 0.03),

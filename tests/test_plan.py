@@ -186,6 +186,15 @@ def test_auto_learns_slower_what_is_read_more_often(unit: Any, one: float, other
     assert heads[0] >= heads[1] * 0.999 >= more.learning_rate * 0.998
 
 
+def test_auto_penalises_activations_more_where_a_text_is_read_often() -> None:
+    penalties = [
+        plan_for(budget=Budget("epochs", amount)).recipe.activation_penalty
+        for amount in (1, 2, 4, 6, 60)
+    ]
+    assert penalties == sorted(penalties)
+    assert penalties[0] == penalties[1] < penalties[2] < penalties[3] == penalties[4]
+
+
 def test_auto_drops_nothing_of_a_text_that_is_read_once() -> None:
     assert dropouts(plan_for(budget=Budget("epochs", 1)).model) == (0, 0, 0, 0)
     assert plan_for(budget=Budget("epochs", 100)).model.recurrent_dropout > 0.2

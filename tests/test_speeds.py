@@ -72,7 +72,8 @@ def test_what_does_not_change_the_speed_is_not_measured_anew(tmp_path: Path) -> 
     first = measure_speed(CONFIG, RECIPE, CPU, tmp_path)
     again = replace(RECIPE, most_epochs=9.0, optimization=slower)
     assert measure_speed(CONFIG, again, CPU, tmp_path) == first
-    measure_speed(CONFIG, replace(RECIPE, activation_penalty=0.2), CPU, tmp_path)
+    for penalty in (0.2, 0.9):
+        measure_speed(CONFIG, replace(RECIPE, activation_penalty=penalty), CPU, tmp_path)
     assert len(json.loads((tmp_path / "speeds.json").read_text())) == 2
 
 

@@ -18,6 +18,8 @@ _SIZE_AT_TEXT, _TEXT, _GROWTH_WITH_TEXT = 112, 20_000, 0.25
 _READINGS, _LEAST_READ = 12.0, 1_000_000
 _FREE_READINGS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
 _MANY_READINGS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
+_USUAL_PENALTY, _MOST_PENALTY = 0.2, 1.0
+_PENALTY_RISES_FROM, _PENALTY_RISES_TO = 3.0, 5.0  # readings
 _RATE_OF_ONE_READING, _LEAST_RATE, _HIGHEST_RATE = 0.008, 0.002, 0.008
 _HEAD_RATE, _FEW_READINGS = 0.012, 5.0
 _FEW_TOKENS = 20_000_000
@@ -73,6 +75,15 @@ def output_dropout(readings: float) -> float:
     """Choose the share of the layers' outputs to leave out, where a text is read very often."""
     doublings = math.log2(max(1.0, readings / _MANY_READINGS))
     return round(min(_MOST_OUTPUT_DROPOUT, _OUTPUT_DROPOUT_A_DOUBLING * doublings), 2)
+
+
+def activation_penalty(readings: float) -> float:
+    """Choose the penalty on activations: it costs where a text is read once, and pays where it is
+    read often.
+    """
+    risen = (readings - _PENALTY_RISES_FROM) / (_PENALTY_RISES_TO - _PENALTY_RISES_FROM)
+    penalty = _USUAL_PENALTY + (_MOST_PENALTY - _USUAL_PENALTY) * min(1.0, max(0.0, risen))
+    return round(penalty, 2)
 
 
 def learning_rate(readings: float) -> float:

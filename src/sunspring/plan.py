@@ -289,6 +289,7 @@ def _choose(
     recipe = dataclasses.replace(
         usual.recipe,
         batch_size=lanes,
+        activation_penalty=laws.activation_penalty(readings),
         optimization=dataclasses.replace(
             usual.recipe.optimization,
             learning_rate=rate,

@@ -86,7 +86,7 @@ def measure_speed(
         "machine": _machine(device),
         "model": asdict(plain),
         "batch": [recipe.batch_size, recipe.window],
-        "objective": asdict(recipe.objective),
+        "objective": {name: value > 0 for name, value in asdict(recipe.objective).items()},
         "optimizer": [recipe.optimization.optimizer, recipe.optimization.muon_every],
     }
     return _remember(
