@@ -134,6 +134,15 @@ def test_auto_reads_a_text_no_oftener_than_is_good_for_it() -> None:
     assert plan_for(budget=Budget("epochs", 1000)).recipe.most_epochs == 0
 
 
+def test_auto_takes_fewer_lanes_where_little_is_read_but_not_of_what_is_read_again() -> None:
+    def lanes(characters: int, epochs: float) -> int:
+        budget = Budget("epochs", epochs)
+        return plan_for(training_characters=characters, budget=budget).recipe.batch_size
+
+    assert lanes(10**6, 0.1) < lanes(10**6, 1) < lanes(10**7, 1) < lanes(10**8, 1)
+    assert lanes(10**4, 10) == lanes(10**5, 10) == lanes(10**7, 1)
+
+
 def lanes_on_gpu(minutes: float, steps_per_second: Callable[[int], float]) -> int:
     def speed(config: ModelConfig, batch_size: int) -> float:
         return 64 * batch_size * steps_per_second(batch_size)

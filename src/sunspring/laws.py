@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 SIZES = range(64, 1025, 64)  # hidden sizes to choose among: the fused loop takes nothing else
-MOST_LANES = 256
+USUAL_LANES, MOST_LANES = 16, 256
 WORTHWHILE_GAIN = 1.6  # times as many tokens in a time, for twice the lanes
 
 _OF_WEIGHTS, _POWER_OF_WEIGHTS = 6.34e6, 1.434
@@ -22,7 +22,7 @@ _USUAL_PENALTY, _MOST_PENALTY = 0.2, 1.0
 _PENALTY_RISES_FROM, _PENALTY_RISES_TO = 3.0, 5.0  # readings
 _RATE_OF_ONE_READING, _LEAST_RATE, _HIGHEST_RATE = 0.008, 0.002, 0.008
 _HEAD_RATE, _FEW_READINGS = 0.012, 5.0
-_FEW_TOKENS = 20_000_000
+_LANES_FOR_TOKENS = ((4, 250_000), (8, 1_500_000), (16, 20_000_000))  # below so many
 _STARTING_SECONDS, _TRAINING_SHARE = 2.5, 0.9
 
 
@@ -100,6 +100,12 @@ def head_learning_rate(readings: float) -> float:
     return round(max(_LEAST_RATE, rate), 4)
 
 
-def batch_size(tokens: float) -> int:
-    """Choose the lanes of a batch: few where little is read, for more steps."""
-    return 16 if tokens < _FEW_TOKENS else 32
+def batch_size(tokens: float, readings: float) -> int:
+    """Choose the lanes of a batch: the fewer the less is read, for more steps.
+
+    Args:
+        tokens: that will be read in training.
+        readings: of the text; more steps of what is read again are more learning by heart.
+    """
+    lanes = next((few for few, below in _LANES_FOR_TOKENS if tokens < below), 2 * USUAL_LANES)
+    return lanes if readings <= _FREE_READINGS else max(USUAL_LANES, lanes)

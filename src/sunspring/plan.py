@@ -265,9 +265,9 @@ def _choose(
     def reading(size: int) -> tuple[int, float]:
         config = ModelConfig(vocabulary_size, **{**architecture, "hidden_size": size})
         if in_minutes:
-            return _lanes(60 * budget.amount, enough * characters, config, throughput)
+            return _lanes(60 * budget.amount, characters, enough, config, throughput)
         tokens = _tokens_of(budget, characters)
-        return laws.batch_size(tokens), tokens
+        return laws.batch_size(tokens, tokens / characters), tokens
 
     def avoidable_nats(size: int) -> float:
         # where no time is given, that of a model of the usual size is shared out
@@ -318,24 +318,24 @@ def _tokens_of(budget: Budget, characters: int) -> float:
 
 
 def _lanes(
-    seconds: float, enough: float, config: ModelConfig, throughput: Throughput
+    seconds: float, characters: int, enough: float, config: ModelConfig, throughput: Throughput
 ) -> tuple[int, float]:
     """Choose the lanes for so many seconds, and say how many tokens will be read in them.
 
     Few are best, as they make more steps of a text; but where twice as many read nearly twice as
-    much in the same time, and what is read is not enough yet, they are better.
+    much in the same time, and the text is not read often enough yet, they are better.
     """
     seconds = laws.training_seconds(seconds)
 
     def readable(lanes: int) -> float:
         return seconds * throughput.tokens_per_second(config, lanes)
 
-    lanes = laws.batch_size(0)
+    lanes = laws.USUAL_LANES
     tokens = readable(lanes)
     if not throughput.is_gpu:
-        lanes = laws.batch_size(tokens)
+        lanes = laws.batch_size(tokens, tokens / characters)
         return lanes, readable(lanes)
-    while tokens < enough and lanes < laws.MOST_LANES:
+    while tokens < enough * characters and lanes < laws.MOST_LANES:
         if readable(2 * lanes) < laws.WORTHWHILE_GAIN * tokens:
             break
         lanes, tokens = 2 * lanes, readable(2 * lanes)
