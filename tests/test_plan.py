@@ -139,7 +139,7 @@ def test_auto_takes_fewer_lanes_where_little_is_read_but_not_of_what_is_read_aga
         budget = Budget("epochs", epochs)
         return plan_for(training_characters=characters, budget=budget).recipe.batch_size
 
-    assert lanes(10**6, 0.1) < lanes(10**6, 1) < lanes(10**7, 1) < lanes(10**8, 1)
+    assert lanes(10**6, 0.1) < lanes(10**6, 0.3) < lanes(10**7, 1) < lanes(10**8, 1)
     assert lanes(10**4, 10) == lanes(10**5, 10) == lanes(10**7, 1)
 
 
