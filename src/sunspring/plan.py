@@ -332,9 +332,8 @@ def _lanes(
 
     lanes = laws.USUAL_LANES
     tokens = readable(lanes)
-    if not throughput.is_gpu:
-        lanes = laws.batch_size(tokens, tokens / characters)
-        return lanes, readable(lanes)
+    if not throughput.is_gpu:  # others read about as much: not worth timing
+        return laws.batch_size(tokens, tokens / characters), tokens
     while tokens < enough * characters and lanes < laws.MOST_LANES:
         if readable(2 * lanes) < laws.WORTHWHILE_GAIN * tokens:
             break
