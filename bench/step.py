@@ -33,6 +33,7 @@ from sunspring.objective import to_device
 from sunspring.optim import Optimizers
 from sunspring.plan import PRESETS, Recipe
 from sunspring.recurrence import has_fused_scan
+from sunspring.speeds import synchronise
 
 VOCABULARY_SIZE = 65
 EMBEDDING_SIZE = 64
@@ -146,12 +147,10 @@ def main() -> None:
         run(max(5, arguments.steps // 10))  # to warm up
     for pair in range(arguments.pairs):
         for name, run in contestants.items():
-            if device.type == "cuda":
-                torch.cuda.synchronize()
+            synchronise(device)
             began = time.perf_counter()
             run(arguments.steps)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
+            synchronise(device)
             seconds = time.perf_counter() - began
             speeds[name].append(arguments.steps * arguments.batch * arguments.window / seconds)
         shown = [

@@ -335,9 +335,10 @@ def _lanes(
     if not throughput.is_gpu:  # others read about as much: not worth timing
         return laws.batch_size(tokens, tokens / characters), tokens
     while tokens < enough * characters and lanes < laws.MOST_LANES:
-        if readable(2 * lanes) < laws.WORTHWHILE_GAIN * tokens:
+        in_twice = readable(2 * lanes)
+        if in_twice < laws.WORTHWHILE_GAIN * tokens:
             break
-        lanes, tokens = 2 * lanes, readable(2 * lanes)
+        lanes, tokens = 2 * lanes, in_twice
     return lanes, tokens
 
 

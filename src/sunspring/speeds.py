@@ -187,17 +187,18 @@ def _time_steps(model: RecurrentModel, recipe: Recipe, sequences: Sequences, bf1
     together = _STEPS_TOGETHER if model.device.type == "cuda" else 1
     seconds: list[float] = []
     while len(seconds) <= _TIMED_STEPS and sum(seconds) < _LONGEST:
-        _synchronise(model.device)
+        synchronise(model.device)
         began = time.perf_counter()
         for _ in range(together):
             _, state = gradients(sequences, state)
             optimizers.step(0.0)
-        _synchronise(model.device)
+        synchronise(model.device)
         seconds.append(time.perf_counter() - began)
     counted = seconds[1:] or seconds
     return sequences.targets.numel() * together * len(counted) / sum(counted)
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Wait until a device has done what it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
