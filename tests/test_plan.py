@@ -195,13 +195,21 @@ def test_auto_learns_slower_what_is_read_more_often(unit: Any, one: float, other
     assert heads[0] >= heads[1] * 0.999 >= more.learning_rate * 0.998
 
 
-def test_auto_penalises_activations_more_where_a_text_is_read_often() -> None:
-    penalties = [
-        plan_for(budget=Budget("epochs", amount)).recipe.activation_penalty
-        for amount in (1, 2, 4, 6, 60)
-    ]
-    assert penalties == sorted(penalties)
-    assert penalties[0] == penalties[1] < penalties[2] < penalties[3] == penalties[4]
+@pytest.mark.parametrize(
+    "restraint",
+    [
+        lambda recipe: recipe.activation_penalty,
+        lambda recipe: recipe.optimization.weight_decay,
+    ],
+    ids=["activation penalty", "weight decay"],
+)
+def test_auto_holds_a_model_back_more_where_a_text_is_read_often(
+    restraint: Callable[[Recipe], float],
+) -> None:
+    once, twice, often, oftener, always = (
+        restraint(plan_for(budget=Budget("epochs", amount)).recipe) for amount in (1, 2, 4, 6, 60)
+    )
+    assert 0 < once == twice < often < oftener == always
 
 
 def test_auto_drops_nothing_of_a_text_that_is_read_once() -> None:

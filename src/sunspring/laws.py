@@ -19,7 +19,8 @@ _READINGS, _LEAST_READ = 12.0, 1_000_000
 _FREE_READINGS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
 _MANY_READINGS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
 _USUAL_PENALTY, _MOST_PENALTY = 0.2, 1.0
-_PENALTY_RISES_FROM, _PENALTY_RISES_TO = 3.0, 5.0  # readings
+_USUAL_DECAY, _MOST_DECAY = 0.01, 0.04
+_RESTRAINT_FROM, _RESTRAINT_TO = 3.0, 5.0  # readings
 _RATE_OF_ONE_READING, _LEAST_RATE, _HIGHEST_RATE = 0.008, 0.002, 0.008
 _HEAD_RATE, _FEW_READINGS = 0.012, 5.0
 _LANES_FOR_TOKENS = ((4, 120_000), (8, 400_000), (16, 20_000_000))  # below so many
@@ -81,9 +82,17 @@ def activation_penalty(readings: float) -> float:
     """Choose the penalty on activations: it costs where a text is read once, and pays where it is
     read often.
     """
-    risen = (readings - _PENALTY_RISES_FROM) / (_PENALTY_RISES_TO - _PENALTY_RISES_FROM)
-    penalty = _USUAL_PENALTY + (_MOST_PENALTY - _USUAL_PENALTY) * min(1.0, max(0.0, risen))
-    return round(penalty, 2)
+    return _rise(_USUAL_PENALTY, _MOST_PENALTY, readings)
+
+
+def weight_decay(readings: float) -> float:
+    """Choose how fast weights decay, which costs and pays likewise."""
+    return _rise(_USUAL_DECAY, _MOST_DECAY, readings)
+
+
+def _rise(low: float, high: float, readings: float) -> float:
+    risen = (readings - _RESTRAINT_FROM) / (_RESTRAINT_TO - _RESTRAINT_FROM)
+    return round(low + (high - low) * min(1.0, max(0.0, risen)), 3)
 
 
 def learning_rate(readings: float) -> float:

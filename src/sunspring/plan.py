@@ -294,6 +294,7 @@ def _choose(
             usual.recipe.optimization,
             learning_rate=rate,
             head_rate_factor=round(laws.head_learning_rate(readings) / rate, 4),
+            weight_decay=laws.weight_decay(readings),
         ),
         most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
     )
