@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -60,8 +61,8 @@ from sunspring.training import (
 
 _FORMAT = 1
 _HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
-_SAVING_SHARE = 0.01  # of it, for the last look and the last files
-_TIMED_TOKENS = 1024  # scored to learn the speed of scoring
+_SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of it, for the last look and the last files
+_FIRST_TOKENS, _TIMED_TOKENS = 1024, 4096  # scored to learn the speed; the first are slow
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
 _FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
@@ -276,13 +277,16 @@ def _plan_scoring(model: RecurrentModel, corpus: Corpus, budget: Budget) -> tupl
     """Say how many held-out tokens to score in the end, and how long that and saving will take."""
     if budget.unit != "minutes":
         return HELDOUT_TOKENS, 0.0
+    budget_seconds = 60 * budget.amount
+    score = partial(evaluate_stream, model, corpus.heldout, corpus.vocabulary.start_id)
+    score(maximum_tokens=_FIRST_TOKENS)
     began = time.perf_counter()
-    timed = evaluate_stream(model, corpus.heldout, corpus.vocabulary.start_id, None, _TIMED_TOKENS)
+    timed = score(maximum_tokens=_TIMED_TOKENS)
     a_token = (time.perf_counter() - began) / timed.tokens
-    affordable = max(_TIMED_TOKENS, int(_HELDOUT_SHARE * 60 * budget.amount / a_token))
+    affordable = max(_TIMED_TOKENS, int(_HELDOUT_SHARE * budget_seconds / a_token))
     scored = min(HELDOUT_TOKENS, affordable)
     seconds = a_token * min(scored, len(corpus.heldout.tokens))
-    return scored, seconds + _SAVING_SHARE * 60 * budget.amount
+    return scored, seconds + min(_SAVING_SHARE * budget_seconds, _MOST_SAVING_SECONDS)
 
 
 def _callbacks(request: TrainingRequest, corpus: Corpus, stream: TextIO | None) -> list[Callback]:
