@@ -11,8 +11,8 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -39,44 +39,32 @@ from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.corpus import Corpus
 from sunspring.downloads import cache_folder
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
-from sunspring.evaluation import HELDOUT_TOKENS, Evaluation, evaluate_stream
+from sunspring.evaluation import HELDOUT_TOKENS, evaluate_stream
 from sunspring.files import Notice
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
-from sunspring.model import RecurrentModel, count_parameters, extend
-from sunspring.optim import Optimizers, OptimizerSettings
+from sunspring.model import RecurrentModel, extend
+from sunspring.optim import Optimizers
 from sunspring.pace import Pace
-from sunspring.plan import Budget, Plan, Recipe, make_plan
-from sunspring.request import TrainingRequest, reading_record
+from sunspring.plan import Budget, Plan, make_plan
+from sunspring.request import TrainingRequest
 from sunspring.result import TrainingResult
 from sunspring.run_corpus import encode_request, load_base, open_run_corpus
+from sunspring.run_record import Beginning, read_plan
 from sunspring.speeds import measure_machine, measure_speed
 from sunspring.training import (
     Callback,
     QuickSets,
-    StepReport,
     Trainer,
     make_batches,
     quick_batches,
 )
 
-_FORMAT = 1
 _HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
 _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of it, for the last look and the last files
 _FIRST_TOKENS, _TIMED_TOKENS = 1024, 4096  # scored to learn the speed; the first are slow
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
 _FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
-
-
-@dataclass(frozen=True)
-class _Beginning:
-    """What a run starts from, new or resumed."""
-
-    request: TrainingRequest
-    corpus: Corpus
-    plan: Plan
-    precision: Precision
-    device: torch.device
 
 
 def train(
@@ -133,9 +121,9 @@ def train(
     say(_describe(corpus))
     say(f"preset {plan.preset}: {plan.reason}")
     precision = _choose_precision(plan, device)
-    beginning = _Beginning(request, corpus, plan, precision, device)
+    beginning = Beginning(request, corpus, plan, precision, device)
     folder = RunFolder(request.out)
-    folder.begin(plan.model, corpus.vocabulary, _record(beginning))
+    folder.begin(plan.model, corpus.vocabulary, beginning.record())
     return _run(beginning, folder, model, None, stream, began)
 
 
@@ -155,11 +143,7 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
     folder = RunFolder(out)
     record = folder.record()
     request = replace(TrainingRequest.from_record(record), out=out)
-    with reading_record():
-        preset, reason = record["plan"]["preset"], record["plan"]["reason"]
-        recipe = _recipe_from_json(record["plan"]["recipe"])
-        precision = record["precision"]
-    plan = Plan(preset, ModelConfig.read(out / "config.json"), recipe, reason)
+    plan, precision = read_plan(record, ModelConfig.read(out / "config.json"))
     if budget is not None:
         request = replace(request, budget=budget)
         record["request"]["budget"] = asdict(budget)
@@ -175,16 +159,18 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
     if checkpoint is None:
         say(f"{out} has no checkpoint yet: beginning again")
         base = load_base(request)
-    elif request.budget.unit == "minutes" and 0 < recipe.most_epochs <= checkpoint.state["epochs"]:
-        say(
-            f"the text has been read {recipe.most_epochs:g} times, which is enough: "
-            "to go on all the same, give --epochs or --steps"
-        )
+    elif request.budget.unit == "minutes":
+        enough = plan.recipe.most_epochs
+        if 0 < enough <= checkpoint.state["epochs"]:
+            say(
+                f"the text has been read {enough:g} times, which is enough: "
+                "to go on all the same, give --epochs or --steps"
+            )
     _check_size(plan.model, device)
     model = _new_model(plan, request.seed, base[0] if base else None)
     with writing(out):
         write_json(out / "run.json", record)
-    beginning = _Beginning(request, corpus, plan, precision, device)
+    beginning = Beginning(request, corpus, plan, precision, device)
     return _run(beginning, folder, model, checkpoint, stream, began)
 
 
@@ -229,7 +215,7 @@ def _choose_precision(plan: Plan, device: torch.device) -> Precision:
 
 
 def _run(
-    beginning: _Beginning,
+    beginning: Beginning,
     folder: RunFolder,
     model: RecurrentModel,
     checkpoint: Checkpoint | None,
@@ -265,11 +251,10 @@ def _run(
     heldout = None
     if not interrupted:
         heldout = evaluate_stream(model, corpus.heldout, start_id, None, scored)
-    result = _result(beginning, model, report, heldout)
+    result = beginning.result(model, report, heldout)
     if not interrupted:
-        save_model(
-            folder.path, plan.model, corpus.vocabulary, trainer.best, _card(result, plan, request)
-        )
+        card = beginning.card(result)
+        save_model(folder.path, plan.model, corpus.vocabulary, trainer.best, card)
     return result
 
 
@@ -329,57 +314,6 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _result(
-    beginning: _Beginning, model: RecurrentModel, report: StepReport, heldout: Evaluation | None
-) -> TrainingResult:
-    corpus = beginning.corpus
-    characters_per_token = corpus.train.characters / max(1, len(corpus.train.tokens))
-    return TrainingResult(
-        run=str(beginning.request.out),
-        preset=beginning.plan.preset,
-        parameters=count_parameters(model),
-        corpus={
-            "characters": corpus.characters,
-            "tokens": corpus.tokens,
-            "vocabulary": corpus.vocabulary.size,
-            "fingerprint": corpus.fingerprint,
-        },
-        seconds=report.seconds,
-        characters_per_second=report.tokens_per_second * characters_per_token,
-        epochs=report.epochs,
-        heldout=heldout,
-        device=beginning.device.type,
-        precision=beginning.precision,
-        seed=beginning.request.seed,
-    )
-
-
-def _record(beginning: _Beginning) -> dict[str, Any]:
-    """Describe a run for run.json: all that `resume` and `evaluate` need."""
-    plan = beginning.plan
-    return {
-        "format": _FORMAT,
-        "request": beginning.request.to_json(),
-        "plan": {"preset": plan.preset, "reason": plan.reason, "recipe": asdict(plan.recipe)},
-        "precision": beginning.precision,
-        "corpus": {
-            "fingerprint": beginning.corpus.fingerprint,
-            "folder": str(beginning.corpus.folder),
-        },
-    }
-
-
-def _card(result: TrainingResult, plan: Plan, request: TrainingRequest) -> dict[str, Any]:
-    """Describe a model to whoever gets it; paths stay at home, in run.json."""
-    values = result.to_json()
-    del values["run"]
-    return {**values, "budget": str(request.budget), "recipe": asdict(plan.recipe)}
-
-
-def _recipe_from_json(values: Mapping[str, Any]) -> Recipe:
-    return Recipe(**{**values, "optimization": OptimizerSettings(**values["optimization"])})
 
 
 def _describe(corpus: Corpus) -> str:

@@ -1,0 +1,116 @@
+"""What a run says of itself: its run.json, its result, and the card of its model.
+
+Stands right before runs.py in the street, which fills them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from sunspring.config import ModelConfig
+from sunspring.corpus import Corpus
+from sunspring.evaluation import Evaluation
+from sunspring.machine import Precision
+from sunspring.model import RecurrentModel, count_parameters
+from sunspring.optim import OptimizerSettings
+from sunspring.plan import Plan, Recipe
+from sunspring.request import TrainingRequest, reading_record
+from sunspring.result import TrainingResult
+from sunspring.training import StepReport
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a run starts from, new or resumed.
+
+    Args:
+        request: what the user asked for.
+        corpus: the text.
+        plan: what is trained, and how.
+        precision: number format of the matrix products.
+        device: where.
+    """
+
+    request: TrainingRequest
+    corpus: Corpus
+    plan: Plan
+    precision: Precision
+    device: torch.device
+
+    def record(self) -> dict[str, Any]:
+        """Describe the run for run.json: all that `resume` and `evaluate` need."""
+        plan = self.plan
+        return {
+            "format": _FORMAT,
+            "request": self.request.to_json(),
+            "plan": {"preset": plan.preset, "reason": plan.reason, "recipe": asdict(plan.recipe)},
+            "precision": self.precision,
+            "corpus": {
+                "fingerprint": self.corpus.fingerprint,
+                "folder": str(self.corpus.folder),
+            },
+        }
+
+    def result(
+        self, model: RecurrentModel, report: StepReport, heldout: Evaluation | None
+    ) -> TrainingResult:
+        """Sum the run up.
+
+        Args:
+            model: that was trained.
+            report: of the last step.
+            heldout: of the weights that were kept; None if training was interrupted.
+        """
+        corpus = self.corpus
+        characters_per_token = corpus.train.characters / max(1, len(corpus.train.tokens))
+        return TrainingResult(
+            run=str(self.request.out),
+            preset=self.plan.preset,
+            parameters=count_parameters(model),
+            corpus={
+                "characters": corpus.characters,
+                "tokens": corpus.tokens,
+                "vocabulary": corpus.vocabulary.size,
+                "fingerprint": corpus.fingerprint,
+            },
+            seconds=report.seconds,
+            characters_per_second=report.tokens_per_second * characters_per_token,
+            epochs=report.epochs,
+            heldout=heldout,
+            device=self.device.type,
+            precision=self.precision,
+            seed=self.request.seed,
+        )
+
+    def card(self, result: TrainingResult) -> dict[str, Any]:
+        """Describe the model to whoever gets it; paths stay at home, in run.json."""
+        values = result.to_json()
+        del values["run"]
+        return {
+            **values,
+            "budget": str(self.request.budget),
+            "recipe": asdict(self.plan.recipe),
+        }
+
+
+def read_plan(record: Mapping[str, Any], model: ModelConfig) -> tuple[Plan, Precision]:
+    """Read from a run.json what `Beginning.record` wrote of the plan, and the precision.
+
+    Args:
+        record: content of run.json.
+        model: of the same run; it stands in config.json.
+
+    Raises:
+        ModelError: the record is damaged.
+    """
+    with reading_record():
+        plan, precision = record["plan"], record["precision"]
+        values = plan["recipe"]
+        recipe = Recipe(**{**values, "optimization": OptimizerSettings(**values["optimization"])})
+        return Plan(plan["preset"], model, recipe, plan["reason"]), precision
