@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sunspring.corpus import Corpus, CorpusSettings, build_corpus
@@ -64,6 +65,13 @@ class Peer(nn.Module, ABC):
         self, tokens: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Read tokens (batch, time); returns logits (batch, time, vocabulary_size) and state."""
+
+    def losses(
+        self, tokens: Tensor, targets: Tensor, state: State, labels: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Read tokens as `forward` does, and give what the targets (batch, time) cost, in nats."""
+        logits, state = self(tokens, state, labels)
+        return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none"), state
 
 
 class StatelessPeer(Peer):

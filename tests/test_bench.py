@@ -1,0 +1,44 @@
+"""The benchmark of quality and its peer, as a user starts them, for seconds instead of minutes."""
+
+import json
+import math
+import pydoc_data.topics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "bench"
+MINUTES = "0.05"
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("".join(pydoc_data.topics.topics.values())[:60_000], encoding="utf-8")
+    return path
+
+
+def run(script: str, *arguments: str) -> str:
+    command = [sys.executable, str(BENCH / script), *arguments, "--minutes", MINUTES]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_plain_lstm_is_trained_and_scored(text: Path) -> None:
+    figures = json.loads(run("plain_lstm.py", str(text), "--json"))
+    uniform = math.log(len(set(text.read_text(encoding="utf-8"))))
+    assert figures["seconds"] == pytest.approx(60 * float(MINUTES), abs=1.5)
+    for name in ("stream", "windows of 256", "windows of 64"):
+        assert 1 < figures[name] < uniform
+
+
+def test_the_peer_stands_in_the_table_beside_sunspring(text: Path) -> None:
+    table = run("quality.py", str(text), "--seeds", "0", "--article")
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    header, means = rows[0], {row[0].strip("| "): row for row in rows[-2:]}
+    column = header.index("stream")
+    assert {*means} == {"Sunspring, auto", "plain LSTM, Adam"}
+    assert all(1 < float(row[column]) < 6 for row in means.values())
