@@ -76,8 +76,8 @@ class Settings:
 
 
 BEST: dict[float, Settings] = {
-    # `--search --minutes 1` on Tiny Shakespeare, fifteen runs (lab notebook), and four of 3 minutes
-    # beside its result.
+    # `--search --minutes 1` on Tiny Shakespeare, fifteen runs (lab notebook), and three of 3
+    # minutes around its result.
     1: Settings("windows", rate=2e-2, embedding_size=32),
     3: Settings("windows", rate=1e-2, embedding_size=32),
 }

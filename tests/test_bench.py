@@ -3,11 +3,10 @@
 import json
 import math
 import pydoc_data.topics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import fresh
 
 BENCH = Path(__file__).parents[1] / "bench"
 MINUTES = "0.05"
@@ -21,8 +20,7 @@ def text(tmp_path: Path) -> Path:
 
 
 def run(script: str, *arguments: str) -> str:
-    command = [sys.executable, str(BENCH / script), *arguments, "--minutes", MINUTES]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    done = fresh(BENCH / script, *arguments, "--minutes", MINUTES)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
