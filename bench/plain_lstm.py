@@ -13,7 +13,7 @@ the probe and the final scores are outside of them.
 
 `--search` climbs from the settings in `BEST`, one setting at a time, each run of so many minutes.
 It goes by the validation part alone, never sees the held-out text, and prints its table. What it
-finds becomes the entry of `BEST` for those minutes.
+finds becomes an entry of `BEST`.
 """
 
 import argparse
@@ -81,7 +81,7 @@ BEST: dict[float, Settings] = {
     1: Settings("windows", rate=2e-2, embedding_size=32),
     3: Settings("windows", rate=1e-2, embedding_size=32),
 }
-"""By minutes; the nearest serves."""
+"""By minutes for a million characters of training text; the nearest serves."""
 
 # In the order in which they are searched; the climb steps to a neighbour.
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -300,9 +300,10 @@ def search(corpus: Corpus, settings: Settings, minutes: float, seed: int, most_r
     print(f"\nbest after {len(known)} runs ({ended}): {best}")
 
 
-def choose_settings(minutes: float, changes: list[str]) -> Settings:
-    """Take the best settings known for about so many minutes, and change some by name."""
-    settings = BEST[min(BEST, key=lambda known: abs(math.log(known / minutes)))]
+def choose_settings(minutes: float, characters: int, changes: list[str]) -> Settings:
+    """Take the best settings known for about so much time and text, and change some by name."""
+    for_a_million = minutes / characters * 1e6
+    settings = BEST[min(BEST, key=lambda known: abs(math.log(known / for_a_million)))]
     for change in changes:
         name, _, value = change.partition("=")
         if name not in CHOICES:
@@ -322,7 +323,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=40, help="the most that --search trains")
     arguments = parser.parse_args()
     corpus = read_text(arguments.text)
-    settings = choose_settings(arguments.minutes, arguments.set)
+    settings = choose_settings(arguments.minutes, corpus.train.characters, arguments.set)
     if arguments.search:
         search(corpus, settings, arguments.minutes, arguments.seed, arguments.runs)
         return

@@ -47,9 +47,9 @@ from sunspring.vocabulary import CharacterVocabulary, Vocabulary, train_subwords
 TEXT = "to be, or not to be: that is the question.\n" * 40
 LETTERS = CharacterVocabulary(TEXT, end=False, unknown=False)
 UNITS = Units(1.0)
-STEP = StepReport(20, 30.0, 0.25, 1.5, 2000.0, math.log(2))
+STEP = StepReport(20, 30.0, 0.25, 90.0, 1.5, 2000.0, math.log(2))
 EVALUATION = EvaluationReport(STEP, 2 * math.log(2), 3 * math.log(2), True)
-END = StepReport(80, 120.0, 1.0, 6.0, 2000.0, math.log(2))
+END = StepReport(80, 120.0, 1.0, 0.0, 6.0, 2000.0, math.log(2))
 
 
 class Terminal(io.StringIO):
@@ -202,13 +202,13 @@ class TestJsonLog:
     def test_has_the_training_loss_about_once_a_second(self, tmp_path: Path) -> None:
         log = JsonLog(tmp_path / "log.jsonl", UNITS)
         for step in range(100):
-            log.on_step(StepReport(step, step / 10, 0.5, 1.0, 1.0, 1.0))
+            log.on_step(StepReport(step, step / 10, 0.5, 9.0, 1.0, 1.0, 1.0))
         assert len(events_of(tmp_path / "log.jsonl")) == 9
 
     @pytest.mark.parametrize("missing", [math.nan, math.inf, -math.inf])
     def test_is_json_though_a_figure_is_missing(self, tmp_path: Path, missing: float) -> None:
         log = JsonLog(tmp_path / "log.jsonl", UNITS)
-        report = StepReport(1, 2.0, 0.5, 1.0, 1.0, missing)
+        report = StepReport(1, 2.0, 0.5, 2.0, 1.0, 1.0, missing)
         log.on_step(report)
         log.on_evaluation(EvaluationReport(report, missing, missing, True))
         step, evaluation = events_of(tmp_path / "log.jsonl")
@@ -274,15 +274,15 @@ class TestPlainProgress:
         stream = io.StringIO()
         progress = PlainProgress(stream, UNITS)
         for second in range(95):
-            progress.on_step(StepReport(second, float(second), 0.5, 1.0, 1.0, 1.0))
+            progress.on_step(StepReport(second, float(second), 0.5, 9.0, 1.0, 1.0, 1.0))
         assert len(stream.getvalue().splitlines()) == 10
 
     def test_leaves_out_figures_that_there_are_not_yet(self) -> None:
         stream = io.StringIO()
         progress = PlainProgress(stream, UNITS)
-        progress.on_step(StepReport(0, 0.0, 0.0, 0.0, 0.0, math.nan))
+        progress.on_step(StepReport(0, 0.0, 0.0, math.inf, 0.0, 0.0, math.nan))
         progress.on_evaluation(EvaluationReport(STEP, math.nan, math.nan, True))
-        progress.on_end(StepReport(5, 7300.0, 0.5, 0.5, 10.0, math.nan))
+        progress.on_end(StepReport(5, 7300.0, 0.5, 7300.0, 0.5, 10.0, math.nan))
         assert stream.getvalue().splitlines() == [
             "  0%  ? left  epoch 0.0  0 characters/s",
             " 50%  2:01:40 left  epoch 0.5  10 characters/s",
@@ -364,7 +364,7 @@ class TestNotebookProgress:
             "from sunspring.callbacks import Units, choose_progress\n"
             "from sunspring.training import StepReport\n"
             "progress = choose_progress(sys.stderr, Units(1.0))\n"
-            "progress.on_end(StepReport(80, 120.0, 1.0, 6.0, 2000.0, 1.0))\n"
+            "progress.on_end(StepReport(80, 120.0, 1.0, 0.0, 6.0, 2000.0, 1.0))\n"
         )
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
         NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

@@ -127,3 +127,25 @@ def test_minutes_end_early_when_a_text_was_read_often_enough() -> None:
 @pytest.mark.parametrize("unit", ["epochs", "steps"])
 def test_epochs_and_steps_that_were_asked_for_are_taken(unit: Any) -> None:
     assert Pace(Budget(unit, 100), most_epochs=10).share(50, 50.0) == 0.5
+
+
+def test_what_is_left_of_minutes_is_known_from_the_first_step() -> None:
+    pace = Pace(Budget("minutes", 10), reserve=60.0, most_epochs=20)
+    pace.observe(1, 4.0)
+    assert pace.left(1, 0.001, 4.0) == 536
+    assert math.isclose(pace.left(50, 5.0, 30.0), 90)  # read often enough before the time is over
+    assert pace.left(90, 20.0, 120.0) == 0
+
+
+def test_what_is_left_of_minutes_is_nothing_after_the_last_step() -> None:
+    pace = Pace(Budget("minutes", 1))
+    step, seconds, _, _ = train(pace, lambda _: 0.1)
+    assert pace.left(step - 1, 0.0, seconds - 0.1) == pytest.approx(0.1, abs=0.15)
+    assert pace.left(step, 0.0, seconds) == 0
+
+
+@pytest.mark.parametrize("unit", ["epochs", "steps"])
+def test_what_is_left_of_epochs_and_steps_follows_from_what_is_done(unit: Any) -> None:
+    pace = Pace(Budget(unit, 100))
+    assert pace.left(0, 0.0, 1.0) == math.inf
+    assert math.isclose(pace.left(25, 25.0, 30.0), 90)

@@ -234,9 +234,7 @@ class _Progress(Callback):
             return "getting ready"
         report = self._report
         speed = self._units.characters(report.tokens_per_second)
-        done = report.step / self._planned if self._planned else report.spent
-        left = report.seconds * (1 / done - 1) if done > 0 else math.nan
-        figures = [f"{report.spent:4.0%}", f"{_clock(left)} left"]
+        figures = [f"{report.spent:4.0%}", f"{_clock(report.left)} left"]
         for name, bpc in (("training", self._units.bpc(report.loss)), ("held-out", self._heldout)):
             if not math.isnan(bpc):
                 figures.append(f"{name} {bpc:.3f} bpc")
@@ -383,7 +381,7 @@ def _sample_block(temperature: float, text: str) -> str:
 
 
 def _clock(seconds: float) -> str:
-    if math.isnan(seconds):
+    if math.isinf(seconds):
         return "?"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -72,6 +72,20 @@ class Pace:
             return epochs / self.budget.amount
         return max(self._share_of_time(step), epochs / self._most_epochs)
 
+    def left(self, step: int, epochs: float, seconds: float) -> float:
+        """Foresee how many more seconds training takes; infinite where nothing tells yet.
+
+        Args:
+            step: steps taken.
+            epochs: epochs read.
+            seconds: of training so far.
+        """
+        share = self.share(step, epochs)
+        if self.budget.unit != "minutes" or share >= 1:
+            return _rest(seconds, share)
+        in_time = max(0.0, self._target - seconds)
+        return min(in_time, _rest(seconds, epochs / self._most_epochs))
+
     def _share_of_time(self, step: int) -> float:
         made = self._from
         if made.steps == 0:
@@ -144,3 +158,8 @@ class Pace:
         self._marks.append((step, seconds))
         while len(self._marks) > 2 and self._marks[1][0] < step - _RECENT * steps:
             del self._marks[0]
+
+
+def _rest(seconds: float, share: float) -> float:
+    """Seconds that the rest takes if that share of it took so many."""
+    return seconds * max(0.0, 1 / share - 1) if share > 0 else math.inf

@@ -43,6 +43,7 @@ class StepReport:
         step: steps taken.
         seconds: of training so far, earlier parts of a resumed run included.
         spent: share of the budget, 0 to 1.
+        left: seconds that the rest is expected to take; infinite where nothing tells yet.
         epochs: epochs read.
         tokens_per_second: over the whole of this part of the run.
         loss: training loss in nats per token, averaged over the last few steps.
@@ -51,6 +52,7 @@ class StepReport:
     step: int
     seconds: float
     spent: float
+    left: float
     epochs: float
     tokens_per_second: float
     loss: float
@@ -318,11 +320,13 @@ class Trainer:
 
     def _report(self) -> StepReport:
         elapsed = max(1e-9, self._clock() - self._began)
+        seconds, epochs = self._seconds(), self.batches.epochs
         return StepReport(
             step=self.step,
-            seconds=self._seconds(),
+            seconds=seconds,
             spent=min(1.0, self._spent()),
-            epochs=self.batches.epochs,
+            left=self._pace.left(self.step, epochs, seconds),
+            epochs=epochs,
             tokens_per_second=self._tokens / elapsed,
             loss=self._latest_loss,
         )
