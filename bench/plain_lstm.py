@@ -11,9 +11,9 @@ weights that do best on Sunspring's validation part, which it does not train on 
 count the training loop with its looks at the validation part, as Sunspring's do; reading the text,
 the probe and the final scores are outside of them.
 
-`--search` climbs from the settings in `BEST`, one setting at a time, each run of so many minutes.
+`--search` climbs from the best settings known, one setting at a time, each run of so many minutes.
 It goes by the validation part alone, never sees the held-out text, and prints its table. What it
-finds becomes an entry of `BEST`.
+finds goes into `choose_settings`.
 """
 
 import argparse
@@ -75,14 +75,12 @@ class Settings:
     embedding_size: int = 64
 
 
-BEST: dict[float, Settings] = {
-    # `--search --minutes 1` on Tiny Shakespeare, fifteen runs (lab notebook), three of 3 minutes
-    # around its result, and four as long as 10 minutes around the best of these.
-    1: Settings("windows", rate=2e-2, embedding_size=32),
-    3: Settings("windows", rate=1e-2, embedding_size=32),
-    10: Settings("windows", rate=5e-3, dropout=0.2, embedding_size=32),
-}
-"""By minutes for a million characters of training text; the nearest serves."""
+# `--search --minutes 1` on Tiny Shakespeare, fifteen runs (lab notebook), three of 3 minutes around
+# its result, and four as long as 10 minutes around the best of these.
+RATES = {1: 2e-2, 3: 1e-2, 10: 5e-3}
+"""By minutes; the nearest serves."""
+DROPOUT, MINUTES_FOR_DROPOUT = 0.2, 5.5
+"""Where a million characters of training text have more minutes than that."""
 
 # In the order in which they are searched; the climb steps to a neighbour.
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -303,8 +301,10 @@ def search(corpus: Corpus, settings: Settings, minutes: float, seed: int, most_r
 
 def choose_settings(minutes: float, characters: int, changes: list[str]) -> Settings:
     """Take the best settings known for about so much time and text, and change some by name."""
-    for_a_million = minutes / characters * 1e6
-    settings = BEST[min(BEST, key=lambda known: abs(math.log(known / for_a_million)))]
+    rate = RATES[min(RATES, key=lambda known: abs(math.log(known / minutes)))]
+    is_read_often = minutes / characters * 1e6 > MINUTES_FOR_DROPOUT
+    dropout = DROPOUT if is_read_often else 0.0
+    settings = Settings("windows", rate=rate, dropout=dropout, embedding_size=32)
     for change in changes:
         name, _, value = change.partition("=")
         if name not in CHOICES:
