@@ -1,10 +1,11 @@
 # Two commands do everything on a fresh machine: make demo, make test.
 PYTHON ?= python3
 MINUTES ?= 2
+SECONDS_OF_FUZZING ?= 60
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test docs clean
+.PHONY: demo test docs fuzz clean
 
 demo: .venv/train
 	rm -rf runs/demo
@@ -17,10 +18,14 @@ test: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
 
+# Needs clang; finds crashes of the engine on files that nobody wrote.
+fuzz: .venv/dev
+	$(BIN)/python tests/native/fuzz.py --seconds $(SECONDS_OF_FUZZING)
+
 docs: .venv/dev
 	$(BIN)/mkdocs build --strict
 
-.venv/train .venv/dev: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/kernels/*)
+.venv/train .venv/dev: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/kernels/* src/engine/*)
 	$(PYTHON) -m venv .venv
 	$(INSTALL) --editable '.[$(notdir $@)]'
 	touch $@

@@ -11,9 +11,10 @@ from here.
 import argparse
 from pathlib import Path
 
-from sunspring.checkpoint import load_model, read_json
+from sunspring.checkpoint import build_network, read_json
 from sunspring.dynamic import LearningSettings, evaluate_dynamic
 from sunspring.evaluation import evaluate_stream
+from sunspring.model_files import ModelFiles
 from sunspring.run_corpus import open_run_corpus
 
 
@@ -25,15 +26,16 @@ def main() -> None:
     parser.add_argument("--segments", default="64")
     arguments = parser.parse_args()
     for run in arguments.runs:
-        network, vocabulary, _ = load_model(run)
+        files = ModelFiles.read(run)
+        network, start_id = build_network(files), files.vocabulary.start_id
         validation = open_run_corpus(read_json(run / "run.json"), print).validation
-        static = evaluate_stream(network, validation, vocabulary.start_id)
+        static = evaluate_stream(network, validation, start_id)
         print(f"{run}: {static.nats_per_character:.4f} without learning")
         for segment in map(int, arguments.segments.split(",")):
             for rate in map(float, arguments.rates.split(",")):
                 for decay in map(float, arguments.decays.split(",")):
                     settings = LearningSettings(rate, decay, segment)
-                    figures = evaluate_dynamic(network, validation, vocabulary.start_id, settings)
+                    figures = evaluate_dynamic(network, validation, start_id, settings)
                     nats = figures["dynamic"].nats_per_character
                     print(
                         f"  rate {rate:g}  decay {decay:g}  segment {segment}: {nats:.4f}",

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sunspring.budget import Budget
 from sunspring.config import ModelConfig
 from sunspring.corpus import Split
 from sunspring.evaluation import evaluate_stream
@@ -34,7 +35,7 @@ from sunspring.machine import keep_freed_memory, usable_cores
 from sunspring.model import RecurrentModel
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
-from sunspring.plan import PRESETS, Budget
+from sunspring.plan import PRESETS
 from sunspring.sources import embedded_text
 from sunspring.training import QuickSets, Trainer, make_batches
 

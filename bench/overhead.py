@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 
 from sunspring.api import load
+from sunspring.budget import Budget
 from sunspring.checkpoint import read_json
 from sunspring.model import RecurrentModel, detach
 from sunspring.optim import parameter_groups
-from sunspring.plan import Budget
 from sunspring.request import TrainingRequest
 from sunspring.runs import open_run_corpus, train
 

@@ -1,11 +1,15 @@
 """Models for the tests of writing: chains, which are known exactly, and random ones."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
+from sunspring.api import Model
+from sunspring.checkpoint import build_network, pack_model
 from sunspring.config import ModelConfig
 from sunspring.model import RecurrentModel
+from sunspring.model_files import ModelFiles
 from sunspring.vocabulary import Vocabulary
 
 START = ""
@@ -34,6 +38,14 @@ def chain(vocabulary: Vocabulary, rows: Mapping[str, Mapping[str, float]]) -> Re
                 row = vocabulary.tokens.index(follower)
                 model.head.weight[row, column] = torch.tensor(probability).log()
     return model
+
+
+def chain_model(vocabulary: Vocabulary, rows: Mapping[str, Mapping[str, float]]) -> Model:
+    return Model(pack_model(chain(vocabulary, rows), vocabulary))
+
+
+def load_network(folder: Path) -> RecurrentModel:
+    return build_network(ModelFiles.read(folder))
 
 
 def cycle(vocabulary: Vocabulary, *tokens: str) -> RecurrentModel:

@@ -1,11 +1,23 @@
 """What all tests share: one thread for tiny models, a cache of their own, an empty folder."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of subprocesses too; set before torch is imported
+
+collect_ignore: list[str] = []
+if find_spec("sunspring._engine") is None:
+    collect_ignore += [path.name for path in Path(__file__).parent.glob("test_engine*.py")]
+    collect_ignore += ["test_endings.py", "test_generation.py", "test_proposals.py"]
+
+
+def pytest_report_header() -> str:
+    if not collect_ignore:
+        return "with the native engine"
+    return f"without a native engine, as there was no C++ compiler: no {', '.join(collect_ignore)}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,11 +15,11 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 
+from sunspring.budget import Budget
 from sunspring.callbacks import (
     JsonLog,
     NotebookProgress,
     PlainProgress,
-    SampleWriter,
     TensorBoardLog,
     TerminalProgress,
     Units,
@@ -32,7 +32,8 @@ from sunspring.model import RecurrentModel
 from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace
-from sunspring.plan import Budget, Recipe
+from sunspring.plan import Recipe
+from sunspring.samples import SampleWriter
 from sunspring.training import (
     Callback,
     EvaluationReport,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from chains import load_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -17,9 +18,8 @@ from safetensors.torch import load_file
 from sunspring.checkpoint import (
     Checkpoint,
     RunFolder,
-    load_model,
     model_weights,
-    save_model,
+    pack_model,
 )
 from sunspring.config import ModelConfig
 from sunspring.errors import ModelError
@@ -36,7 +36,7 @@ def make_model() -> RecurrentModel:
 
 
 def save_example(folder: Path) -> None:
-    save_model(folder, CONFIG, VOCABULARY, model_weights(make_model()), {"title": "an example"})
+    pack_model(make_model(), VOCABULARY, {"title": "an example"}).write(folder)
 
 
 def checkpoint_at(step: int) -> Checkpoint:
@@ -105,7 +105,7 @@ def test_run_folder_is_a_model_folder_of_the_best_weights(tmp_path: Path) -> Non
     run = begin_run(tmp_path / "run")
     best = model_weights(make_model())
     run.save_checkpoint(replace(checkpoint_at(3), best=best))
-    model = load_model(run.path).network
+    model = load_network(run.path)
     assert all(torch.equal(tensor, best[name]) for name, tensor in model.state_dict().items())
 
 
@@ -307,7 +307,7 @@ def test_kill_at_any_access_to_the_disk_leaves_a_whole_checkpoint(
         killed = save_in_a_child_killed_at_event(run, 10, number)
         seen.add(step_of(run.latest_checkpoint(fail)))
         assert seen <= {before[-1], 10}
-        load_model(run.path)
+        load_network(run.path)
     assert number > 10
     assert 10 in seen
 

@@ -222,7 +222,8 @@ class TestDamagedModels:
         path = Path("run/config.json")
         for value in (3, 100_000_000):
             path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-            assert "do not fit" in error_of("write", "run")
+            assert "that config.json asks for" in error_of("write", "run")
+            assert "do not fit" in error_of("write", "run", "--engine", "torch")
 
     def test_that_are_files_are_no_folders(self, trained: Path) -> None:
         path = str(trained / "model.safetensors")

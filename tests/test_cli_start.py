@@ -12,16 +12,8 @@ from commands import SMALL, fresh
 
 import sunspring.options
 
-WITHOUT_TORCH = """
-import sys
-
-class Nowhere:
-    def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Nowhere())
-"""
+WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
+WITHOUT_TOKENIZERS = "import sys; sys.modules['tokenizers'] = None\n"
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
@@ -68,15 +60,55 @@ class TestStarting:
         assert sunspring.options.__doc__
 
     @pytest.mark.parametrize(
-        "arguments", [["train"], ["write", "run"], ["evaluate", "run"], ["doctor"]]
+        "arguments",
+        [
+            ["train"],
+            ["evaluate"],
+            ["write", "--engine", "torch"],
+            ["write", "--mixture"],
+        ],
+        ids=" ".join,
     )
-    def test_without_torch_says_how_to_install_it(self, arguments: list[str]) -> None:
-        call = f"sys.argv[1:] = {arguments}\nfrom sunspring.cli import main\nmain()"
+    def test_without_torch_says_how_to_install_it(
+        self, trained: Path, arguments: list[str]
+    ) -> None:
+        command, *options = arguments
+        model = [str(trained)] if command in ("evaluate", "write") else []
+        call = (
+            f"sys.argv[1:] = {[command, *model, *options]}\nfrom sunspring.cli import main\nmain()"
+        )
         done = fresh("-c", WITHOUT_TORCH + call)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
             "sunspring: this command needs an extra: pip install 'sunspring[train]'\n"
         )
+
+    def test_without_torch_doctor_looks_at_the_rest(self) -> None:
+        call = "sys.argv[1:] = ['doctor', '--json']\nfrom sunspring.cli import main\nmain()"
+        done = fresh("-c", WITHOUT_TORCH + call)
+        assert (done.returncode, done.stderr) == (0, "")
+        report = json.loads(done.stdout)
+        assert report["engine"] == "native"
+        assert report["speeds"]["writing"] > 0
+        assert "bf16" not in report
+
+    def test_without_tokenizers_subwords_say_how_to_install_them(self, english: Path) -> None:
+        options = ["--tokens", "subwords", "--out", "run", "--steps", "1"]
+        call = f"sys.argv[1:] = {['train', str(english), *options]}\n"
+        call += "from sunspring.cli import main\nmain()"
+        done = fresh("-c", WITHOUT_TOKENIZERS + call)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == (
+            "sunspring: a vocabulary of subwords needs an extra: pip install 'sunspring[subwords]'"
+        )
+
+    @pytest.mark.parametrize("options", [[], ["--count", "9", "--unique", "--novel", "--json"]])
+    def test_to_write_needs_no_torch(self, trained: Path, options: list[str]) -> None:
+        arguments = ["write", str(trained), "--length", "20", "--seed", "1", *options]
+        call = f"sys.argv[1:] = {arguments}\nfrom sunspring.cli import main\nmain()"
+        done = fresh("-c", WITHOUT_TORCH + call)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == fresh("-m", "sunspring", *arguments).stdout or options
 
     def test_the_whole_way_by_the_shell(self, english: Path) -> None:
         options = shlex.join((*SMALL, "--steps", "5"))

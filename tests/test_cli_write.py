@@ -39,7 +39,7 @@ def namer(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def texts(*arguments: str | Path, **streams: Any) -> list[dict[str, Any]]:
     written = succeed("write", *arguments, "--json", **streams).json
     assert set(written) >= {"texts", "characters_per_second", "engine"}
-    assert written["engine"] == "torch"
+    assert written["engine"] == ("torch" if "--mixture" in arguments else "native")
     assert written["characters_per_second"] > 0
     for text in written["texts"]:
         assert set(text) == {"text", "tokens", "finish_reason", "seed"}
@@ -306,7 +306,10 @@ class TestBadRequests:
         assert "no run.json" in error_of("write", "saved", "--novel")
 
     def test_of_a_model_that_is_not_there(self) -> None:
-        message = "there is no model folder nowhere: name what sunspring train wrote"
+        message = (
+            "there is no model folder nowhere: name what sunspring train wrote, "
+            "or a model that comes along: shakespeare"
+        )
         assert error_of("write", "nowhere") == message
         Path("run").mkdir()
         assert error_of("write", "run").startswith("run is not a model: it has no config.json")

@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 from chains import START, chain, cycle, random_model
+from engines import MakeWriter, every_engine
 from hypothesis import given
 from hypothesis import strategies as st
 from test_patterns import regexes
 
 from sunspring.config import ModelConfig
+from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError, SunspringError
-from sunspring.generation import Writer, Writing, WritingSettings
+from sunspring.generation import Writer, Writing
 from sunspring.sampling import SamplingSettings
+from sunspring.torch_writing import TorchWriter
 from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 LETTERS = CharacterVocabulary("abc é\n", end=False, unknown=False)
@@ -23,13 +26,29 @@ BYTES = ByteVocabulary(end=False)
 BYTES_WITH_END = ByteVocabulary(end=True)
 SUBWORDS = train_subwords(iter(["abc abc ab ab éa é\n" * 9]), 262, end=False)
 SUBWORDS_WITH_END = train_subwords(iter(["abc abc ab ab éa é\n" * 9]), 262, end=True)
-ABC = Writer(cycle(LETTERS, *"abc"), LETTERS)
 
 
 @cache
-def writer_of(vocabulary: Vocabulary) -> Writer:
+def writer_of(make_writer: MakeWriter, vocabulary: Vocabulary) -> Writer:
     config = ModelConfig(vocabulary.size, layers=1, hidden_size=8, embedding_size=8)
-    return Writer(random_model(config), vocabulary)
+    return make_writer(random_model(config), vocabulary)
+
+
+@cache
+def abc_of(make_writer: MakeWriter) -> Writer:
+    """Writes abcabc…"""
+    return make_writer(cycle(LETTERS, *"abc"), LETTERS)
+
+
+@cache
+def names_of(make_writer: MakeWriter) -> Writer:
+    """Writes short names, some of them often and some blank."""
+    rows = {
+        START: {"a": 0.5, "b": 0.3, "c": 0.1, " ": 0.1},
+        " ": {"<|end|>": 1},
+        **{letter: {"a": 0.2, "<|end|>": 0.8} for letter in "abc"},
+    }
+    return make_writer(chain(NAMES, rows), NAMES)
 
 
 def written(writer: Writer, prompt: str = "", **settings: Any) -> Writing:
@@ -44,6 +63,7 @@ def cut(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
     return text, False
 
 
+@every_engine
 class TestStop:
     @given(
         stop=st.lists(st.text("abc é\n", min_size=1, max_size=4), max_size=3).map(tuple),
@@ -51,20 +71,23 @@ class TestStop:
         length=st.integers(0, 30),
     )
     def test_ends_the_text_where_a_stop_text_is_first_complete(
-        self, stop: tuple[str, ...], seed: int, length: int
+        self, make_writer: MakeWriter, stop: tuple[str, ...], seed: int, length: int
     ) -> None:
-        writer = writer_of(LETTERS)
+        writer = writer_of(make_writer, LETTERS)
         whole = written(writer, "ab", length=length, seed=seed).text
         writing = written(writer, "ab", length=length, seed=seed, stop=stop)
         text, is_stopped = cut(whole.removeprefix("ab"), stop)
         assert writing.text == "ab" + text
         assert writing.finish_reason == ("stop" if is_stopped else "length")
 
+    def test_that_is_no_text_never_comes(self, make_writer: MakeWriter) -> None:
+        assert written(abc_of(make_writer), length=5, stop=("\udcff", "a\ud800")).text == "abcab"
+
     @given(stop=st.lists(st.text("abc", min_size=1, max_size=5), max_size=3).map(tuple))
-    def test_is_never_shown_in_part(self, stop: tuple[str, ...]) -> None:
+    def test_is_never_shown_in_part(self, make_writer: MakeWriter, stop: tuple[str, ...]) -> None:
         expected, _ = cut("abc" * 4, stop)
         shown = ""
-        for piece in ABC.stream("", WritingSettings(length=12, stop=stop)):
+        for piece in abc_of(make_writer).stream("", WritingSettings(length=12, stop=stop)):
             shown += piece
             assert expected.startswith(shown)
         assert shown == expected
@@ -73,22 +96,25 @@ class TestStop:
         ("stop", "expected"),
         [("bc", "a"), ("c ", "ab"), ("c a", "ab"), (" ", "abc"), ("c b", "abc abc ab")],
     )
-    def test_may_span_tokens_and_end_within_one(self, stop: str, expected: str) -> None:
-        writer = Writer(cycle(SUBWORDS, "abc", "Ġ"), SUBWORDS)
+    def test_may_span_tokens_and_end_within_one(
+        self, make_writer: MakeWriter, stop: str, expected: str
+    ) -> None:
+        writer = make_writer(cycle(SUBWORDS, "abc", "Ġ"), SUBWORDS)
         assert written(writer, length=10, stop=(stop,)).text == expected
 
-    def test_is_held_back_while_it_may_still_come_and_then_released(self) -> None:
-        model = chain(NAMES, {START: {"a": 1}, "a": {"b": 1}, "b": {"c": 1}, "c": {"<|end|>": 1}})
-        settings = WritingSettings(stop=("bca", "é"))
-        assert [*Writer(model, NAMES).stream("", settings)] == ["", "a", "bc"]
-        assert [*ABC.stream("", WritingSettings(length=3, stop=("bcb",)))] == ["", "a", "bc"]
-        assert [*ABC.stream("", WritingSettings(length=3, stop=("bb",)))] == ["", "a", "bc"]
-
-    def test_is_not_looked_for_in_the_prompt(self) -> None:
-        assert written(ABC, "abab", length=3, stop=("ab",)).text == "ababc"
-        assert written(ABC, "ca", length=3, stop=("ab",)).text == "cabca"
+    def test_is_not_looked_for_in_the_prompt(self, make_writer: MakeWriter) -> None:
+        assert written(abc_of(make_writer), "abab", length=3, stop=("ab",)).text == "ababc"
+        assert written(abc_of(make_writer), "ca", length=3, stop=("ab",)).text == "cabca"
 
 
+@pytest.mark.parametrize("stop", ["bcb", "bb", "bca"])
+def test_what_may_be_a_stop_text_is_held_back_and_then_released(stop: str) -> None:
+    model = chain(NAMES, {START: {"a": 1}, "a": {"b": 1}, "b": {"c": 1}, "c": {"<|end|>": 1}})
+    pieces = TorchWriter(model, NAMES).stream("", WritingSettings(stop=(stop, "é")))
+    assert [*pieces] == ["", "a", "bc"]
+
+
+@every_engine
 class TestRegex:
     @pytest.mark.parametrize(
         "vocabulary",
@@ -102,11 +128,17 @@ class TestRegex:
         seed=st.integers(0, 99),
     )
     def test_is_matched_by_the_whole_text_within_the_length(
-        self, vocabulary: Vocabulary, regex: str, prompt: str, length: int, seed: int
+        self,
+        make_writer: MakeWriter,
+        vocabulary: Vocabulary,
+        regex: str,
+        prompt: str,
+        length: int,
+        seed: int,
     ) -> None:
         settings = WritingSettings(length=length, regex=regex, seed=seed)
         try:
-            texts = writer_of(vocabulary).write(prompt, settings, 5)
+            texts = writer_of(make_writer, vocabulary).write(prompt, settings, 5)
         except SettingsError:
             for count in range(min(length, 3) + 1):
                 for more in product("abc é\n", repeat=count):
@@ -119,85 +151,97 @@ class TestRegex:
 
     @pytest.mark.parametrize("vocabulary", [BYTES, SUBWORDS])
     def test_is_matched_where_a_byte_decides_how_much_is_still_needed(
-        self, vocabulary: Vocabulary
+        self, make_writer: MakeWriter, vocabulary: Vocabulary
     ) -> None:
         settings = WritingSettings(length=1, regex="é|èx|ê{9}")
-        texts = writer_of(vocabulary).write("", settings, 50)
+        texts = writer_of(make_writer, vocabulary).write("", settings, 50)
         assert {writing.text for writing in texts} == {"é"}
 
-    def test_lets_the_model_end_only_where_it_matches(self) -> None:
+    def test_lets_the_model_end_only_where_it_matches(self, make_writer: MakeWriter) -> None:
         early = {token: {"<|end|>": 0.99, "a": 0.01} for token in (START, "a")}
-        writing = written(Writer(chain(NAMES, early), NAMES), regex="a{3,9}")
+        writing = written(make_writer(chain(NAMES, early), NAMES), regex="a{3,9}")
         assert writing == Writing("aaa", 4, "end", 0)
 
-    def test_ends_the_text_where_nothing_can_follow(self) -> None:
-        assert written(ABC, regex="abca") == Writing("abca", 4, "pattern", 0)
-        assert written(ABC, length=4, regex="abca") == Writing("abca", 4, "pattern", 0)
-        assert written(ABC, "abca", regex="abca") == Writing("abca", 0, "pattern", 0)
+    def test_ends_the_text_where_nothing_can_follow(self, make_writer: MakeWriter) -> None:
+        assert written(abc_of(make_writer), regex="abca") == Writing("abca", 4, "pattern", 0)
+        assert written(abc_of(make_writer), length=4, regex="abca") == Writing(
+            "abca", 4, "pattern", 0
+        )
+        assert written(abc_of(make_writer), "abca", regex="abca") == Writing(
+            "abca", 0, "pattern", 0
+        )
 
-    def test_lets_the_length_end_a_text_that_could_go_on(self) -> None:
-        assert written(ABC, length=4, regex="[a-c]*") == Writing("abca", 4, "length", 0)
-        assert written(ABC, length=5, regex="(abc)*") == Writing("abc", 3, "length", 0)
+    def test_lets_the_length_end_a_text_that_could_go_on(self, make_writer: MakeWriter) -> None:
+        assert written(abc_of(make_writer), length=4, regex="[a-c]*") == Writing(
+            "abca", 4, "length", 0
+        )
+        assert written(abc_of(make_writer), length=5, regex="(abc)*") == Writing(
+            "abc", 3, "length", 0
+        )
 
     @pytest.mark.parametrize(("prompt", "regex"), [("b", "a+"), ("abc", "ab"), ("日a", "b")])
-    def test_that_no_continuation_matches_is_an_error(self, prompt: str, regex: str) -> None:
+    def test_that_no_continuation_matches_is_an_error(
+        self, make_writer: MakeWriter, prompt: str, regex: str
+    ) -> None:
         message = f"no text that begins with '{prompt.strip('日')}' matches .*, prompt included"
         with pytest.raises(SettingsError, match=message):
-            written(ABC, prompt, regex=regex)
+            written(abc_of(make_writer), prompt, regex=regex)
 
     @pytest.mark.parametrize(("regex", "needed"), [("a{5}", 4), ("ab*c{3}", 3)])
-    def test_that_needs_more_than_the_length_is_an_error(self, regex: str, needed: int) -> None:
+    def test_that_needs_more_than_the_length_is_an_error(
+        self, make_writer: MakeWriter, regex: str, needed: int
+    ) -> None:
         with pytest.raises(SettingsError, match=rf"needs {needed} characters and length is 2"):
-            written(ABC, "a", length=2, regex=regex)
-        assert re.fullmatch(regex, written(ABC, "a", length=needed, regex=regex).text)
+            written(abc_of(make_writer), "a", length=2, regex=regex)
+        assert re.fullmatch(
+            regex, written(abc_of(make_writer), "a", length=needed, regex=regex).text
+        )
 
-    def test_that_is_none_is_an_error(self) -> None:
+    def test_that_is_none_is_an_error(self, make_writer: MakeWriter) -> None:
         with pytest.raises(SettingsError, match="cannot be followed"):
-            written(ABC, regex="(")
+            written(abc_of(make_writer), regex="(")
 
 
+@every_engine
 class TestDistinctTexts:
-    names = Writer(
-        chain(
-            NAMES,
-            {
-                START: {"a": 0.5, "b": 0.3, "c": 0.1, " ": 0.1},
-                " ": {"<|end|>": 1},
-                **{letter: {"a": 0.2, "<|end|>": 0.8} for letter in "abc"},
-            },
-        ),
-        NAMES,
-    )
+    def distinct(self, make_writer: MakeWriter, count: int, **more: Any) -> list[Writing]:
+        names = names_of(make_writer)
+        return [*names.write_distinct("", WritingSettings(length=9), count, **more)]
 
-    def distinct(self, count: int, **more: Any) -> list[Writing]:
-        return [*self.names.write_distinct("", WritingSettings(length=9), count, **more)]
-
-    def test_are_the_first_of_their_kind_among_the_texts_of_the_seeds(self) -> None:
+    def test_are_the_first_of_their_kind_among_the_texts_of_the_seeds(
+        self, make_writer: MakeWriter
+    ) -> None:
         expected: dict[str, Writing] = {}
-        for writing in self.names.write("", WritingSettings(length=9), 400):
+        for writing in names_of(make_writer).write("", WritingSettings(length=9), 400):
             if text := writing.text.strip():
                 expected.setdefault(text, writing)
-        assert self.distinct(8, unique=True) == [*expected.values()][:8]
+        assert self.distinct(make_writer, 8, unique=True) == [*expected.values()][:8]
 
-    def test_are_not_among_the_excluded_ones(self) -> None:
+    def test_are_not_among_the_excluded_ones(self, make_writer: MakeWriter) -> None:
         excluded = frozenset({"a", "b", "aa"})
-        texts = self.distinct(30, unique=False, excluded=excluded)
+        texts = self.distinct(make_writer, 30, unique=False, excluded=excluded)
         assert len(texts) == 30
         assert not excluded & {writing.text for writing in texts}
         assert len({writing.text for writing in texts}) < 30
 
-    def test_are_never_blank(self) -> None:
-        assert "" not in {writing.text.strip() for writing in self.distinct(99, unique=False)}
+    def test_are_never_blank(self, make_writer: MakeWriter) -> None:
+        assert "" not in {
+            writing.text.strip() for writing in self.distinct(make_writer, 99, unique=False)
+        }
 
-    def test_may_differ_in_more_than_blanks(self) -> None:
+    def test_may_differ_in_more_than_blanks(self, make_writer: MakeWriter) -> None:
         model = chain(NAMES, {START: {"a": 1}, "a": {" ": 0.5, "<|end|>": 0.5}, " ": {"a": 1}})
-        texts = Writer(model, NAMES).write_distinct("", WritingSettings(length=4), 2, unique=True)
+        texts = make_writer(model, NAMES).write_distinct(
+            "", WritingSettings(length=4), 2, unique=True
+        )
         assert len({writing.text.strip() for writing in texts}) == 2
 
     @pytest.mark.parametrize("count", [2, 5])
-    def test_that_the_model_does_not_have_are_an_error(self, count: int) -> None:
+    def test_that_the_model_does_not_have_are_an_error(
+        self, make_writer: MakeWriter, count: int
+    ) -> None:
         settings = WritingSettings(length=3, sampling=SamplingSettings(temperature=0))
-        texts = ABC.write_distinct("", settings, count, unique=True)
+        texts = abc_of(make_writer).write_distinct("", settings, count, unique=True)
         assert next(texts).text == "abc"
         message = f"only 1 of {count} texts after {100 * count} tries: raise --temperature"
         with pytest.raises(SunspringError, match=message):

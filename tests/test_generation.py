@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 import torch
 from chains import START, chain, cycle, random_model
+from engines import MakeWriter, every_arithmetic, every_engine, native_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunspring.config import ModelConfig
+from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
-from sunspring.generation import Writer, Writing, WritingSettings
+from sunspring.generation import Writer, Writing
 from sunspring.sampling import SamplingSettings
+from sunspring.torch_writing import TorchWriter
 from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 LETTERS = CharacterVocabulary("abcdefgh \n", end=False, unknown=False)
@@ -40,19 +43,22 @@ every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
 @cache
-def writer_of(vocabulary: Vocabulary, **more: Any) -> Writer:
+def writer_of(make_writer: MakeWriter, vocabulary: Vocabulary, **more: Any) -> Writer:
     config = replace(PLAIN, vocabulary_size=vocabulary.size, hidden_size=8, **more)
-    return Writer(random_model(config), vocabulary)
+    return make_writer(random_model(config), vocabulary)
 
 
 def written(writer: Writer, prompt: str = "", **settings: Any) -> Writing:
     return writer.write(prompt, WritingSettings(**settings))[0]
 
 
+@every_arithmetic
 class TestSeeds:
     @every_config
-    def test_write_the_same_text_alone_and_in_a_batch(self, config: ModelConfig) -> None:
-        writer = Writer(random_model(config, std=0.8), LETTERS)
+    def test_write_the_same_text_alone_and_in_a_batch(
+        self, make_writer: MakeWriter, config: ModelConfig
+    ) -> None:
+        writer = make_writer(random_model(config, std=0.8), LETTERS)
         wanted = WritingSettings(length=200)
         texts = writer.write("ab", wanted, 64)
         assert [text.seed for text in texts] == [*range(64)]
@@ -60,28 +66,33 @@ class TestSeeds:
         for seed in (0, 31, 63):
             assert writer.write("ab", replace(wanted, seed=seed)) == [texts[seed]]
 
-    def test_write_the_same_text_whenever_the_others_of_a_batch_end(self) -> None:
-        writer = writer_of(NAMES, attention=True)
+    def test_write_the_same_text_whenever_the_others_of_a_batch_end(
+        self, make_writer: MakeWriter
+    ) -> None:
+        writer = writer_of(make_writer, NAMES, attention=True)
         sampling = SamplingSettings(repetition_penalty=1.3)
         wanted = WritingSettings(length=60, sampling=sampling, stop=("ab",))
         texts = writer.write("a", wanted, 64)
         assert len({text.tokens for text in texts}) > 10
         assert texts == [writer.write("a", replace(wanted, seed=s))[0] for s in range(64)]
 
-    def test_of_many_texts_go_on_from_batch_to_batch(self) -> None:
-        texts = writer_of(LETTERS).write("", WritingSettings(length=3, seed=5), 300)
+    def test_of_many_texts_go_on_from_batch_to_batch(self, make_writer: MakeWriter) -> None:
+        texts = writer_of(make_writer, LETTERS).write("", WritingSettings(length=3, seed=5), 300)
         assert [text.seed for text in texts] == [*range(5, 305)]
-        assert texts[299] == written(writer_of(LETTERS), length=3, seed=304)
+        assert texts[299] == written(writer_of(make_writer, LETTERS), length=3, seed=304)
 
-    def test_may_be_as_large_as_promised(self) -> None:
-        assert written(writer_of(LETTERS), length=3, seed=(1 << 63) - 1).tokens == 3
+    def test_may_be_as_large_as_promised(self, make_writer: MakeWriter) -> None:
+        assert written(writer_of(make_writer, LETTERS), length=3, seed=(1 << 63) - 1).tokens == 3
 
 
+@every_engine
 class TestWriting:
     @every_config
-    def test_takes_the_same_steps_as_one_long_forward_pass(self, config: ModelConfig) -> None:
+    def test_takes_the_same_steps_as_one_long_forward_pass(
+        self, make_writer: MakeWriter, config: ModelConfig
+    ) -> None:
         model = random_model(config)
-        text = written(Writer(model, LETTERS), "bad", length=50, sampling=GREEDY).text
+        text = written(make_writer(model, LETTERS), "bad", length=50, sampling=GREEDY).text
         ids = [LETTERS.start_id, *LETTERS.encode(text).tolist()]
         model.double()
         logits, _ = model(torch.tensor([ids[:-1]]), model.initial_state(1))
@@ -92,9 +103,9 @@ class TestWriting:
     @few_examples
     @given(prompt=st.text("abc é\n", max_size=5), length=st.integers(0, 20), seed=st.integers(0, 9))
     def test_has_as_many_characters_as_asked_unless_the_model_ends_it(
-        self, vocabulary: Vocabulary, prompt: str, length: int, seed: int
+        self, make_writer: MakeWriter, vocabulary: Vocabulary, prompt: str, length: int, seed: int
     ) -> None:
-        writer = writer_of(vocabulary)
+        writer = writer_of(make_writer, vocabulary)
         prompt, _ = writer.adapt(prompt)
         writing = written(writer, prompt, length=length, seed=seed)
         assert writing.text.startswith(prompt)
@@ -103,70 +114,79 @@ class TestWriting:
         assert count == length if writing.finish_reason == "length" else count <= length
 
     @pytest.mark.parametrize("length", [1, 4, 5, 6])
-    def test_cuts_a_token_that_is_longer_than_what_is_left(self, length: int) -> None:
-        writing = written(Writer(cycle(SUBWORDS, "abc", "Ġ"), SUBWORDS), length=length)
+    def test_cuts_a_token_that_is_longer_than_what_is_left(
+        self, make_writer: MakeWriter, length: int
+    ) -> None:
+        writing = written(make_writer(cycle(SUBWORDS, "abc", "Ġ"), SUBWORDS), length=length)
         assert writing.text == "abc abc"[:length]
         assert writing.tokens == [0, 1, 1, 1, 2, 3, 3][length]
 
-    def test_counts_characters_and_not_bytes(self) -> None:
+    def test_counts_characters_and_not_bytes(self, make_writer: MakeWriter) -> None:
         first, second = BYTES.tokens[0xC3], BYTES.tokens[0xA9]
-        writing = written(Writer(cycle(BYTES, first, second), BYTES), length=3)
+        writing = written(make_writer(cycle(BYTES, first, second), BYTES), length=3)
         assert (writing.text, writing.tokens) == ("ééé", 6)
 
     @every_vocabulary
     @few_examples
     @given(prompt=st.text("abc é\n", max_size=5), seed=st.integers(0, 9), data=st.data())
     def test_is_what_is_streamed(
-        self, vocabulary: Vocabulary, prompt: str, seed: int, data: st.DataObject
+        self,
+        make_writer: MakeWriter,
+        vocabulary: Vocabulary,
+        prompt: str,
+        seed: int,
+        data: st.DataObject,
     ) -> None:
         stop = tuple(data.draw(st.lists(st.text("abc é\n", min_size=1, max_size=3), max_size=2)))
         wanted = WritingSettings(length=15, stop=stop, seed=seed)
-        writer = writer_of(vocabulary)
+        writer = writer_of(make_writer, vocabulary)
         pieces = [*writer.stream(prompt, wanted)]
         assert pieces[0] == writer.adapt(prompt)[0]
         assert all(pieces[1:])
         assert "".join(pieces) == writer.write(prompt, wanted)[0].text
 
-    def test_is_streamed_as_it_comes(self) -> None:
-        pieces = Writer(cycle(LETTERS, *"abc"), LETTERS).stream("c", WritingSettings(length=4))
-        assert [*pieces] == ["c", "a", "b", "c", "a"]
-
     @pytest.mark.parametrize("text", ["", "a", "abc"])
-    def test_is_over_when_the_end_token_comes(self, text: str) -> None:
+    def test_is_over_when_the_end_token_comes(self, make_writer: MakeWriter, text: str) -> None:
         tokens = [*text, "<|end|>"]
         model = chain(NAMES, {a: {b: 1} for a, b in zip([START, *text], tokens, strict=True)})
-        assert written(Writer(model, NAMES)) == Writing(text, len(text) + 1, "end", 0)
+        assert written(make_writer(model, NAMES)) == Writing(text, len(text) + 1, "end", 0)
 
-    def test_shows_that_a_character_is_unfinished_where_the_model_ends_it(self) -> None:
+    def test_shows_that_a_character_is_unfinished_where_the_model_ends_it(
+        self, make_writer: MakeWriter
+    ) -> None:
         first = BYTES_WITH_END.tokens[0xC3]
         model = chain(BYTES_WITH_END, {START: {first: 1}, first: {"<|end|>": 1}})
-        assert written(Writer(model, BYTES_WITH_END)).text == "\ufffd"
+        assert written(make_writer(model, BYTES_WITH_END)).text == "\ufffd"
 
-    def test_never_has_the_unknown_token(self) -> None:
+    def test_never_has_the_unknown_token(self, make_writer: MakeWriter) -> None:
         often = {"<|unknown|>": 0.999, "a": 0.001}
         model = chain(NAMES, {START: often, "a": often})
-        assert written(Writer(model, NAMES), length=50).text == "a" * 50
+        assert written(make_writer(model, NAMES), length=50).text == "a" * 50
 
-    def test_follows_the_probabilities_of_the_model(self) -> None:
+    def test_follows_the_probabilities_of_the_model(self, make_writer: MakeWriter) -> None:
         model = chain(LETTERS, {START: {"a": 0.2, "b": 0.5, "c": 0.3}})
-        texts = Writer(model, LETTERS).write("", WritingSettings(length=1), 2000)
+        texts = make_writer(model, LETTERS).write("", WritingSettings(length=1), 2000)
         counts = [sum(text.text == letter for text in texts) for letter in "abc"]
         assert sum(counts) == 2000
         expected = (400, 1000, 600)
         chi_square = sum((c - e) ** 2 / e for c, e in zip(counts, expected, strict=True))
         assert chi_square < 13.8  # two degrees of freedom: exceeded once in a thousand
 
-    def test_repeats_itself_less_with_a_penalty_that_sees_the_prompt(self) -> None:
+    def test_repeats_itself_less_with_a_penalty_that_sees_the_prompt(
+        self, make_writer: MakeWriter
+    ) -> None:
         sampling = SamplingSettings(temperature=0, repetition_penalty=100)
         likely = {"a": 0.9, "b": 0.05, "c": 0.03, "d": 0.02}
         model = chain(LETTERS, dict.fromkeys("abcd", likely))
-        assert written(Writer(model, LETTERS), "a", length=3, sampling=sampling).text == "abcd"
+        assert written(make_writer(model, LETTERS), "a", length=3, sampling=sampling).text == "abcd"
 
-    def test_leaves_the_model_and_all_else_that_is_random_as_they_were(self) -> None:
+    def test_leaves_the_model_and_all_else_that_is_random_as_they_were(
+        self, make_writer: MakeWriter
+    ) -> None:
         model = random_model(replace(PLAIN, layer_dropout=0.5)).train()
         before = copy.deepcopy(model.state_dict())
         random = torch.get_rng_state()
-        written(Writer(model, LETTERS), length=20)
+        written(make_writer(model, LETTERS), length=20)
         assert torch.equal(random, torch.get_rng_state())
         assert model.training
         for name, parameter in model.named_parameters():
@@ -174,39 +194,44 @@ class TestWriting:
             assert parameter.requires_grad
             assert torch.equal(parameter, before[name])
 
-    def test_does_not_follow_what_becomes_of_the_model(self) -> None:
+    def test_does_not_follow_what_becomes_of_the_model(self, make_writer: MakeWriter) -> None:
         model = random_model(PLAIN)
-        writer = Writer(model, LETTERS)
+        writer = make_writer(model, LETTERS)
         before = written(writer)
         with torch.no_grad():
             model.head.weight.zero_()
         assert written(writer) == before
 
-    def test_of_no_text_at_all_is_nothing(self) -> None:
-        assert writer_of(LETTERS).write("", WritingSettings(), 0) == []
+    def test_of_no_text_at_all_is_nothing(self, make_writer: MakeWriter) -> None:
+        assert writer_of(make_writer, LETTERS).write("", WritingSettings(), 0) == []
 
 
+@every_engine
 class TestPrompt:
     @every_vocabulary
     @few_examples
     @given(prompt=st.text(st.characters(), max_size=8))
     def test_of_any_characters_is_written_on_from_and_can_be_printed(
-        self, vocabulary: Vocabulary, prompt: str
+        self, make_writer: MakeWriter, vocabulary: Vocabulary, prompt: str
     ) -> None:
-        writer = writer_of(vocabulary)
+        writer = writer_of(make_writer, vocabulary)
         writing = written(writer, prompt, length=3)
         writing.text.encode()
         assert "".join(writer.stream(prompt, WritingSettings(length=3))) == writing.text
 
-    def test_is_read_without_the_characters_that_the_model_lacks(self) -> None:
-        assert written(writer_of(LETTERS), "日A—bé", length=0).text == "abe"
+    def test_is_read_without_the_characters_that_the_model_lacks(
+        self, make_writer: MakeWriter
+    ) -> None:
+        assert written(writer_of(make_writer, LETTERS), "日A—bé", length=0).text == "abe"
 
-    def test_may_be_empty(self) -> None:
+    def test_may_be_empty(self, make_writer: MakeWriter) -> None:
         model = chain(LETTERS, {START: {"a": 1}, "a": {"b": 1}})
-        assert written(Writer(model, LETTERS), "", length=2).text == "ab"
+        assert written(make_writer(model, LETTERS), "", length=2).text == "ab"
 
-    def test_may_be_long_without_taking_memory_for_the_square_of_it(self) -> None:
-        writer = writer_of(LETTERS, attention=True)
+    def test_may_be_long_without_taking_memory_for_the_square_of_it(
+        self, make_writer: MakeWriter
+    ) -> None:
+        writer = writer_of(make_writer, LETTERS, attention=True)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limits = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (used + (600 << 20), limits[1]))
@@ -216,19 +241,20 @@ class TestPrompt:
             resource.setrlimit(resource.RLIMIT_AS, limits)
 
     @pytest.mark.parametrize("size", [1023, 1024, 1025, 2500])
-    def test_that_is_long_is_read_to_its_end(self, size: int) -> None:
+    def test_that_is_long_is_read_to_its_end(self, make_writer: MakeWriter, size: int) -> None:
         model = random_model(replace(PLAIN, attention=True, skip=True))
         prompt = ("abcdefgh" * size)[:size]
-        found = Writer(model, LETTERS).proposals(prompt, WritingSettings(), 1)
+        found = make_writer(model, LETTERS).proposals(prompt, WritingSettings(), 1)
         ids = [LETTERS.start_id, *LETTERS.encode(prompt + found[0].text[0]).tolist()]
         model.double()
         logits, _ = model(torch.tensor([ids[:-1]]), model.initial_state(1))
         assert int(logits[0, -1].argmax()) == ids[-1]
 
 
+@every_engine
 class TestLabels:
-    def test_condition_what_is_written(self) -> None:
-        writer = writer_of(LETTERS, labels=("horror", "poem"))
+    def test_condition_what_is_written(self, make_writer: MakeWriter) -> None:
+        writer = writer_of(make_writer, LETTERS, labels=("horror", "poem"))
         texts = {written(writer, length=30, label=label).text for label in ("horror", "poem")}
         assert len(texts) == 2
 
@@ -242,9 +268,14 @@ class TestLabels:
         ],
     )
     def test_that_are_missing_or_unknown_are_an_error_that_lists_the_known_ones(
-        self, label: str | None, known: tuple[str, ...], message: str, length: int
+        self,
+        make_writer: MakeWriter,
+        label: str | None,
+        known: tuple[str, ...],
+        message: str,
+        length: int,
     ) -> None:
-        writer = writer_of(LETTERS, labels=known)
+        writer = writer_of(make_writer, LETTERS, labels=known)
         with pytest.raises(SettingsError, match=message):
             written(writer, label=label, length=length)
         with pytest.raises(SettingsError, match=message):
@@ -257,3 +288,15 @@ class TestLabels:
 def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         WritingSettings(**wrong)
+
+
+def test_the_reference_streams_each_token_as_it_comes() -> None:
+    pieces = TorchWriter(cycle(LETTERS, *"abc"), LETTERS).stream("c", WritingSettings(length=4))
+    assert [*pieces] == ["c", "a", "b", "c", "a"]
+
+
+def test_the_native_engine_streams_while_it_writes() -> None:
+    writer = native_writer(random_model(PLAIN), LETTERS)
+    pieces = writer.stream("c", WritingSettings(length=1_000_000))
+    assert next(pieces) == "c"
+    assert 0 < len(next(pieces)) < 1_000_000

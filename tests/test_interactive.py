@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from chains import START, chain
+from chains import START, chain_model
 
 from sunspring.api import Model
 from sunspring.interactive import write_together
@@ -9,9 +9,7 @@ from sunspring.vocabulary import CharacterVocabulary
 
 LETTERS = CharacterVocabulary("abc1:=u \n", end=True, unknown=False)
 ROW = {"a": 0.5, "b": 0.3, "c": 0.2}
-MODEL = Model(
-    chain(LETTERS, {START: ROW, " ": ROW, **{letter: {" ": 1} for letter in "abc"}}), LETTERS, {}
-)
+MODEL = chain_model(LETTERS, {START: ROW, " ": ROW, **{letter: {" ": 1} for letter in "abc"}})
 
 
 def talk(*answers: str, prompt: str = "", model: Model = MODEL, **settings: Any) -> tuple[str, str]:
@@ -80,7 +78,7 @@ def test_a_number_out_of_range_is_answered_with_the_range(answer: str) -> None:
 
 @pytest.mark.parametrize("answer", ["", "1"])
 def test_where_nothing_is_proposed_a_number_is_answered_with_what_to_do(answer: str) -> None:
-    ended = Model(chain(LETTERS, {START: {"<|end|>": 1}}), LETTERS, {})
+    ended = chain_model(LETTERS, {START: {"<|end|>": 1}})
     text, shown = talk(answer, "=c", model=ended)
     assert text == "c"
     assert "the model would end here: type how it goes on" in shown
@@ -88,7 +86,7 @@ def test_where_nothing_is_proposed_a_number_is_answered_with_what_to_do(answer: 
 
 def test_line_ends_and_blanks_at_the_edges_are_visible() -> None:
     row = {"\n": 0.5, " ": 0.3, "a": 0.2}
-    _, shown = talk(model=Model(chain(LETTERS, {START: row, " ": {"b": 1}}), LETTERS, {}))
+    _, shown = talk(model=chain_model(LETTERS, {START: row, " ": {"b": 1}}))
     assert [line.split()[-1] for line in shown.splitlines() if "%" in line] == ["⏎", "␣b", "a"]
 
 

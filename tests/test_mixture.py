@@ -13,12 +13,13 @@ from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 
 from sunspring.config import ModelConfig
 from sunspring.corpus import Split
+from sunspring.drafts import WritingSettings
 from sunspring.evaluation import evaluate_stream, evaluate_windows
-from sunspring.generation import Writer, WritingSettings
 from sunspring.mixture import Mixture
 from sunspring.model import RecurrentModel
 from sunspring.ngrams import NGramModel
 from sunspring.sampling import SamplingSettings
+from sunspring.torch_writing import TorchWriter
 from sunspring.vocabulary import CharacterVocabulary
 
 ORDER = 3
@@ -185,7 +186,7 @@ def mixture() -> Mixture:
 
 class TestWriting:
     def test_with_a_seed_gives_the_same_text_alone_and_in_a_batch(self, mixture: Mixture) -> None:
-        writer = Writer(mixture, LETTERS)
+        writer = TorchWriter(mixture, LETTERS)
         together = writer.write("ab", WritingSettings(length=60, seed=5), 16)
         assert len({each.text for each in together}) == 16
         for writing in together:
@@ -194,7 +195,7 @@ class TestWriting:
 
     def test_takes_what_the_mixture_expects_most(self, mixture: Mixture) -> None:
         wanted = WritingSettings(length=30, sampling=SamplingSettings(temperature=0))
-        text = Writer(mixture, LETTERS).write("ca", wanted)[0].text
+        text = TorchWriter(mixture, LETTERS).write("ca", wanted)[0].text
         ids = [LETTERS.start_id, *LETTERS.encode(text).tolist()]
         expected = read(mixture, ids[:-1])[2:].argmax(axis=1)
         assert text == "ca" + LETTERS.decode(expected)
@@ -202,13 +203,13 @@ class TestWriting:
     def test_goes_on_from_a_text_before_as_from_a_longer_prompt(self, mixture: Mixture) -> None:
         wanted = WritingSettings(length=30, seed=3)
         before = LETTERS.encode("abcab\nb").astype(np.int64)
-        after = Writer(mixture, LETTERS, before)
-        expected = Writer(mixture, LETTERS).write("abcab\nbca", wanted)[0].text
+        after = TorchWriter(mixture, LETTERS, before)
+        expected = TorchWriter(mixture, LETTERS).write("abcab\nbca", wanted)[0].text
         assert "abcab\nb" + after.write("ca", wanted)[0].text == expected
         assert "abcab\nb" + after.write("ca", wanted)[0].text == expected
         for one, other in zip(
             after.proposals("", wanted, 3),
-            Writer(mixture, LETTERS).proposals("abcab\nb", wanted, 3),
+            TorchWriter(mixture, LETTERS).proposals("abcab\nb", wanted, 3),
             strict=True,
         ):
             assert one.text == other.text

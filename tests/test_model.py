@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sunspring.attention import CausalAttention
 from sunspring.config import DROPOUTS, ModelConfig
-from sunspring.model import RecurrentModel, State, count_parameters, detach, extend
+from sunspring.model import RecurrentModel, State, detach, extend
 
 VOCABULARY = 11
 PLAIN = ModelConfig(VOCABULARY, layers=2, hidden_size=6, embedding_size=4)
@@ -304,7 +304,7 @@ def test_fresh_model_expects_about_every_token_alike() -> None:
 
 def test_tied_model_counts_and_trains_one_matrix() -> None:
     tied, free = RecurrentModel(CONFIGS["tied"]), RecurrentModel(replace(PLAIN, embedding_size=6))
-    assert count_parameters(free) - count_parameters(tied) == VOCABULARY * 6
+    assert free.config.parameters - tied.config.parameters == VOCABULARY * 6
     optimizer = torch.optim.SGD(tied.parameters(), lr=1.0)
     tied(random_tokens(2, 5), tied.initial_state(2))[0].square().sum().backward()
     optimizer.step()
@@ -429,3 +429,14 @@ def test_extended_labels_keep_their_places() -> None:
     assert isinstance(larger.label_embedding, nn.Embedding)
     assert torch.equal(larger.label_embedding.weight[0], model.label_embedding.weight[0])
     assert not larger.label_embedding.weight[1].any()
+
+
+@pytest.mark.parametrize("pointer", [0, 7])
+@pytest.mark.parametrize("labels", [(), ("a", "b")])
+@every_config
+def test_configuration_knows_the_number_of_its_parameters(
+    config: ModelConfig, labels: tuple[str, ...], pointer: int
+) -> None:
+    config = replace(config, labels=labels, pointer=pointer)
+    model = RecurrentModel(config)
+    assert config.parameters == sum(parameter.numel() for parameter in model.parameters())

@@ -5,22 +5,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from chains import load_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from sunspring.checkpoint import (
     RunFolder,
-    load_model,
+    build_network,
     load_weights,
     model_weights,
+    pack_model,
     read_json,
-    save_model,
     write_atomically,
 )
 from sunspring.config import ModelConfig
 from sunspring.errors import ModelError
 from sunspring.model import RecurrentModel
+from sunspring.model_files import ModelFiles
 from sunspring.vocabulary import CharacterVocabulary
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
@@ -36,15 +38,16 @@ def make_model(config: ModelConfig = CONFIG) -> RecurrentModel:
 
 def save_example(folder: Path, config: ModelConfig = CONFIG) -> RecurrentModel:
     model = make_model(config)
-    save_model(folder, config, VOCABULARY, model_weights(model), {"title": "an example"})
+    pack_model(model, VOCABULARY, {"title": "an example"}).write(folder)
     return model
 
 
 @pytest.mark.parametrize("config", [CONFIG, TIED], ids=["labels", "tied"])
 def test_model_comes_back_from_its_folder(config: ModelConfig, tmp_path: Path) -> None:
     saved = save_example(tmp_path / "new" / "model", config)
-    model, vocabulary, card, quantized = load_model(tmp_path / "new" / "model")
-    assert not quantized
+    files = ModelFiles.read(tmp_path / "new" / "model")
+    model, vocabulary, card = build_network(files), files.vocabulary, files.card
+    assert files.quantization is None
     assert model.config == config
     assert not model.training
     assert vocabulary.document() == VOCABULARY.document()
@@ -68,7 +71,7 @@ def test_model_folder_holds_four_files_and_no_pickle(tmp_path: Path) -> None:
 def test_model_without_a_card_loads(tmp_path: Path) -> None:
     save_example(tmp_path)
     (tmp_path / "card.json").unlink()
-    assert load_model(tmp_path)[2] == {}
+    assert ModelFiles.read(tmp_path).card == {}
 
 
 def test_loading_a_model_leaves_the_random_generator_as_it_was(tmp_path: Path) -> None:
@@ -76,7 +79,7 @@ def test_loading_a_model_leaves_the_random_generator_as_it_was(tmp_path: Path) -
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    load_model(tmp_path)
+    load_network(tmp_path)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -106,7 +109,7 @@ def example_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load_or_explain(folder: Path) -> None:
     """Load a model; where that fails it must be a one-line `ModelError` and nothing else."""
     try:
-        load_model(folder)
+        load_network(folder)
     except ModelError as error:
         assert "\n" not in str(error)
 
@@ -141,7 +144,7 @@ def test_truncated_model_is_one_clear_line(
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 2))])
     try:
         with pytest.raises(ModelError, match=name) as caught:
-            load_model(example_model)
+            load_network(example_model)
     finally:
         path.write_bytes(content)
     assert "\n" not in str(caught.value)
@@ -169,7 +172,7 @@ def test_foreign_file_in_a_model_is_one_clear_line(
     save_example(tmp_path)
     damage(tmp_path / name)
     with pytest.raises(ModelError, match=name) as caught:
-        load_model(tmp_path)
+        load_network(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -178,7 +181,7 @@ def test_missing_file_of_a_model_is_named(name: str, tmp_path: Path) -> None:
     save_example(tmp_path)
     (tmp_path / name).unlink()
     with pytest.raises(ModelError, match=name):
-        load_model(tmp_path)
+        load_network(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +206,7 @@ def test_config_of_another_or_an_absurd_size_is_one_clear_line(
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ModelError, match=r"config\.json") as caught:
-        load_model(tmp_path)
+        load_network(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -211,27 +214,27 @@ def test_vocabulary_of_another_model_is_told_apart(tmp_path: Path) -> None:
     save_example(tmp_path)
     CharacterVocabulary("abcdefg", end=False, unknown=False).save(tmp_path / "tokenizer.json")
     with pytest.raises(ModelError, match=r"tokenizer\.json has 7 tokens and config\.json 5"):
-        load_model(tmp_path)
+        load_network(tmp_path)
 
 
 def test_weights_of_another_program_are_one_clear_line(tmp_path: Path) -> None:
     save_example(tmp_path)
     save_file({"transformer.wte": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match="do not fit") as caught:
-        load_model(tmp_path)
+        load_network(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no model folder .*nowhere"):
-        load_model(tmp_path / "nowhere")
+        load_network(tmp_path / "nowhere")
 
 
 def test_run_that_saved_nothing_yet_says_so(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.begin(CONFIG, VOCABULARY, {})
     with pytest.raises(ModelError, match=r"no model\.safetensors yet.*--resume"):
-        load_model(run.path)
+        load_network(run.path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "\x00", "[" * 100_000])

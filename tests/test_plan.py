@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sunspring.budget import Budget
 from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.errors import SettingsError
 from sunspring.model import RecurrentModel
 from sunspring.optim import OptimizerSettings
-from sunspring.plan import PRESETS, Budget, Plan, Recipe, Throughput, apply_settings, make_plan
+from sunspring.plan import PRESETS, Plan, Recipe, Throughput, apply_settings, make_plan
 
 
 def usual_speed(config: ModelConfig, batch_size: int) -> float:

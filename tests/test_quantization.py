@@ -32,7 +32,10 @@ class TestQuantizing:
         assert loss["text"] == "heldout"
         assert (loss["characters"], loss["protocol"]) == (4000, "stream")
         assert loss["nats_fp32"] == model.evaluate()[0].nats_per_character
-        assert loss["nats_int8"] == quantized.evaluate()[0].nats_per_character
+        assert loss["engine"] == "native"
+        weights_alone = quantized.evaluate()[0].nats_per_character
+        assert loss["nats_int8"] == pytest.approx(weights_alone, abs=0.003)
+        assert loss["nats_int8"] != weights_alone  # as activations are rounded too
         assert loss["nats"] == loss["nats_int8"] - loss["nats_fp32"]
         assert abs(loss["nats"]) < 0.005
         assert loss["nats"] != 0
@@ -169,7 +172,7 @@ def test_every_kind_of_model_can_be_quantized(options: dict[str, Any]) -> None:
     assert abs(loaded.card["quantization"]["loss"]["nats"]) < 0.005
     evaluation = loaded.evaluate()[0]
     figures = loaded.card["quantization"]["loss"]
-    assert evaluation.nats_per_character == pytest.approx(figures["nats_int8"], rel=1e-6)
+    assert evaluation.nats_per_character == pytest.approx(figures["nats_int8"], abs=2e-3)
 
 
 def test_model_with_labels_can_be_quantized() -> None:

@@ -17,8 +17,8 @@ from trainers import (
     weights,
 )
 
+from sunspring.budget import Budget
 from sunspring.checkpoint import Checkpoint, RunFolder
-from sunspring.plan import Budget
 from sunspring.training import QuickSets, quick_batches
 
 RESUMED: dict[str, dict[str, Any]] = {

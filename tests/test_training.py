@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from chains import load_network
 from hypothesis import given
 from hypothesis import strategies as st
 from trainers import (
@@ -29,11 +30,11 @@ from trainers import (
 )
 
 from sunspring.batches import IGNORED, Batch
-from sunspring.checkpoint import Checkpoint, RunFolder, load_model
+from sunspring.budget import Budget
+from sunspring.checkpoint import Checkpoint, RunFolder
 from sunspring.errors import SunspringError
 from sunspring.model import Reading, RecurrentModel
 from sunspring.objective import Objective
-from sunspring.plan import Budget
 from sunspring.training import Callback, QuickSets, StepReport, Trainer, quick_batches
 
 
@@ -110,7 +111,7 @@ def test_checkpoint_holds_the_last_weights_and_the_run_folder_the_best(tmp_path:
     trainer, _, _ = overfitting_trainer(save=run.save_checkpoint)
     trainer.run()
     checkpoint = run.latest_checkpoint(pytest.fail)
-    last, published = trainer.model.state_dict(), load_model(run.path)[0].state_dict()
+    last, published = trainer.model.state_dict(), load_network(run.path).state_dict()
     assert all(torch.equal(tensor, last[name]) for name, tensor in checkpoint.weights.items())
     assert all(torch.equal(tensor, trainer.best[name]) for name, tensor in published.items())
     assert not torch.equal(last["head.weight"], published["head.weight"])

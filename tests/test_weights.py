@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chains import random_model
+from chains import load_network, random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -15,12 +15,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sunspring.checkpoint import load_model, model_weights, save_model
+from sunspring.checkpoint import model_weights, pack_model
 from sunspring.config import ModelConfig
 from sunspring.errors import ModelError
 from sunspring.model import RecurrentModel
+from sunspring.model_files import ModelFiles
 from sunspring.vocabulary import CharacterVocabulary
-from sunspring.weights import dequantize, encode_weights, quantize, read_weights
+from sunspring.weights import FORMAT, dequantize, encode_weights, quantize
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 PLAIN = ModelConfig(5, layers=2, hidden_size=6, embedding_size=4)
@@ -41,7 +42,7 @@ METADATA = {"quantization": "int8-rows-1"}
 
 def save_quantized(folder: Path, config: ModelConfig) -> RecurrentModel:
     model = random_model(config).eval()
-    save_model(folder, config, VOCABULARY, model_weights(model), {}, quantized=True)
+    pack_model(model, VOCABULARY, quantized=True).write(folder)
     return model
 
 
@@ -56,11 +57,11 @@ def logits(model: RecurrentModel) -> Tensor:
 @every_config
 def test_quantized_model_computes_nearly_the_same(config: ModelConfig, tmp_path: Path) -> None:
     model = save_quantized(tmp_path, config)
-    loaded = load_model(tmp_path)
-    assert loaded.quantized
-    assert loaded.network.config == config
-    assert (loaded.network.head.weight is loaded.network.embedding.weight) == config.tied
-    torch.testing.assert_close(logits(loaded.network), logits(model), atol=0.1, rtol=0)
+    assert ModelFiles.read(tmp_path).quantization == FORMAT
+    loaded = load_network(tmp_path)
+    assert loaded.config == config
+    assert (loaded.head.weight is loaded.embedding.weight) == config.tied
+    torch.testing.assert_close(logits(loaded), logits(model), atol=0.1, rtol=0)
 
 
 @every_config
@@ -68,9 +69,8 @@ def test_quantized_model_has_the_same_bytes_when_saved_again(
     config: ModelConfig, tmp_path: Path
 ) -> None:
     save_quantized(tmp_path, config)
-    loaded = load_model(tmp_path)
-    again = encode_weights(model_weights(loaded.network), config.cell, loaded.quantized)
-    assert again == (tmp_path / "model.safetensors").read_bytes()
+    again = pack_model(load_network(tmp_path), VOCABULARY, quantized=True)
+    assert again.weights == (tmp_path / "model.safetensors").read_bytes()
 
 
 @every_config
@@ -229,7 +229,7 @@ def test_contradictory_file_is_one_clear_line(
     change(tensors)
     save_file(tensors, path, METADATA)
     with pytest.raises(ModelError, match=message) as caught:
-        load_model(tmp_path)
+        load_network(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -249,14 +249,14 @@ def test_metadata_that_do_not_fit_are_one_clear_line(
     path = tmp_path / "model.safetensors"
     save_file(load_file(path), path, metadata)
     with pytest.raises(ModelError, match=message):
-        load_model(tmp_path)
+        load_network(tmp_path)
 
 
 def test_float32_file_that_says_it_is_quantized_is_one_clear_line(tmp_path: Path) -> None:
     save_quantized(tmp_path, PLAIN)
     save_file(model_weights(random_model(PLAIN)), tmp_path / "model.safetensors", METADATA)
     with pytest.raises(ModelError, match=r"is not int8|one bias"):
-        load_model(tmp_path)
+        load_network(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_configuration_of_another_model_is_one_clear_line(
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ModelError) as caught:
-        load_model(tmp_path)
+        load_network(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -294,8 +294,7 @@ def test_changed_bytes_load_or_are_one_clear_line(
         content[place] = data.draw(st.one_of(st.integers(0, 255), st.sampled_from(b'0123456789"')))
     quantized_file.write_bytes(content[: data.draw(st.integers(0, 2 * len(content)))])
     try:
-        read_weights(quantized_file, "lstm")
-        load_model(quantized_file.parent)
+        load_network(quantized_file.parent)
     except ModelError as error:
         assert "\n" not in str(error)
     finally:

@@ -10,6 +10,7 @@ import torch
 import sunspring
 from sunspring import Model
 from sunspring.batches import IGNORED, Batch
+from sunspring.budget import Budget
 from sunspring.checkpoint import Checkpoint
 from sunspring.config import ModelConfig
 from sunspring.corpus import Split
@@ -18,7 +19,7 @@ from sunspring.model import RecurrentModel
 from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace, Revision
-from sunspring.plan import Budget, Recipe
+from sunspring.plan import Recipe
 from sunspring.training import (
     Callback,
     EvaluationReport,

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from sunspring.checkpoint import load_model, read_json
+from sunspring.budget import choose_budget
 from sunspring.corpus import CorpusSettings, TokenKind
 from sunspring.decoding import ReadingOptions
-from sunspring.plan import choose_budget
+from sunspring.model_files import ModelFiles
+from sunspring.native import Engine
 from sunspring.request import TrainingRequest
-from sunspring.runs import train as run_training
+from sunspring.storage import read_json
 from sunspring.trained import Model, source_names
 
 __all__ = ["Model", "load", "train"]
@@ -64,6 +65,8 @@ def train(
     Raises:
         SunspringError: something that the user can mend.
     """
+    from sunspring import runs
+
     with tempfile.TemporaryDirectory(prefix="sunspring-") as temporary:
         folder = Path(out) if out is not None else Path(temporary) / "run"
         request = TrainingRequest(
@@ -80,25 +83,25 @@ def train(
             init_from=None if init_from is None else Path(init_from),
         )
         stream = sys.stderr if progress is True else progress or None
-        result = run_training(request, stream)
+        result = runs.train(request, stream)
         model = load(folder)
         model.training = result
         return model
 
 
-def load(folder: str | Path, device: str = "cpu") -> Model:
+def load(folder: str | Path, device: str = "cpu", engine: Engine = "auto") -> Model:
     """Load a model folder, or the model of a run.
 
     Args:
         folder: what `train` or `Model.save` wrote, on this machine or another.
         device: `auto`, `cpu` or `cuda`; where it was trained does not matter.
+        engine: what writes and scores: `native`, which needs no PyTorch, or `torch`; `auto` takes
+            the native one wherever it can.
 
     Raises:
         ModelError: the folder is missing, incomplete or damaged.
+        SettingsError: the engine cannot be had, or not on this device.
     """
-    from sunspring.machine import choose_device
-
-    network, vocabulary, card, quantized = load_model(Path(folder))
-    record_path = Path(folder) / "run.json"
+    files, record_path = ModelFiles.read(Path(folder)), Path(folder) / "run.json"
     record = read_json(record_path) if record_path.exists() else None
-    return Model(network.to(choose_device(device)), vocabulary, card, record, quantized)
+    return Model(files, record, device, engine)

@@ -1,4 +1,4 @@
-"""What hangs on training: progress for a terminal, a pipe or a notebook, samples, logs.
+"""What hangs on training: progress for a terminal, a pipe or a notebook, and logs.
 
 Each is a `Callback` of training.py and writes to the place it is given; none changes what is
 learned.
@@ -10,27 +10,16 @@ import html
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from sunspring.drafts import WritingSettings
 from sunspring.errors import MissingExtraError
-from sunspring.generation import Writer
-from sunspring.model import RecurrentModel
 from sunspring.pace import Revision
-from sunspring.sampling import SamplingSettings
 from sunspring.training import Callback, EvaluationReport, StepReport, Trainer
-from sunspring.vocabulary import Vocabulary
 
-_SAMPLE_TEMPERATURES = (0.5, 1.0)
-_SAMPLE_LENGTH = 160
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.2
-
-OnSample = Callable[[int, float, str], None]
-"""Called with the step, a temperature and what was written at it."""
 
 
 class Units:
@@ -50,48 +39,6 @@ class Units:
     def characters(self, tokens: float) -> float:
         """Characters in so many tokens."""
         return tokens / self._tokens_per_character
-
-
-class SampleWriter(Callback):
-    """Lets the model write a little every so often, at two temperatures.
-
-    Args:
-        vocabulary: of the model.
-        label: the label to write under, for a model that has labels.
-        listeners: are given each sample.
-        samples: how often, in the course of a training.
-    """
-
-    def __init__(
-        self, vocabulary: Vocabulary, label: str | None, listeners: list[OnSample], samples: int
-    ) -> None:
-        self._vocabulary = vocabulary
-        self._label = label
-        self._listeners = listeners
-        self._every = 1 / samples if samples else math.inf  # of what is to be spent
-        self._next = 0.5 * self._every
-        self._model: RecurrentModel | None = None
-
-    def on_start(self, trainer: Trainer) -> None:
-        """Take hold of the model."""
-        self._model = trainer.model
-
-    def on_evaluation(self, report: EvaluationReport) -> None:
-        """Write when it is time."""
-        if self._model is None or report.report.spent < self._next:
-            return
-        self._next = report.report.spent + self._every
-        writer = Writer(self._model, self._vocabulary)
-        for temperature in _SAMPLE_TEMPERATURES:
-            settings = WritingSettings(
-                length=_SAMPLE_LENGTH,
-                sampling=SamplingSettings(temperature=temperature),
-                label=self._label,
-                seed=report.report.step,
-            )
-            text = writer.write("", settings)[0].text
-            for listener in self._listeners:
-                listener(report.report.step, temperature, text)
 
 
 class JsonLog(Callback):

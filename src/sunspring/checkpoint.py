@@ -1,23 +1,19 @@
-"""Model folders and run folders on disk: atomic, verified, resumable, no pickle anywhere.
+"""Networks and run folders on disk: atomic, verified, resumable, no pickle anywhere.
 
-A model folder holds config.json, tokenizer.json, model.safetensors and card.json. A run folder is
-a model folder with the settings of its training (run.json), its log (log.jsonl) and its
-checkpoints: folders of safetensors and JSON with a manifest of checksums, each written under
-another name, synced to disk, and only then renamed.
+A run folder is a model folder (model_files.py) with the settings of its training (run.json), its
+log (log.jsonl) and its checkpoints: folders of safetensors and JSON with a manifest of checksums,
+each written under another name, synced to disk, and only then renamed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,8 +22,17 @@ from safetensors.torch import load, save
 from sunspring.config import ModelConfig, least_parameters
 from sunspring.errors import ModelError
 from sunspring.model import RecurrentModel, Weights
-from sunspring.vocabulary import Vocabulary, load_vocabulary
-from sunspring.weights import encode_weights, read_weights
+from sunspring.model_files import ModelFiles
+from sunspring.storage import (
+    read_json,
+    sync_folder,
+    write_atomically,
+    write_json,
+    write_synced,
+    writing,
+)
+from sunspring.vocabulary import Vocabulary
+from sunspring.weights import FORMAT, decode_weights, encode_weights
 
 _KEPT_CHECKPOINTS = 2
 _MANIFEST = "manifest.json"
@@ -51,22 +56,6 @@ class Checkpoint:
     best: Weights
     optimizers: Weights
     carried: Weights
-
-
-class SavedModel(NamedTuple):
-    """What a model folder holds.
-
-    Args:
-        network: on the CPU, in evaluation mode.
-        vocabulary: of the network.
-        card: what is known of its training; empty if there is no card.json.
-        quantized: whether the weights are in 8 bits.
-    """
-
-    network: RecurrentModel
-    vocabulary: Vocabulary
-    card: dict[str, Any]
-    quantized: bool
 
 
 def model_weights(model: RecurrentModel) -> Weights:
@@ -95,67 +84,39 @@ def load_weights(model: RecurrentModel, weights: Weights) -> None:
         ) from None
 
 
-def save_model(
-    folder: Path,
-    config: ModelConfig,
+def pack_model(
+    model: RecurrentModel,
     vocabulary: Vocabulary,
-    weights: Weights,
-    card: Mapping[str, Any],
+    card: Mapping[str, Any] | None = None,
     quantized: bool = False,
-) -> None:
-    """Write a model folder; each file is replaced whole or not at all.
+) -> ModelFiles:
+    """Give what a model folder holds of a network.
 
     Args:
-        folder: made if it is not there.
-        config: the architecture.
+        model: on any device.
         vocabulary: of the model.
-        weights: what `model_weights` gave.
         card: what is known of the training.
-        quantized: write the weights in 8 bits.
+        quantized: with weights in 8 bits.
 
     Raises:
-        ModelError: the folder cannot be written, or the weights cannot be quantized.
+        ModelError: the weights cannot be quantized.
     """
-    encoded = encode_weights(weights, config.cell, quantized)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as building:
-            vocabulary.save(Path(building) / "tokenizer.json")
-            (Path(building) / "tokenizer.json").replace(folder / "tokenizer.json")
-        write_atomically(folder / "config.json", config.to_json().encode())
-        write_json(folder / "card.json", card)
-        write_atomically(folder / "model.safetensors", encoded)
+    encoded = encode_weights(model_weights(model), model.config.cell, quantized)
+    return ModelFiles(model.config, vocabulary, card or {}, encoded, FORMAT if quantized else None)
 
 
-def load_model(folder: Path) -> SavedModel:
-    """Read a model folder, or the model of a run.
+def build_network(files: ModelFiles) -> RecurrentModel:
+    """Build a model's network, on the CPU and in evaluation mode.
 
     Raises:
-        ModelError: the folder is missing, incomplete or damaged.
+        ModelError: the weights are damaged or of another model.
     """
-    if not folder.is_dir():
-        raise ModelError(f"there is no model folder {folder}: name what sunspring train wrote")
-    config = ModelConfig.read(folder / "config.json")
-    vocabulary = load_vocabulary(folder / "tokenizer.json")
-    if vocabulary.size != config.vocabulary_size:
-        raise ModelError(
-            f"{folder}: tokenizer.json has {vocabulary.size} tokens and config.json "
-            f"{config.vocabulary_size}: they are of different models"
-        )
-    path = folder / "model.safetensors"
-    if not path.exists():
-        raise ModelError(
-            f"{folder} has no model.safetensors yet: its training saved nothing so far, "
-            "go on with --resume"
-        )
-    weights, quantized = read_weights(path, config.cell)
-    _check_sizes(config, weights)
+    weights = decode_weights(files.weights, files.config.cell, files.name)
+    _check_sizes(files.config, weights)
     with torch.random.fork_rng(devices=[]):  # the weights that are drawn are not the model's
-        model = RecurrentModel(config)
+        model = RecurrentModel(files.config)
     load_weights(model, weights)
-    card_path = folder / "card.json"
-    card = read_json(card_path) if card_path.exists() else {}
-    return SavedModel(model.eval(), vocabulary, card, quantized)
+    return model.eval()
 
 
 def _check_sizes(config: ModelConfig, weights: Weights) -> None:
@@ -245,12 +206,12 @@ class RunFolder:
             shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
             building.mkdir()
             for name, data in {**files, _MANIFEST: json.dumps(manifest).encode()}.items():
-                _write_synced(building / name, data)
-            _sync_folder(building)
+                write_synced(building / name, data)
+            sync_folder(building)
             # Numbered, not named by step: saving one step again must not first delete the old one.
             number = 1 + max(map(_number, self._folders()), default=0)
             building.rename(self._checkpoints / f"checkpoint-{number:06d}")
-            _sync_folder(self._checkpoints)
+            sync_folder(self._checkpoints)
             write_atomically(self.path / "model.safetensors", files["best.safetensors"])
             for old in self._folders()[:-_KEPT_CHECKPOINTS]:
                 shutil.rmtree(old)
@@ -290,69 +251,3 @@ def _read_checkpoint(folder: Path) -> Checkpoint:
             raise ValueError(f"{name} does not match its checksum")
     tensors = {part: load(files[f"{part}.safetensors"]) for part in _PARTS}
     return Checkpoint(state=json.loads(files["state.json"]), **tensors)
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Explain what the disk refuses.
-
-    Raises:
-        ModelError: in place of any `OSError`.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise ModelError(
-            f"{folder} cannot be written ({error.strerror or error}): "
-            "make room or give it write permission, or name another folder"
-        ) from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        ModelError: it is not one.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged ({error}): restore it from a copy") from None
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} is damaged (not a JSON object): restore it from a copy")
-    return values
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object for people to read, atomically."""
-    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    # a file's name may hold bytes that are no text, which JSON escapes
-    write_atomically(path, text.encode("utf-8", "backslashreplace"))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file whole: after a crash it has either the old content or the new."""
-    building = path.with_name(f".{path.name}.building")
-    try:
-        _write_synced(building, data)
-        building.replace(path)
-    finally:
-        building.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    """Make a rename durable; only POSIX lets a folder be synced."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -19,11 +19,17 @@ import typer
 from sunspring import options, printing
 from sunspring.console import ask, prepare_streams, print_json, print_stream, say
 from sunspring.errors import MissingExtraError, SettingsError, SourceError, SunspringError
-from sunspring.options import Device, Documents, Protocol, Tokens
+from sunspring.options import Device, Documents, EngineName, Protocol, Tokens
 
 if TYPE_CHECKING:
     from sunspring.api import Model
     from sunspring.dynamic import LearningSettings
+
+_EXTRAS = {
+    "torch": ("this command", "train"),
+    "tokenizers": ("a vocabulary of subwords", "subwords"),
+}
+"""What a missing package means, and the extra that brings it."""
 
 app = typer.Typer(
     help="Teach a small recurrent network to write like a text of your own.",
@@ -64,9 +70,9 @@ def train(
     """Teach a network to write like SOURCES, or like the text of Python's help if none is named."""
     began = time.perf_counter()
     from sunspring import runs
+    from sunspring.budget import choose_budget
     from sunspring.corpus import CorpusSettings
     from sunspring.decoding import ReadingOptions
-    from sunspring.plan import choose_budget
     from sunspring.request import TrainingRequest
 
     if resume:
@@ -123,8 +129,10 @@ def write(
     interactive: options.Interactive = False,
     mixture: options.MixtureWritten = False,
     adapt: options.Adapt = None,
+    blend: options.Blend = None,
     rate: options.Rate = None,
     device: options.DeviceChoice = Device.auto,
+    engine: options.EngineChoice = EngineName.auto,
     as_json: options.Json = False,
 ) -> None:
     """Write with a trained model, on from a prompt."""
@@ -135,11 +143,13 @@ def write(
         _check_interactive(context)
     _check_rate(rate, adapt is not None, "--adapt")
     text = _read_prompt(prompt, prompt_file)
-    loaded = load(model, device.value)
+    loaded = load(model, device.value, engine.value)
     if adapt is not None:
         loaded = loaded.adapted(adapt, label, _learning(rate), say)
     if mixture:
         loaded = loaded.mixed()
+    for other, share in map(_parse_share, blend or []):
+        loaded = loaded.blended(load(other, device.value, engine.value), share)
     read = _read_as_model(loaded, text)
     settings: dict[str, Any] = {
         "temperature": temperature,
@@ -161,7 +171,7 @@ def write(
     writings = loaded.write_many(count, text, unique=unique, novel=novel, **settings)
     seconds = time.perf_counter() - began
     if as_json:
-        print_json(printing.writings_json(text, read, writings, seconds))
+        print_json(printing.writings_json(text, read, writings, seconds, loaded.engine))
     else:
         for writing in writings:
             print(writing.text)
@@ -255,9 +265,10 @@ def main() -> None:
     except SunspringError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in _EXTRAS:
             raise
-        _fail(str(MissingExtraError("this command", "train")))
+        what, extra = _EXTRAS[error.name]
+        _fail(str(MissingExtraError(what, extra)))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}: check the disk and the permissions")
@@ -339,6 +350,14 @@ def _parse_settings(settings: Sequence[str]) -> dict[str, str]:
             raise SettingsError(f"--set {setting} has no value: write it as key=value")
         parsed[key.strip()] = value.strip()
     return parsed
+
+
+def _parse_share(blend: str) -> tuple[Path, float]:
+    folder, _, share = blend.rpartition(":")
+    try:
+        return Path(folder), float(share)
+    except ValueError:
+        raise SettingsError(f"--blend {blend} has no share: write it as MODEL:0.3") from None
 
 
 def _read_prompt(prompt: str, path: Path | None) -> str:

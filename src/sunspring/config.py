@@ -109,6 +109,24 @@ class ModelConfig:
         """Width of the head's input."""
         return self.layer_features_size * (2 if self.attention else 1)
 
+    @property
+    def parameters(self) -> int:
+        """Number of trainable values; tied weights count once."""
+        hidden, embedding, features = self.hidden_size, self.embedding_size, self.features_size
+        layers = sum(
+            _GATES[self.cell] * hidden * (width + hidden + 2) for width in self._input_sizes()
+        )
+        embeddings = (self.vocabulary_size + len(self.labels)) * embedding
+        head = self.vocabulary_size * (1 + (0 if self.tied else features))
+        attention = self.layer_features_size if self.attention else 0
+        pointer = features * (2 * self.pointer_size + 1) + 3 if self.pointer else 0
+        return embeddings + layers + attention + head + pointer
+
+    def _input_sizes(self) -> list[int]:
+        """Width of each layer's input."""
+        above = self.hidden_size + (self.embedding_size if self.skip else 0)
+        return [self.embedding_size] + [above] * (self.layers - 1)
+
     def label_index(self, label: str | None) -> int | None:
         """Find a label's place in `labels`; None for a model that has none.
 

@@ -1,16 +1,15 @@
 """A text in the making: what its tokens may be, what of it may be shown, and when it is over.
 
-Knows nothing of networks: generation.py, right after it in the street, asks it which tokens may
-come and tells it which one came.
+Knows nothing of networks: torch_writing.py asks it which tokens may come and tells it which one
+came. The native engine does the same in C++ (engine/draft.cpp).
 """
 
 from __future__ import annotations
 
-import copy
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,58 +118,57 @@ def writing_settings(
     )
 
 
+class Piece(NamedTuple):
+    """What was written of a text since the last piece.
+
+    Args:
+        seed: of the text.
+        text: what came, and cannot be taken back any more.
+        finish_reason: why the text is over; None if it goes on.
+        tokens: of the text so far.
+    """
+
+    seed: int
+    text: str
+    finish_reason: FinishReason | None
+    tokens: int
+
+
 class Draft:
     """One text in the making: its randomness, its pattern, and what of it may be shown.
 
     Args:
-        prompt: as it is shown.
         vocabulary: of the model.
         settings: what is to be written.
-        pattern: of `settings.regex`.
-
-    Attributes:
-        prompt: as above.
         seed: of the randomness.
-        tokens: how many came.
-        finish_reason: why the text is over, once it is.
-        pattern_state: where the pattern is; to be set to where the prompt leaves it.
+        pattern: of `settings.regex`.
+        pattern_state: where the prompt leaves the pattern.
     """
 
     def __init__(
         self,
-        prompt: str,
         vocabulary: Vocabulary,
         settings: WritingSettings,
+        seed: int,
         pattern: Pattern | None,
+        pattern_state: int,
     ) -> None:
-        self.prompt = prompt
-        self.seed = settings.seed
-        self.tokens = 0
-        self.finish_reason: FinishReason = "length"
-        self.pattern_state = 0
+        self._seed = seed
         self._vocabulary = vocabulary
         self._settings = settings
         self._pattern = pattern
+        self._pattern_state = pattern_state
         self._writable = writable_tokens(vocabulary)
-        self._start()
-
-    def _start(self) -> None:
         # Counter-based: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
-        self._random = np.random.Generator(np.random.Philox(key=self.seed))
+        self._random = np.random.Generator(np.random.Philox(key=seed))
         self._uniforms: list[float] = []
-        self._decoder = self._vocabulary.decoder()
+        self._decoder = vocabulary.decoder()
+        self._tokens = 0
         self._written = 0  # characters, held-back ones included
         self._begun = 0  # characters, an unfinished one included; counted for the pattern
         self._ready = ""
         self._held_back = ""
-        self._finished = False
-
-    def again(self, seed: int) -> Draft:
-        """Make the same draft for another seed."""
-        draft = copy.copy(self)
-        draft.seed = seed
-        draft._start()
-        return draft
+        self._finish_reason: FinishReason | None = None
 
     def uniform(self) -> float:
         """Draw this draft's next random number, in [0, 1)."""
@@ -184,17 +182,17 @@ class Draft:
             return self._writable
         mask = self._continuations(self._pattern)
         if self._vocabulary.end_id is not None:
-            mask[self._vocabulary.end_id] = self._pattern.is_final(self.pattern_state)
+            mask[self._vocabulary.end_id] = self._pattern.is_final(self._pattern_state)
         return mask
 
     def push(self, token: int) -> None:
         """Take the next token."""
-        self.tokens += 1
+        self._tokens += 1
         if token == self._vocabulary.end_id:
             self._end("end", self._decoder.finish())
             return
         if self._pattern is not None:
-            self.pattern_state = self._pattern.follow(self.pattern_state, token) or 0
+            self._pattern_state = self._pattern.follow(self._pattern_state, token) or 0
             self._begun += self._pattern.characters(token)
         piece = self._decoder.push(token)[: self._settings.length - self._written]
         self._written += len(piece)
@@ -203,28 +201,27 @@ class Draft:
 
     def finish(self) -> bool:
         """Tell whether the text is over, and end it if nothing more may follow."""
-        if self._finished:
+        if self._finish_reason is not None:
             return True
         if self._pattern is not None:
             if not self._continuations(self._pattern).any():
-                is_complete = self._pattern.is_complete(self.pattern_state)
+                is_complete = self._pattern.is_complete(self._pattern_state)
                 self._end("pattern" if is_complete else "length")
         elif self._written >= self._settings.length:
             self._end("length")
-        return self._finished
+        return self._finish_reason is not None
 
-    def take(self) -> str:
+    def take(self) -> Piece:
         """Give what was written since the last call and cannot be taken back any more."""
         ready, self._ready = self._ready, ""
-        return ready
+        return Piece(self._seed, ready, self._finish_reason, self._tokens)
 
     def _continuations(self, pattern: Pattern) -> NDArray[np.bool_]:
         """Tell which tokens lead to a match in time; where there are none, the text is over."""
-        return pattern.allowed(self.pattern_state, self._settings.length - self._begun)
+        return pattern.allowed(self._pattern_state, self._settings.length - self._begun)
 
     def _end(self, reason: FinishReason, rest: str = "") -> None:
-        self._finished = True
-        self.finish_reason = reason
+        self._finish_reason = reason
         self._ready += self._held_back + rest
         self._held_back = ""
 

@@ -1,37 +1,37 @@
 """Writing: a prompt goes in, a stream of text comes out, one token at a time.
 
-`Writer` is the tutorial's "rebuild with batch size 1 and load the weights": the trained weights
-in a model of any batch size, its state carried from token to token. Stands after sampling and
-patterns; what people see of it is in api.py and cli.py.
+`Writer` is what an engine's writer has in common with another's: how prompts are read, how texts
+are collected, told apart and proposed. The engines are torch_writing.py, the reference, and
+native_writing.py; what people see of them is in api.py and cli.py.
 """
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from sunspring.drafts import Draft, FinishReason, WritingSettings, writable_tokens
+from sunspring.config import ModelConfig
+from sunspring.drafts import FinishReason, Piece, WritingSettings, writable_tokens
 from sunspring.errors import SettingsError, SunspringError
-from sunspring.mixture import Predictor
-from sunspring.model import State, change_recurrent
 from sunspring.patterns import Pattern
-from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
+from sunspring.sampling import REPETITION_WINDOW, token_probabilities
 from sunspring.vocabulary import Vocabulary, adapt_text
 
-_MOST_ROWS = 256  # written at once
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
-_PART = 1024  # tokens of a prompt read at once
+_MOST_AT_ONCE = 4096  # of these tries
 _LONGEST_WORD = 20  # characters of a proposal
-_SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of a prompt that are no text
+
+SURROGATES = re.compile("[\ud800-\udfff]")
+"""Bytes of a prompt that are no text; nothing that is written has any."""
+
+Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,25 @@ class Writing:
     seed: int
 
 
-class _Task(NamedTuple):
+@dataclass(frozen=True)
+class Task:
     """What the texts of one call have in common.
 
     Args:
-        draft: the first of them, before any token.
-        tokens: (time,) the prompt.
+        prompt: as it is shown.
+        tokens: (time,) of the prompt.
         settings: as they were asked for.
+        label: the label's place among those of the model; None for a model without labels.
+        pattern: of `settings.regex`.
+        pattern_state: where the prompt leaves it.
     """
 
-    draft: Draft
-    tokens: Tensor
+    prompt: str
+    tokens: Tokens
     settings: WritingSettings
+    label: int | None
+    pattern: Pattern | None = None
+    pattern_state: int = 0
 
 
 class Proposal(NamedTuple):
@@ -73,31 +80,43 @@ class Proposal(NamedTuple):
     probability: float
 
 
-class Writer:
+class Reader(Protocol):
+    """A text that is read on."""
+
+    def read(self, tokens: Tokens) -> NDArray[np.floating]:
+        """Read tokens (time,), at least one; gives the logits (vocabulary,) of the next."""
+
+    def copy(self) -> Self:
+        """Give another that has read the same."""
+
+
+AnyReader = TypeVar("AnyReader", bound=Reader)
+
+
+class Writer(ABC, Generic[AnyReader]):
     """Writes with a trained model.
 
-    It works on a copy in float64. Rounding depends on how many rows are computed together, and in
-    float32 it would now and then change which token is drawn; in float64, with the state rounded
-    to float32 after each step, a seed gives the same text alone and in a batch, on a CPU and on a
-    GPU. (For one row of 256 units PyTorch is faster so:
-    float32 goes through oneDNN, whose calls are costly.)
-
     Args:
-        model: on any device; it is not changed.
+        config: of the model.
         vocabulary: of the model.
-        before: (time,) ids of a text that every prompt goes on from.
+        before: (time,) ids of a text that every prompt goes on from; None for none.
     """
 
     def __init__(
-        self,
-        model: Predictor,
-        vocabulary: Vocabulary,
-        before: NDArray[np.int64] | None = None,
+        self, config: ModelConfig, vocabulary: Vocabulary, before: Tokens | None = None
     ) -> None:
-        self._model = copy.deepcopy(model).double().eval().requires_grad_(False)
+        self._config = config
         self._vocabulary = vocabulary
-        self._before = torch.from_numpy(np.zeros(0, np.int64) if before is None else before)
-        self._read_before: dict[str | None, State] = {}
+        self._before = np.zeros(0, np.int64) if before is None else before
+        self._readers: dict[int | None, AnyReader] = {}
+
+    @abstractmethod
+    def _fresh_reader(self, label: int | None) -> AnyReader:
+        """Give a reader that has read nothing."""
+
+    @abstractmethod
+    def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
+        """Write the texts of some seeds at once, each in pieces until its finish reason."""
 
     def adapt(self, prompt: str) -> tuple[str, dict[str, str]]:
         """Give the prompt as the model will read it, and what became of characters it lacks."""
@@ -106,20 +125,15 @@ class Writer:
     def stream(self, prompt: str, settings: WritingSettings) -> Iterator[str]:
         """Write one text; yields the prompt and then pieces of the text as they come."""
         task = self._begin(prompt, settings)
-        draft = task.draft
-        yield draft.prompt
-        for _ in self._run(task, [draft]):
-            if piece := draft.take():
-                yield piece
+        yield task.prompt
+        for piece in self._write(task, range(settings.seed, settings.seed + 1)):
+            if piece.text:
+                yield piece.text
 
     def write(self, prompt: str, settings: WritingSettings, count: int = 1) -> list[Writing]:
-        """Write several texts, each with a seed of its own, in batches."""
+        """Write several texts, each with a seed of its own, at once."""
         task = self._begin(prompt, settings)
-        return [
-            writing
-            for begin in range(0, count, _MOST_ROWS)
-            for writing in self._batch(task, range(begin, min(count, begin + _MOST_ROWS)))
-        ]
+        return self._writings(task, range(settings.seed, settings.seed + count))
 
     def write_distinct(
         self,
@@ -148,10 +162,10 @@ class Writer:
                     "raise --temperature, or ask for fewer"
                 )
             # Never more than as many again, so that at most half of the work is in vain.
-            rows = min(_MOST_ROWS, max(count - found, tried), _TRIES * count - tried)
-            offsets = range(tried, tried + rows)
-            tried = offsets.stop
-            for writing in self._batch(task, offsets):
+            more = min(_MOST_AT_ONCE, max(count - found, tried), _TRIES * count - tried)
+            seeds = range(settings.seed + tried, settings.seed + tried + more)
+            tried += more
+            for writing in self._writings(task, seeds):
                 text = writing.text.strip()
                 if not text or text in excluded or text in seen or found == count:
                     continue
@@ -159,6 +173,16 @@ class Writer:
                     seen.add(text)
                 found += 1
                 yield writing
+
+    def _writings(self, task: Task, seeds: range) -> list[Writing]:
+        texts = {seed: [task.prompt] for seed in seeds}
+        over: dict[int, Writing] = {}
+        for piece in self._write(task, seeds):
+            texts[piece.seed].append(piece.text)
+            if piece.finish_reason is not None:
+                text = "".join(texts.pop(piece.seed))
+                over[piece.seed] = Writing(text, piece.tokens, piece.finish_reason, piece.seed)
+        return [over[seed] for seed in seeds]
 
     def proposals(self, text: str, settings: WritingSettings, count: int) -> list[Proposal]:
         """Propose pieces that may follow a text, the most probable first.
@@ -169,16 +193,17 @@ class Writer:
         """
         read, _ = self.adapt(text)
         tokens = self._encode(read)
-        logits, state = self._read(tokens, settings.label)
-        tokens = torch.cat((self._before, tokens))
+        reader = self._reader(self._config.label_index(settings.label))
+        logits = reader.read(self._after_start(tokens))
+        tokens = np.concatenate((self._before, tokens))
         probabilities = self._probabilities(logits, tokens, settings)
         if self._vocabulary.end_id is not None:
             probabilities[self._vocabulary.end_id] = 0
-        best = probabilities.topk(min(count, len(probabilities)))
+        best = np.argsort(-probabilities, kind="stable")[:count]
         proposals = [
-            self._finish_word(tokens, token, chance, state, settings)
-            for chance, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            if chance > 0
+            self._finish_word(reader.copy(), tokens, int(token), settings, probabilities[token])
+            for token in best
+            if probabilities[token] > 0
         ]
         found: dict[str, Proposal] = {}
         for proposal in sorted(proposals, key=lambda proposal: -proposal.probability):
@@ -186,17 +211,21 @@ class Writer:
         return [proposal for proposal in found.values() if proposal.text]
 
     def _finish_word(
-        self, before: Tensor, token: int, chance: float, state: State, settings: WritingSettings
+        self,
+        reader: AnyReader,
+        before: Tokens,
+        token: int,
+        settings: WritingSettings,
+        chance: float,
     ) -> Proposal:
         """Go on with the most probable tokens as long as the word does."""
         decoder = self._vocabulary.decoder()
         text, probability = decoder.push(token), chance
-        labels = self._labels(settings.label, 1)
         while len(text) < _LONGEST_WORD and (text in ("", " ") or text[-1].isalnum()):
-            before = torch.cat((before, torch.tensor([token])))
-            logits, state = self._step(before[-1:], state, labels)
-            best = self._probabilities(logits, before, settings).max(dim=-1)
-            token, chance = int(best.indices), chance * float(best.values)
+            before = np.append(before, token)
+            probabilities = self._probabilities(reader.read(before[-1:]), before, settings)
+            token = int(probabilities.argmax())
+            chance *= probabilities[token]
             if token == self._vocabulary.end_id:
                 break
             piece = decoder.push(token)
@@ -204,105 +233,51 @@ class Writer:
                 break
             if piece:  # else a character has only begun, which may turn out to be no letter
                 text, probability = text + piece, chance
-        return Proposal(text, probability)
+        return Proposal(text, float(probability))
 
-    def _probabilities(self, logits: Tensor, before: Tensor, settings: WritingSettings) -> Tensor:
+    def _probabilities(
+        self, logits: NDArray[np.floating], before: Tokens, settings: WritingSettings
+    ) -> NDArray[np.float64]:
         """Give the next token's probabilities (vocabulary,) after the tokens before it."""
-        unwritable = torch.from_numpy(~writable_tokens(self._vocabulary)).to(logits.device)
-        recent = before[-REPETITION_WINDOW:].unsqueeze(0).to(logits.device)
-        logits = logits.masked_fill(unwritable, -torch.inf)
-        return token_probabilities(logits, settings.sampling, recent)[0]
+        allowed = np.where(writable_tokens(self._vocabulary), logits, -np.inf)
+        recent = before[None, -REPETITION_WINDOW:]
+        return np.asarray(token_probabilities(allowed[None], settings.sampling, recent)[0])
 
-    def _begin(self, prompt: str, settings: WritingSettings) -> _Task:
+    def _begin(self, prompt: str, settings: WritingSettings) -> Task:
         """Check what is asked for, and read the prompt as the model can."""
-        self._labels(settings.label, 1)
+        label = self._config.label_index(settings.label)
         read, _ = self.adapt(prompt)
         tokens = self._encode(read)
-        pattern = None if settings.regex is None else Pattern(settings.regex, self._vocabulary)
-        draft = Draft(_SURROGATES.sub("\ufffd", read), self._vocabulary, settings, pattern)
-        if pattern is not None:
-            draft.pattern_state = _follow_prompt(pattern, tokens, draft.prompt, settings)
-        return _Task(draft, tokens, settings)
+        shown = SURROGATES.sub("\ufffd", read)
+        if settings.regex is None:
+            return Task(shown, tokens, settings, label)
+        pattern = Pattern(settings.regex, self._vocabulary)
+        state = _follow_prompt(pattern, tokens, shown, settings)
+        return Task(shown, tokens, settings, label, pattern, state)
 
-    def _batch(self, task: _Task, offsets: Sequence[int]) -> Iterator[Writing]:
-        """Write the texts of the seeds so far after the first, at once."""
-        drafts = [task.draft.again(task.settings.seed + offset) for offset in offsets]
-        for _ in self._run(task, drafts):
-            pass
-        for draft in drafts:
-            text = draft.prompt + draft.take()
-            yield Writing(text, draft.tokens, draft.finish_reason, draft.seed)
+    def _encode(self, text: str) -> Tokens:
+        return self._vocabulary.encode(text).astype(np.int64)
 
-    def _run(self, task: _Task, drafts: Sequence[Draft]) -> Iterator[None]:
-        """Write all drafts to their ends, a token each at a time; yields after every token."""
-        active = [draft for draft in drafts if not draft.finish()]
-        if not active:
-            return
-        settings = task.settings
-        logits, state = self._read(task.tokens, settings.label)
-        logits = logits.expand(len(active), -1)
-        state = tuple(tuple(t.expand(len(active), *t.shape[1:]) for t in layer) for layer in state)
-        recent = (
-            torch.cat((self._before, task.tokens))[-REPETITION_WINDOW:]
-            .expand(len(active), -1)
-            .to(logits.device)
-        )
-        while active:
-            allowed = np.stack([draft.allowed() for draft in active])
-            logits = logits.masked_fill(~torch.from_numpy(allowed).to(logits.device), -torch.inf)
-            probabilities = token_probabilities(logits, settings.sampling, recent)
-            uniforms = torch.tensor([draft.uniform() for draft in active], dtype=logits.dtype)
-            tokens = draw(probabilities, uniforms.to(logits.device))
-            for draft, token in zip(active, tokens.tolist(), strict=True):
-                draft.push(token)
-            going = [index for index, draft in enumerate(active) if not draft.finish()]
-            yield
-            if len(going) < len(active):
-                active = [active[index] for index in going]
-                tokens, recent = tokens[going], recent[going]
-                state = tuple(tuple(tensor[going] for tensor in layer) for layer in state)
-            if active:
-                recent = torch.cat((recent, tokens.unsqueeze(1)), dim=1)[:, -REPETITION_WINDOW:]
-                labels = self._labels(settings.label, len(active))
-                logits, state = self._step(tokens, state, labels)
+    def _after_start(self, tokens: Tokens) -> Tokens:
+        """Put before a prompt what a reader of `_reader` has not read yet: one token."""
+        begun = self._before[-1:] if len(self._before) else [self._vocabulary.start_id]
+        return np.concatenate((np.asarray(begun, np.int64), tokens))
 
-    def _encode(self, text: str) -> Tensor:
-        return torch.from_numpy(self._vocabulary.encode(text).astype(np.int64))
+    def _reader(self, label: int | None) -> AnyReader:
+        """Give a reader of all but the last token of what stands before every prompt."""
+        if label not in self._readers:
+            reader = self._fresh_reader(label)
+            if len(self._before):
+                reader.read(np.concatenate(([self._vocabulary.start_id], self._before[:-1])))
+            self._readers[label] = reader
+        return self._readers[label].copy()
 
-    def _read(self, tokens: Tensor, label: str | None) -> tuple[Tensor, State]:
-        """Read a prompt (time,) after the text before; returns the logits (1, vocabulary) next."""
-        begun = torch.cat((torch.tensor([self._vocabulary.start_id]), self._before))
-        if label not in self._read_before:
-            fresh = self._model.initial_state(1)
-            self._read_before[label] = self._advance(begun[:-1], fresh, label)[1]
-        tokens = torch.cat((begun[-1:], tokens))
-        return self._advance(tokens, self._read_before[label], label)
-
-    @torch.inference_mode()
-    def _advance(self, tokens: Tensor, state: State, label: str | None) -> tuple[Tensor, State]:
-        """Read tokens (time,) on from a state; returns the logits (1, vocabulary) of the next.
-
-        Many are read part by part: attention takes memory for the square of a part.
-        """
-        labels, logits = self._labels(label, 1), torch.empty(1, 0, 0)
-        for part in tokens.to(self._model.device).split(_PART):  # type: ignore[no-untyped-call]
-            if len(part):
-                logits, state = self._model(part.unsqueeze(0), state, labels)
-        return logits[:, -1:].flatten(1), _rounded(state)
-
-    @torch.inference_mode()
-    def _step(self, tokens: Tensor, state: State, labels: Tensor | None) -> tuple[Tensor, State]:
-        """Read one token a row (batch,); returns the logits (batch, vocabulary) of the next."""
-        tokens = tokens.to(self._model.device).unsqueeze(1)
-        logits, state = self._model(tokens, state, labels)
-        return logits[:, 0], _rounded(state)
-
-    def _labels(self, label: str | None, rows: int) -> Tensor | None:
-        index = self._model.config.label_index(label)
-        return None if index is None else torch.full((rows,), index, device=self._model.device)
+    def _recent(self, task: Task) -> Tokens:
+        """Give the latest tokens before the first that is written."""
+        return np.concatenate((self._before, task.tokens))[-REPETITION_WINDOW:]
 
 
-def _follow_prompt(pattern: Pattern, tokens: Tensor, prompt: str, settings: WritingSettings) -> int:
+def _follow_prompt(pattern: Pattern, tokens: Tokens, prompt: str, settings: WritingSettings) -> int:
     """Follow a pattern through a prompt, and see whether it can be matched in time."""
     state: int | None = pattern.initial
     for token in tokens.tolist():
@@ -318,8 +293,3 @@ def _follow_prompt(pattern: Pattern, tokens: Tensor, prompt: str, settings: Writ
             f"length is {settings.length}: raise --length"
         )
     return state
-
-
-def _rounded(state: State) -> State:
-    """Round a state to float32, so that differences in rounding do not grow from step to step."""
-    return change_recurrent(state, lambda tensor: tensor.float().double())

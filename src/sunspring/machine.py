@@ -1,4 +1,7 @@
-"""What this machine is: device, processor, memory, versions."""
+"""What this machine is: device, processor, memory, versions.
+
+PyTorch is imported where it is asked: what writes wants to know the cores alone.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from sunspring.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["fp32", "bf16"]
 
@@ -25,6 +30,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         SettingsError: the name is unknown, or `cuda` is asked for and there is none.
     """
+    import torch
+
     if name not in ("auto", "cpu", "cuda"):
         raise SettingsError(f"device is {name!r}: choose auto, cpu or cuda")
     available = torch.cuda.is_available()
@@ -36,16 +43,25 @@ def choose_device(name: str) -> torch.device:
 
 
 def describe_machine(cache: Path) -> dict[str, Any]:
-    """Collect what a report about this machine needs: processor, GPU, threads, disk, versions."""
+    """Collect what a report about this machine needs: processor, disk, versions.
+
+    Where PyTorch is installed also its threads and GPU.
+    """
     return {
         "processor": processor_name(),
         "cores": usable_cores(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        **(_describe_torch() if find_spec("torch") else {}),
         "free_disk_gb": {"here": _free_gigabytes(Path.cwd()), "cache": _free_gigabytes(cache)},
         "cache": str(cache),
         "versions": {"python": platform.python_version(), **_package_versions()},
     }
+
+
+def _describe_torch() -> dict[str, Any]:
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"threads": torch.get_num_threads(), "gpu": gpu}
 
 
 def keep_freed_memory() -> None:
@@ -64,6 +80,8 @@ def keep_freed_memory() -> None:
 
 def memory_bytes(device: torch.device) -> float:
     """Give the memory that a device has; infinity where the system does not say."""
+    import torch
+
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:

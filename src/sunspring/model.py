@@ -263,8 +263,3 @@ def extend(model: RecurrentModel, vocabulary_size: int, labels: tuple[str, ...])
         else:
             new[name].copy_(tensor)
     return extended
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of trainable values; tied weights count once."""
-    return sum(parameter.numel() for parameter in model.parameters())

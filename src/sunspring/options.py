@@ -36,6 +36,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class EngineName(StrEnum):
+    """What writes."""
+
+    auto = "auto"
+    native = "native"
+    torch = "torch"
+
+
 class Protocol(StrEnum):
     """How held-out text is read."""
 
@@ -59,6 +67,10 @@ Json = Annotated[
     bool, Option("--json", help="Print one JSON object on stdout, and nothing else there.")
 ]
 DeviceChoice = Annotated[Device, Option("--device", help="Where to compute.")]
+EngineChoice = Annotated[
+    EngineName,
+    Option("--engine", help="What writes: native is fast, torch the reference on any device."),
+]
 
 # Reading
 DocumentsChoice = Annotated[
@@ -160,6 +172,15 @@ Adapt = Annotated[
         "--adapt",
         metavar="FILE",
         help="Pages to read and learn from first; the text goes on where they end.",
+        show_default=False,
+    ),
+]
+Blend = Annotated[
+    list[str] | None,
+    Option(
+        "--blend",
+        metavar="MODEL:SHARE",
+        help="Blend in another model's predictions, as in poems:0.3; may be repeated.",
         show_default=False,
     ),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,26 @@ from sunspring.vocabulary import Vocabulary
 
 _UNREACHABLE = 1 << 60
 _MARK = "\U0010ffff"  # no character, by Unicode's definition
+
+
+class PatternTables(NamedTuple):
+    """An automaton as arrays.
+
+    Args:
+        begins: (states + 1,); the moves of state s are those from begins[s] to begins[s + 1].
+        tokens: (moves,) by which they go.
+        targets: (moves,) where they lead.
+        needed: (states,) characters from there to a match at least.
+        finals: (states,) 1 where what led there matches, else 0.
+        characters: (vocabulary,) that begin in a token.
+    """
+
+    begins: NDArray[np.int64]
+    tokens: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    needed: NDArray[np.int64]
+    finals: NDArray[np.uint8]
+    characters: NDArray[np.int32]
 
 
 class Pattern:
@@ -56,16 +77,16 @@ class Pattern:
                 f"the pattern {regex!r} cannot be followed ({reason}): mend it, "
                 "or check that the model knows its characters"
             ) from None
-        self.initial: int = index.get_initial_state()
-        self._size = vocabulary.size
         transitions, ends = index.get_transitions(), index.get_final_states()
-        self._final = frozenset(
-            state for state, moves in transitions.items() if moves.get(mark) in ends
-        )
-        self._next: dict[int, dict[int, int]] = {
-            state: {token: target for token, target in moves.items() if token < ended}
-            for state, moves in transitions.items()
-        }
+        # A state without moves is no match, as the mark leads on from these.
+        number = {state: place for place, state in enumerate(transitions)}
+        self.initial: int = number[index.get_initial_state()]
+        self._size = vocabulary.size
+        self._final = [moves.get(mark) in ends for moves in transitions.values()]
+        self._next = [
+            {t: number[target] for t, target in moves.items() if t < ended and target in number}
+            for moves in transitions.values()
+        ]
         self._characters = [_characters(vocabulary.token_bytes(t)) for t in range(vocabulary.size)]
         self._needed = self._measure()
         self._costs: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
@@ -76,11 +97,11 @@ class Pattern:
 
     def needed(self, state: int) -> int:
         """The fewest characters that lead from a state to a match."""
-        return self._needed.get(state, _UNREACHABLE)
+        return self._needed[state]
 
     def is_final(self, state: int) -> bool:
         """Whether the text so far matches."""
-        return state in self._final
+        return self._final[state]
 
     def is_complete(self, state: int) -> bool:
         """Whether no match goes on from a state."""
@@ -92,13 +113,13 @@ class Pattern:
 
     def follow(self, state: int, token: int) -> int | None:
         """Give the state after a token, or None if no match continues so."""
-        target = self._moves(state).get(token)
+        target = self._next[state].get(token)
         return target if target is not None and self.needed(target) < _UNREACHABLE else None
 
     def allowed(self, state: int, characters: int) -> NDArray[np.bool_]:
         """Tell which tokens still lead to a match within so many characters; (vocabulary,)."""
         if state not in self._costs:
-            moves = self._moves(state)
+            moves = self._next[state]
             costs = [self._characters[t] + self.needed(target) for t, target in moves.items()]
             self._costs[state] = np.array([*moves], np.int64), np.array(costs, np.int64)
         tokens, costs_of_tokens = self._costs[state]
@@ -106,24 +127,36 @@ class Pattern:
         mask[tokens[costs_of_tokens <= characters]] = True
         return mask
 
-    def _moves(self, state: int) -> dict[int, int]:
-        return self._next.get(state, {})
+    def tables(self) -> PatternTables:
+        """Give the automaton as arrays, for the native engine."""
+        moves = [
+            {token: target for token, target in each.items() if self.needed(target) < _UNREACHABLE}
+            for each in self._next
+        ]
+        return PatternTables(
+            np.cumsum([0, *map(len, moves)], dtype=np.int64),
+            np.array([token for each in moves for token in each], np.int32),
+            np.array([target for each in moves for target in each.values()], np.int32),
+            np.array(self._needed, np.int64),
+            np.array(self._final, np.uint8),
+            np.array(self._characters, np.int32),
+        )
 
-    def _measure(self) -> dict[int, int]:
+    def _measure(self) -> list[int]:
         """Find each state's shortest way to a match, from the matches backwards (Dijkstra)."""
         sources: dict[int, dict[int, int]] = defaultdict(dict)
-        for state, moves in self._next.items():
+        for state, moves in enumerate(self._next):
             for token, target in moves.items():
                 cost = self._characters[token]
                 sources[target][state] = min(cost, sources[target].get(state, cost))
-        needed = dict.fromkeys(self._final, 0)
-        queue = [(0, state) for state in self._final]
+        needed = [0 if is_final else _UNREACHABLE for is_final in self._final]
+        queue = [(0, state) for state, is_final in enumerate(self._final) if is_final]
         while queue:
             distance, state = heapq.heappop(queue)
             if distance > needed[state]:
                 continue
             for source, cost in sources[state].items():
-                if distance + cost < needed.get(source, _UNREACHABLE):
+                if distance + cost < needed[source]:
                     needed[source] = distance + cost
                     heapq.heappush(queue, (distance + cost, source))
         return needed

@@ -51,7 +51,7 @@ def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) 
 
 
 def writings_json(
-    prompt: str, read: str, writings: Sequence[Writing], seconds: float
+    prompt: str, read: str, writings: Sequence[Writing], seconds: float, engine: str
 ) -> dict[str, Any]:
     """Give the object that `write --json` prints.
 
@@ -60,13 +60,14 @@ def writings_json(
         read: as the model read it.
         writings: what came of it.
         seconds: that it took.
+        engine: that wrote.
     """
     characters = sum(len(writing.text) - len(read) for writing in writings)
     return {
         "prompt": prompt,
         "texts": [vars(writing) for writing in writings],
         "characters_per_second": characters / seconds,
-        "engine": "torch",
+        "engine": engine,
     }
 
 

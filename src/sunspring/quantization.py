@@ -1,35 +1,46 @@
-"""A network in 8 bits, and what that saves and costs.
+"""What a model in 8 bits saves and costs.
 
-The rounding itself is of weights.py. Stands right before api.py in the street, where
-`Model.quantize` puts the two together.
+The rounding itself is of weights.py; `Model.quantize` puts the two together.
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sunspring.checkpoint import load_weights, model_weights
+import numpy as np
+
+from sunspring.checkpoint import build_network
 from sunspring.corpus import Split
-from sunspring.evaluation import HELDOUT_TOKENS, Evaluation, evaluate_stream
+from sunspring.evaluation import (
+    HELDOUT_TOKENS,
+    Evaluation,
+    evaluate_stream,
+    evaluation_of,
+    first_tokens,
+)
+from sunspring.machine import usable_cores
 from sunspring.model import RecurrentModel
-from sunspring.weights import dequantize, encode_weights, quantize
+from sunspring.model_files import ModelFiles
+from sunspring.native import HAS_ENGINE, load_native
 
 
 @dataclass(frozen=True)
 class QuantizationLoss:
-    """What 8 bits cost on a text; the two figures differ by the weights alone.
+    """What 8 bits cost on a text.
 
     Args:
         fp32: of the network before, by `stream`, computed in float32.
-        int8: of the network after, computed alike: activations are not rounded.
+        int8: of the network after: as the native engine computes, which rounds activations too, or
+            in float32 by PyTorch where there is no such engine.
         text: the run's held-out text (`heldout`), or other `sources`.
+        engine: that computed `int8`.
     """
 
     fp32: Evaluation
     int8: Evaluation
     text: Literal["heldout", "sources"]
+    engine: Literal["native", "torch"]
 
     def to_json(self) -> dict[str, Any]:
         """Give the figures in nats per character, and what they are of."""
@@ -40,26 +51,14 @@ class QuantizationLoss:
             "characters": self.int8.characters,
             "protocol": self.int8.protocol,
             "text": self.text,
+            "engine": self.engine,
         }
-
-
-def quantize_network(network: RecurrentModel) -> RecurrentModel:
-    """Copy a network with its weights rounded to what a file in 8 bits holds.
-
-    Raises:
-        ModelError: a weight is not a number, or infinite.
-    """
-    cell = network.config.cell
-    quantized = copy.deepcopy(network)
-    load_weights(quantized, dequantize(quantize(model_weights(network), cell), cell))
-    return quantized
 
 
 def measure_loss(
     network: RecurrentModel,
-    quantized: RecurrentModel,
+    quantized: ModelFiles,
     text: Split,
-    start_id: int,
     kind: Literal["heldout", "sources"],
 ) -> QuantizationLoss:
     """Score the first million tokens of a text before and after.
@@ -68,30 +67,41 @@ def measure_loss(
         network: before.
         quantized: after.
         text: to read by `stream`.
-        start_id: the token that stands before a document's first.
         kind: which text it is.
 
     Raises:
         SettingsError: the model needs labels and the text has none.
         SourceError: the text is empty.
     """
-    fp32, int8 = (
-        evaluate_stream(each, text, start_id, maximum_tokens=HELDOUT_TOKENS)
-        for each in (network, quantized)
+    text, start_id = first_tokens(text, HELDOUT_TOKENS), quantized.vocabulary.start_id
+    fp32 = evaluate_stream(network, text, start_id)
+    if not HAS_ENGINE:
+        rounded = build_network(quantized).to(network.device)
+        return QuantizationLoss(fp32, evaluate_stream(rounded, text, start_id), kind, "torch")
+    labels = np.zeros(text.documents) if text.labels is None else text.labels
+    nats = load_native(quantized).score(
+        text.tokens.astype(np.int64),
+        np.diff(text.starts),
+        labels.astype(np.int64),
+        usable_cores(),
     )
-    return QuantizationLoss(fp32, int8, kind)
+    total = float(nats.sum(dtype=np.float64))
+    int8 = evaluation_of("stream", total, len(nats), text.characters)
+    return QuantizationLoss(fp32, int8, kind, "native")
 
 
-def describe_quantization(network: RecurrentModel, loss: QuantizationLoss | None) -> dict[str, Any]:
+def describe_quantization(
+    weights: bytes, quantized: bytes, loss: QuantizationLoss | None
+) -> dict[str, Any]:
     """Say what a model's card has under `quantization`.
 
     Args:
-        network: before or after; their files are of the same sizes.
+        weights: the content of model.safetensors before.
+        quantized: the same after.
         loss: None if there was no text to measure it on.
     """
-    cell, weights = network.config.cell, model_weights(network)
     return {
-        "bytes": len(encode_weights(weights, cell, quantized=True)),
-        "bytes_fp32": len(encode_weights(weights, cell)),
+        "bytes": len(quantized),
+        "bytes_fp32": len(weights),
         "loss": loss and loss.to_json(),
     }

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sunspring.budget import Budget
 from sunspring.corpus import CorpusSettings
 from sunspring.decoding import ReadingOptions
 from sunspring.errors import ModelError, SettingsError
-from sunspring.plan import Budget
 
 
 @dataclass(frozen=True)

@@ -13,43 +13,40 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sunspring.checkpoint import load_model
 from sunspring.corpus import Corpus, Split, build_corpus, encode_sources, open_corpus
 from sunspring.decoding import ReadingOptions
 from sunspring.downloads import cache_folder
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.files import Notice, Progress
-from sunspring.model import RecurrentModel
+from sunspring.model_files import ModelFiles
 from sunspring.request import TrainingRequest, reading_record
 from sunspring.vocabulary import Vocabulary
 
 _SECONDS_BETWEEN = 3.0  # two lines of progress
 
 
-def load_base(request: TrainingRequest) -> tuple[RecurrentModel, Vocabulary] | None:
-    """Load the model that a request goes on from, if it names one.
+def load_base(request: TrainingRequest) -> ModelFiles | None:
+    """Read the model that a request goes on from, if it names one.
 
     Raises:
         ModelError: it is missing or damaged.
     """
-    return None if request.init_from is None else load_model(request.init_from)[:2]
+    return None if request.init_from is None else ModelFiles.read(request.init_from)
 
 
-def encode_request(
-    request: TrainingRequest, base: tuple[RecurrentModel, Vocabulary] | None, say: Notice
-) -> Corpus:
+def encode_request(request: TrainingRequest, base: ModelFiles | None, say: Notice) -> Corpus:
     """Encode the text that a request names, or open it from the cache.
 
     Args:
         request: names the text, and says how to read and encode it.
-        base: model and vocabulary to go on from.
+        base: the model to go on from.
         say: told what was skipped or mended.
 
     Raises:
         SunspringError: a source is at fault, or the cache cannot be written.
     """
-    labels = base[0].config.labels if base else ()
-    vocabulary = base[1] if base else None
+    labels = base.config.labels if base else ()
+    vocabulary = base.vocabulary if base else None
     if vocabulary is not None and request.encoding.tokens not in ("chars", vocabulary.kind):
         raise SettingsError(
             f"{request.init_from} reads {vocabulary.kind}, not {request.encoding.tokens}: "

@@ -15,7 +15,7 @@ from sunspring.config import ModelConfig
 from sunspring.corpus import Corpus
 from sunspring.evaluation import Evaluation
 from sunspring.machine import Precision
-from sunspring.model import RecurrentModel, count_parameters
+from sunspring.model import RecurrentModel
 from sunspring.optim import OptimizerSettings
 from sunspring.plan import Plan, Recipe
 from sunspring.request import TrainingRequest, reading_record
@@ -72,7 +72,7 @@ class Beginning:
         return TrainingResult(
             run=str(self.request.out),
             preset=self.plan.preset,
-            parameters=count_parameters(model),
+            parameters=model.config.parameters,
             corpus={
                 "characters": corpus.characters,
                 "tokens": corpus.tokens,

@@ -19,10 +19,9 @@ from typing import Any, TextIO
 
 import torch
 
+from sunspring.budget import Budget
 from sunspring.callbacks import (
     JsonLog,
-    OnSample,
-    SampleWriter,
     TensorBoardLog,
     Units,
     choose_progress,
@@ -30,10 +29,8 @@ from sunspring.callbacks import (
 from sunspring.checkpoint import (
     Checkpoint,
     RunFolder,
+    build_network,
     load_weights,
-    save_model,
-    write_json,
-    writing,
 )
 from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.corpus import Corpus
@@ -43,14 +40,17 @@ from sunspring.evaluation import HELDOUT_TOKENS, evaluate_stream
 from sunspring.files import Notice
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
 from sunspring.model import RecurrentModel, extend
+from sunspring.model_files import ModelFiles
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
-from sunspring.plan import Budget, Plan, make_plan
+from sunspring.plan import Plan, make_plan
 from sunspring.request import TrainingRequest
 from sunspring.result import TrainingResult
 from sunspring.run_corpus import encode_request, load_base, open_run_corpus
 from sunspring.run_record import Beginning, read_plan
+from sunspring.samples import OnSample, SampleWriter
 from sunspring.speeds import measure_machine, measure_speed
+from sunspring.storage import write_json, writing
 from sunspring.training import (
     Callback,
     QuickSets,
@@ -58,6 +58,7 @@ from sunspring.training import (
     make_batches,
     quick_batches,
 )
+from sunspring.weights import encode_weights
 
 _HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
 _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of it, for the last look and the last files
@@ -89,7 +90,7 @@ def train(
         raise MissingExtraError("TensorBoard logging", "tensorboard")
     base = load_base(request)
     device = choose_device(request.device)
-    config = base[0].config if base else None
+    config = base.config if base else None
     throughput = measure_machine(device, cache_folder())
 
     def plan_for(
@@ -116,7 +117,7 @@ def train(
     if config is not None:
         _check_architecture(plan.model, config)
     _check_size(plan.model, device)
-    model = _new_model(plan, request.seed, base[0] if base else None)
+    model = _new_model(plan, request.seed, build_network(base) if base else None)
     make_batches(corpus.train, corpus.vocabulary.start_id, plan.recipe, request.seed)  # long enough
     say(_describe(corpus))
     say(f"preset {plan.preset}: {plan.reason}")
@@ -167,7 +168,7 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
                 "to go on all the same, give --epochs or --steps"
             )
     _check_size(plan.model, device)
-    model = _new_model(plan, request.seed, base[0] if base else None)
+    model = _new_model(plan, request.seed, build_network(base) if base else None)
     with writing(out):
         write_json(out / "run.json", record)
     beginning = Beginning(request, corpus, plan, precision, device)
@@ -254,7 +255,8 @@ def _run(
     result = beginning.result(model, report, heldout)
     if not interrupted:
         card = beginning.card(result)
-        save_model(folder.path, plan.model, corpus.vocabulary, trainer.best, card)
+        encoded = encode_weights(trainer.best, plan.model.cell)
+        ModelFiles(plan.model, corpus.vocabulary, card, encoded).write(folder.path)
     return result
 
 

@@ -1,17 +1,19 @@
 """From logits to the next token: temperature, cut-offs, repetition, and the choice itself.
 
-Pure functions over rows of logits; randomness comes in as numbers. Stands after training in the
-street, and generation is built on it.
+Pure functions over rows of logits; randomness comes in as numbers. The native engine does the same
+in C++ (engine/sampling.cpp); what is here is the reference. Generation is built on it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from sunspring.errors import SettingsError
+
+Floats = NDArray[np.float64]
 
 REPETITION_WINDOW = 64
 """How many of the latest tokens the repetition penalty looks at."""
@@ -57,8 +59,8 @@ class SamplingSettings:
 
 
 def token_probabilities(
-    logits: Tensor, settings: SamplingSettings, recent: Tensor | None = None
-) -> Tensor:
+    logits: ArrayLike, settings: SamplingSettings, recent: NDArray[np.int64] | None = None
+) -> Floats:
     """Turn logits into the probabilities that the settings leave.
 
     Args:
@@ -69,25 +71,28 @@ def token_probabilities(
     Returns:
         (batch, vocabulary) probabilities that sum to one.
     """
+    scores = np.asarray(logits, np.float64)
     if settings.repetition_penalty != 1 and recent is not None:
-        logits = _penalise(logits, recent, settings.repetition_penalty)
-    if settings.temperature < torch.finfo(logits.dtype).tiny:
-        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1)
-    # From the largest on, so that a low temperature makes the others minus infinity and no NaN.
-    logits = (logits - logits.amax(-1, keepdim=True)) / settings.temperature
-    if 0 < settings.top_k < logits.shape[-1]:
-        logits = _keep_ranks(logits, settings.top_k)
+        scores = _penalise(scores, recent, settings.repetition_penalty)
+    if settings.temperature < np.finfo(np.float64).tiny:
+        probabilities = np.zeros_like(scores)
+        np.put_along_axis(probabilities, scores.argmax(-1, keepdims=True), 1, -1)
+        return probabilities
+    with np.errstate(over="ignore"):  # a low temperature makes logits minus infinity
+        scores = (scores - scores.max(-1, keepdims=True)) / settings.temperature
+    if 0 < settings.top_k < scores.shape[-1]:
+        scores = _keep_ranks(scores, settings.top_k)
     if settings.top_p < 1:
-        logits = _keep_nucleus(logits, settings.top_p)
-    probabilities = logits.softmax(-1)
+        scores = _keep_nucleus(scores, settings.top_p)
+    probabilities = _softmax(scores)
     if settings.min_p > 0:
-        least = settings.min_p * probabilities.amax(-1, keepdim=True)
-        probabilities = probabilities * (probabilities >= least)
-        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+        least = settings.min_p * probabilities.max(-1, keepdims=True)
+        probabilities *= probabilities >= least
+        probabilities /= probabilities.sum(-1, keepdims=True)
     return probabilities
 
 
-def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
+def draw(probabilities: Floats, uniforms: Floats) -> NDArray[np.int64]:
     """Pick a token a row by the inverse of the cumulative distribution.
 
     Args:
@@ -98,31 +103,44 @@ def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
         (batch,) ids, none of probability 0.
     """
     cumulative = probabilities.cumsum(-1)
-    places = (uniforms * cumulative[:, -1]).unsqueeze(-1)
-    tokens = torch.searchsorted(cumulative, places, right=True).squeeze(-1)
+    places = uniforms * cumulative[:, -1]
+    tokens = (cumulative <= places[:, None]).sum(-1)
     # Rounding can push a place to the very end, where the last tokens may have probability 0.
-    last = (probabilities > 0).long().cumsum(-1).argmax(-1)
-    return torch.minimum(tokens, last)
+    last = probabilities.shape[-1] - 1 - (probabilities > 0)[:, ::-1].argmax(-1)
+    return np.asarray(np.minimum(tokens, last))
 
 
-def _penalise(logits: Tensor, recent: Tensor, penalty: float) -> Tensor:
-    seen = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, recent, True)
-    weakened = torch.where(logits > 0, logits / penalty, logits * penalty)
-    return torch.where(seen, weakened, logits)
+def _softmax(scores: Floats) -> Floats:
+    """Of scores whose largest is 0."""
+    weights = np.exp(scores)
+    return np.asarray(weights / weights.sum(-1, keepdims=True))
 
 
-def _keep_ranks(logits: Tensor, count: int) -> Tensor:
-    """Forbid all but the `count` largest; of equal ones the lower ids stay."""
-    order = logits.argsort(dim=-1, descending=True, stable=True)
-    return logits.scatter(-1, order[..., count:], -torch.inf)
+def _penalise(scores: Floats, recent: NDArray[np.int64], penalty: float) -> Floats:
+    seen = np.zeros(scores.shape, np.bool_)
+    np.put_along_axis(seen, recent, True, -1)
+    weakened = np.where(scores > 0, scores / penalty, scores * penalty)
+    return np.where(seen, weakened, scores)
 
 
-def _keep_nucleus(logits: Tensor, share: float) -> Tensor:
+def _ranking(scores: Floats) -> NDArray[np.int64]:
+    """The tokens of each row, the most probable first; of equal ones the lower ids."""
+    return np.argsort(-scores, axis=-1, kind="stable")
+
+
+def _keep_ranks(scores: Floats, count: int) -> Floats:
+    """Forbid all but the `count` largest."""
+    kept = np.full_like(scores, -np.inf)
+    best = _ranking(scores)[:, :count]
+    np.put_along_axis(kept, best, np.take_along_axis(scores, best, -1), -1)
+    return kept
+
+
+def _keep_nucleus(scores: Floats, share: float) -> Floats:
     """Forbid what comes after the most probable tokens that reach `share` together."""
-    order = logits.argsort(dim=-1, descending=True, stable=True)
-    sorted_probabilities = logits.gather(-1, order).softmax(-1)
-    before = sorted_probabilities.cumsum(-1) - sorted_probabilities
-    beyond = torch.zeros_like(logits, dtype=torch.bool).scatter(
-        -1, order, (before >= share) & (before > 0)
-    )
-    return logits.masked_fill(beyond, -torch.inf)
+    ranking = _ranking(scores)
+    ranked = np.take_along_axis(_softmax(scores), ranking, -1)
+    before = ranked.cumsum(-1) - ranked
+    beyond = np.empty(scores.shape, np.bool_)
+    np.put_along_axis(beyond, ranking, (before >= share) & (before > 0), -1)
+    return np.where(beyond, -np.inf, scores)

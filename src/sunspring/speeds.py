@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sunspring.checkpoint import write_atomically
 from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.gradients import gradients_of
 from sunspring.machine import Precision, processor_name, usable_cores
@@ -29,6 +28,7 @@ from sunspring.objective import Sequences, read_batch
 from sunspring.optim import Optimizers
 from sunspring.plan import PRESETS, Recipe, Throughput
 from sunspring.recurrence import has_fused_scan
+from sunspring.storage import write_atomically
 
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding
 _SOUND_COSINE = 0.99  # between the gradients of the two formats

@@ -1,169 +1,60 @@
-"""A trained model in Python: it writes and scores, is evaluated, mixed, adapted and saved."""
+"""`Model`: what a training leaves. It is evaluated, mixed, adapted and quantized, in PyTorch.
+
+PyTorch is imported where that is asked for; to write and score see loaded.py.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sunspring.checkpoint import model_weights, save_model, write_json
-from sunspring.config import ModelConfig
 from sunspring.corpus import Split, encode_sources
 from sunspring.decoding import ReadingOptions
-from sunspring.drafts import WritingOptions, writing_settings
-from sunspring.dynamic import LearningSettings, evaluate_dynamic, learn_from
 from sunspring.errors import ModelError, SettingsError, SunspringError
-from sunspring.evaluation import (
-    Evaluation,
-    baselines,
-    evaluate_stream,
-    evaluate_windows,
-    surprisals,
-)
 from sunspring.files import Notice
-from sunspring.generation import Proposal, Writer, Writing
-from sunspring.mixing import learn_mixture
-from sunspring.mixture import Predictor
-from sunspring.model import RecurrentModel, count_parameters
-from sunspring.quantization import describe_quantization, measure_loss, quantize_network
-from sunspring.result import TrainingResult
-from sunspring.run_corpus import RunText
-from sunspring.vocabulary import Vocabulary, adapt_text
+from sunspring.loaded import LoadedModel
+from sunspring.model_files import ModelFiles
+from sunspring.native import Engine
+
+if TYPE_CHECKING:
+    from sunspring.dynamic import LearningSettings
+    from sunspring.evaluation import Evaluation
+    from sunspring.result import TrainingResult
 
 _REMEMBERED = 10_000  # tokens of pages that a writer reads again: its state forgets sooner
 
 
-class Model:
+class Model(LoadedModel):
     """A trained model: it writes, scores and is evaluated.
 
     Args:
-        network: the recurrent network, on the device that shall compute.
-        vocabulary: of the network.
-        card: what is known of its training.
+        files: what its folder holds.
         record: its run.json, by which its text is found again; None if there is none.
-        quantized: whether its weights are those of 8 bits, and shall be saved so.
+        device: `auto`, `cpu` or `cuda`, for what PyTorch computes.
+        engine: `auto`, `native` or `torch`: what writes and scores.
 
     Attributes:
         training: how the training went, if this process trained it.
+
+    Raises:
+        SettingsError: the engine cannot be had, or not on this device.
     """
 
     def __init__(
         self,
-        network: RecurrentModel,
-        vocabulary: Vocabulary,
-        card: Mapping[str, Any],
+        files: ModelFiles,
         record: Mapping[str, Any] | None = None,
-        quantized: bool = False,
+        device: str = "cpu",
+        engine: Engine = "auto",
     ) -> None:
-        self.network = network
-        self.vocabulary = vocabulary
-        self.card = card
-        self.quantized = quantized
+        super().__init__(files, record, device, engine)
         self.training: TrainingResult | None = None
-        self._text = RunText(record)
-        self._predictor: Predictor = network
-        self._pages: NDArray[np.int64] | None = None
-
-    @property
-    def config(self) -> ModelConfig:
-        """The architecture."""
-        return self.network.config
-
-    @cached_property
-    def _writer(self) -> Writer:
-        return Writer(self._predictor, self.vocabulary, self._pages)
-
-    def __repr__(self) -> str:
-        config = self.config
-        parameters = f"{count_parameters(self.network):,} parameters"
-        return (
-            f"<sunspring.Model: {config.layers} × {config.hidden_size} {config.cell}, "
-            f"{parameters}{' in 8 bits' * self.quantized}, {config.vocabulary_size} tokens>"
-        )
-
-    def write(self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]) -> str:
-        """Write one text; it begins with the prompt.
-
-        Args:
-            prompt: what to go on from; characters that the model lacks are mapped or left out.
-            length: the most characters after the prompt.
-            settings: see `writing_settings`.
-
-        Raises:
-            SettingsError: a setting is impossible, or a label is missing.
-        """
-        return self.write_many(1, prompt, length, **settings)[0].text
-
-    def write_many(
-        self,
-        count: int,
-        prompt: str = "",
-        length: int = 500,
-        *,
-        unique: bool = False,
-        novel: bool = False,
-        **settings: Unpack[WritingOptions],
-    ) -> list[Writing]:
-        """Write several texts, each with a seed of its own.
-
-        Args:
-            count: how many.
-            prompt: what each goes on from.
-            length: the most characters after the prompt.
-            unique: no text twice.
-            novel: no text that is a line of the text that the model was trained or judged on.
-            settings: see `writing_settings`.
-
-        Raises:
-            SunspringError: the model does not give so many.
-        """
-        wanted = writing_settings(length=length, **settings)
-        if not unique and not novel:
-            return self._writer.write(prompt, wanted, count)
-        excluded = self.known_lines() if novel else frozenset()
-        return list(
-            self._writer.write_distinct(prompt, wanted, count, unique=unique, excluded=excluded)
-        )
-
-    def stream(
-        self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]
-    ) -> Iterator[str]:
-        """Write one text, piece by piece; the first piece is the prompt.
-
-        Args:
-            prompt: what to go on from.
-            length: the most characters after the prompt.
-            settings: see `writing_settings`.
-        """
-        return self._writer.stream(prompt, writing_settings(length=length, **settings))
-
-    def propose(
-        self, text: str, count: int = 5, **settings: Unpack[WritingOptions]
-    ) -> list[Proposal]:
-        """Propose pieces that may follow a text, with their probabilities."""
-        return self._writer.proposals(text, writing_settings(**settings), count)
-
-    def adapt(self, prompt: str) -> tuple[str, dict[str, str]]:
-        """Give a prompt as the model reads it, and what became of characters it lacks."""
-        return adapt_text(prompt, self.vocabulary)
-
-    def score(self, text: str, label: str | None = None) -> NDArray[np.float64]:
-        """Bits that each token of a text costs the model: its surprisal, (tokens,).
-
-        Args:
-            text: read from a fresh state.
-            label: of the text, for a model that has labels.
-        """
-        ids = self.vocabulary.encode(text)
-        index = self.config.label_index(label)
-        return surprisals(self._predictor, ids, self.vocabulary.start_id, index)
 
     def evaluate(
         self,
@@ -203,11 +94,15 @@ class Model:
                 "dynamic evaluation reads a text in order, and windows are drawn from all over it: "
                 "choose the protocol stream"
             )
+        from sunspring.dynamic import LearningSettings, evaluate_dynamic
+        from sunspring.evaluation import baselines, evaluate_stream, evaluate_windows
+        from sunspring.mixing import learn_mixture
+
         names, start_id = source_names(sources), self.vocabulary.start_id
         evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
         with self._to_measure(names, reading, on_notice) as heldout:
             corpus = (self._text.open if mixture else self._text.open_if_at_hand)(on_notice)
-            figures, beyond = evaluate(self._predictor, heldout, start_id), {}
+            figures, beyond = evaluate(self._mixture or self.network, heldout, start_id), {}
             mixed = learn_mixture(self.network, corpus) if mixture and corpus else None
             if mixed:
                 beyond["mixture"] = evaluate(mixed, heldout, start_id)
@@ -227,11 +122,19 @@ class Model:
             A model that writes, scores and is evaluated as the mixture; it is saved as the network.
 
         Raises:
+            SettingsError: the native engine was asked for.
             ModelError: the training text is not at hand.
             SourceError: it is too short.
         """
-        mixture = learn_mixture(self.network, self._text.open())
-        return self._with(self.network, mixture, self._pages)
+        if self._asked_engine == "native":
+            raise SettingsError(
+                "the native engine does not mix in n-grams: leave out --engine native or --mixture"
+            )
+        from sunspring.mixing import learn_mixture
+
+        model = self._with(self._current_files())
+        model._mixture, model._pages = learn_mixture(self.network, self._text.open()), self._pages
+        return model
 
     def adapted(
         self,
@@ -257,6 +160,9 @@ class Model:
             SourceError: a source is at fault.
             SettingsError: the label is unknown, or missing.
         """
+        from sunspring.checkpoint import pack_model
+        from sunspring.dynamic import learn_from
+
         index = self.config.label_index(label)
         with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
             reading = ReadingOptions(self.documents)
@@ -270,24 +176,19 @@ class Model:
                 nearest=True,
             )
             learned = learn_from(self.network, pages, self.vocabulary.start_id, settings, index)
-            if reading.documents == "lines":
-                return self._with(learned, learned, None)
-            last = pages.tokens[pages.starts[-2] :].astype(np.int64)
-            last = last[last != self.vocabulary.end_id][-_REMEMBERED:]
-            return self._with(learned, learned, last)
+            model = self._with(pack_model(learned, self.vocabulary, self.card))
+            if reading.documents != "lines":
+                last = pages.tokens[pages.starts[-2] :].astype(np.int64)
+                model._pages = last[last != self.vocabulary.end_id][-_REMEMBERED:]
+            return model
 
     def _to_measure(
         self, names: tuple[str, ...], reading: ReadingOptions | None, say: Notice | None
     ) -> AbstractContextManager[Split]:
         return self._text.to_measure(names, reading, self.vocabulary, self.config.labels, say)
 
-    def _with(
-        self, network: RecurrentModel, predictor: Predictor, pages: NDArray[np.int64] | None
-    ) -> Model:
-        quantized = self.quantized and network is self.network
-        model = Model(network, self.vocabulary, self.card, self._text.record, quantized)
-        model._predictor, model._pages = predictor, pages
-        return model
+    def _with(self, files: ModelFiles) -> Model:
+        return Model(files, self._text.record, self._device, self._asked_engine)
 
     def quantize(
         self,
@@ -312,45 +213,23 @@ class Model:
         """
         if self.quantized:
             raise ModelError("the model is in 8 bits already: quantize the one it was made from")
+        from sunspring.checkpoint import pack_model
+        from sunspring.quantization import describe_quantization, measure_loss
+
         names, loss = source_names(sources), None
-        network = quantize_network(self.network)
+        whole = pack_model(self.network, self.vocabulary, self.card)
+        files = pack_model(self.network, self.vocabulary, self.card, quantized=True)
         try:
             with self._to_measure(names, reading, on_notice) as text:
                 kind: Literal["sources", "heldout"] = "sources" if names else "heldout"
-                start_id = self.vocabulary.start_id
-                loss = measure_loss(self.network, network, text, start_id, kind)
+                loss = measure_loss(self.network, files, text, kind)
         except SunspringError as error:
             if names:
                 raise
             if on_notice is not None:
                 on_notice(f"the loss is not known: {error}")
-        card = {**self.card, "quantization": describe_quantization(network, loss)}
-        return Model(network, self.vocabulary, card, self._text.record, quantized=True)
-
-    def save(self, folder: str | Path) -> None:
-        """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
-
-        Where the training text can be found again is written beside them, in run.json; without
-        that file the folder says nothing of this machine.
-        """
-        path = Path(folder)
-        weights = model_weights(self.network)
-        save_model(path, self.config, self.vocabulary, weights, self.card, self.quantized)
-        if self._text.record is not None:
-            write_json(path / "run.json", self._text.record)
-
-    def known_lines(self) -> frozenset[str]:
-        """All lines of the text that the user gave, the held-out ones too, without blanks around.
-
-        Raises:
-            ModelError: the text is not at hand.
-        """
-        return frozenset(line.strip() for line in self._text.open().lines())
-
-    @property
-    def documents(self) -> Literal["none", "lines", "files"]:
-        """What was a document in training; `none` where that is not known."""
-        return self._text.documents
+        figures = describe_quantization(whole.weights, files.weights, loss)
+        return self._with(replace(files, card={**self.card, "quantization": figures}))
 
 
 def source_names(sources: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

@@ -7,9 +7,6 @@ this module. Stands right before checkpoint.py in the street, which puts the fil
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -17,6 +14,7 @@ from torch import Tensor
 
 from sunspring.errors import ModelError
 from sunspring.model import Weights
+from sunspring.model_files import damaged, quantization_of
 
 FORMAT = "int8-rows-1"
 """What the metadata of a file in 8 bits has under `quantization`; a file in float32 has nothing."""
@@ -40,43 +38,34 @@ def encode_weights(weights: Weights, cell: str, quantized: bool = False) -> byte
     return save(quantize(weights, cell), {"quantization": FORMAT}) if quantized else save(weights)
 
 
-def read_weights(path: Path, cell: str) -> tuple[Weights, bool]:
-    """Read a model.safetensors.
+def decode_weights(data: bytes, cell: str, name: str = "model.safetensors") -> Weights:
+    """Read the content of a model.safetensors.
 
     Args:
-        path: of the file.
+        data: of the file.
         cell: of the model's configuration.
+        name: of the file, as messages show it.
 
     Returns:
-        The weights by PyTorch's names, ready for the network, and whether they were in 8 bits.
+        The weights by PyTorch's names, ready for the network.
 
     Raises:
-        ModelError: the file cannot be read, is damaged, or contradicts itself. Names and shapes
-            that the architecture asks for are left to `checkpoint.load_weights`.
+        ModelError: the file is damaged, or contradicts itself. Names and shapes that the
+            architecture asks for are left to `checkpoint.load_weights`.
     """
     try:
-        data = path.read_bytes()
-        tensors, stored_as = load(data), _quantization(data)
+        tensors, stored_as = load(data), quantization_of(data)
         if stored_as == FORMAT:
-            return dequantize(tensors, cell), True
+            return dequantize(tensors, cell)
         if stored_as is None:
             _check_floating(tensors)
-            return tensors, False
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{path} is damaged ({error}): train, quantize or copy the model again"
-        ) from None
+            return tensors
+    except (SafetensorError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise damaged(name, error) from None
     raise ModelError(
-        f"{path} is quantized as {stored_as!r}, which this version does not read: "
+        f"{name} is quantized as {stored_as!r}, which this version does not read: "
         f"quantize the model as {FORMAT}"
     )
-
-
-def _quantization(data: bytes) -> str | None:
-    """Read from the metadata of a safetensors file, which `load` does not give, how it is kept."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    kept: str | None = header.get("__metadata__", {}).get("quantization")
-    return kept
 
 
 def _check_floating(tensors: Weights) -> None:

@@ -1,0 +1,242 @@
+#include "model_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include "json.h"
+
+namespace sunspring {
+namespace {
+
+constexpr std::size_t kLargest = std::size_t{1} << 32;  // values of a matrix
+constexpr std::size_t kWidest = std::size_t{1} << 16;   // columns of bytes whose sums fit 32 bits
+constexpr std::size_t kFarthest = std::size_t{1} << 20;  // steps that a pointer may look back
+constexpr std::string_view kQuantization = "int8-rows-1";
+
+[[noreturn]] void fail(const std::string& what) { throw ModelError(what); }
+
+Configuration read_configuration(const Json& json) {
+  const auto size = [&](const char* name) {
+    const std::size_t value = json.at(name).whole();
+    if (value > kLargest) fail(std::string(name) + " is too large");
+    return value;
+  };
+  Configuration result{};
+  result.cell = json.at("cell").text();
+  result.vocabulary_size = size("vocabulary_size");
+  result.layers = size("layers");
+  result.hidden_size = size("hidden_size");
+  result.embedding_size = size("embedding_size");
+  result.pointer = size("pointer");
+  result.pointer_size = size("pointer_size");
+  result.labels = json.at("labels").array().size();
+  result.skip = json.at("skip").boolean();
+  result.attention = json.at("attention").boolean();
+  result.tied = json.at("tied").boolean();
+  const std::string& activation = json.at("embedding_activation").text();
+  result.squashes_embedding = activation == "tanh";
+  if (activation != "tanh" && activation != "none") {
+    fail("its embedding_activation, " + activation + ", is not one that this version runs");
+  }
+  if (result.cell != "rnn" && result.cell != "gru" && result.cell != "lstm") {
+    fail("its cell, " + result.cell + ", is not one that this version runs");
+  }
+  for (const std::size_t least : {result.vocabulary_size, result.layers, result.hidden_size,
+                                  result.embedding_size, result.pointer_size}) {
+    if (least == 0) fail("a size in config.json is 0");
+  }
+  if (result.pointer > kFarthest) fail("its pointer looks back further than this version does");
+  if (result.tied && result.features() != result.embedding_size) {
+    fail("config.json ties a head to an embedding of another width");
+  }
+  return result;
+}
+
+// A tensor in a safetensors file, its bytes not read yet.
+struct Entry {
+  std::string type;
+  std::vector<std::size_t> shape;
+  std::string_view data;
+};
+
+class Container {
+ public:
+  explicit Container(std::string_view file) {
+    std::uint64_t length = 0;
+    if (file.size() < sizeof length) fail("model.safetensors is cut off");
+    for (int byte = 7; byte >= 0; --byte) {
+      length = length << 8 | static_cast<unsigned char>(file[byte]);
+    }
+    file.remove_prefix(sizeof length);
+    if (length > file.size()) fail("model.safetensors is cut off");
+    const Json header = Json::parse(file.substr(0, length));
+    const std::string_view data = file.substr(length);
+    std::size_t total = 0;
+    for (const auto& [name, member] : header.object()) {
+      if (name == "__metadata__") {
+        if (const Json* kept = member.find("quantization")) quantization_ = kept->text();
+      } else if (!entries_.emplace(name, entry(member, data)).second) {
+        fail("model.safetensors has " + name + " twice");
+      } else {
+        total += entries_.at(name).data.size();
+      }
+    }
+    if (total != data.size()) fail("model.safetensors has bytes that belong to no tensor, or to two");
+    if (!quantization_.empty() && quantization_ != kQuantization) {
+      fail("it is quantized as " + quantization_ + ", which this version does not run");
+    }
+  }
+
+  bool is_quantized() const { return !quantization_.empty(); }
+  std::size_t count() const { return entries_.size(); }
+
+  std::vector<float> floats(const std::string& name, std::vector<std::size_t> shape) const {
+    return values<float>(name, "F32", std::move(shape));
+  }
+  std::vector<std::int8_t> bytes(const std::string& name, std::vector<std::size_t> shape) const {
+    return values<std::int8_t>(name, "I8", std::move(shape));
+  }
+
+ private:
+  static Entry entry(const Json& member, std::string_view data) {
+    Entry result{member.at("dtype").text(), {}, {}};
+    for (const Json& axis : member.at("shape").array()) result.shape.push_back(axis.whole());
+    const Json::Array& offsets = member.at("data_offsets").array();
+    if (offsets.size() != 2) fail("model.safetensors has a tensor without a place");
+    const std::size_t begin = offsets[0].whole(), end = offsets[1].whole();
+    if (begin > end || end > data.size()) fail("model.safetensors is cut off");
+    result.data = data.substr(begin, end - begin);
+    return result;
+  }
+
+  template <typename Value>
+  std::vector<Value> values(const std::string& name, const char* type,
+                            std::vector<std::size_t> shape) const {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) fail("model.safetensors lacks the " + name + " that config.json asks for");
+    const Entry& entry = found->second;
+    std::size_t count = 1;
+    for (const std::size_t axis : shape) count *= axis;  // each was held below kLargest
+    if (entry.type != type || entry.shape != shape || entry.data.size() / sizeof(Value) != count ||
+        entry.data.size() % sizeof(Value)) {
+      fail("model.safetensors has not the " + name + " that config.json asks for");
+    }
+    std::vector<Value> result(count);
+    if (count) std::memcpy(result.data(), entry.data.data(), entry.data.size());
+    return result;
+  }
+
+  std::map<std::string, Entry> entries_;
+  std::string quantization_;
+};
+
+class Reader {
+ public:
+  Reader(const Configuration& configuration, const Container& container)
+      : configuration_(configuration), container_(container) {}
+
+  std::map<std::string, Tensor> read() {
+    const Configuration& c = configuration_;
+    const std::size_t gates = c.gates() * c.hidden_size;
+    matrix("embedding.weight", c.vocabulary_size, c.embedding_size);
+    if (c.labels) matrix("label_embedding.weight", c.labels, c.embedding_size);
+    for (std::size_t layer = 0; layer < c.layers; ++layer) {
+      const std::string name = "layers." + std::to_string(layer) + ".";
+      const std::size_t below = layer ? c.hidden_size : 0;
+      const std::size_t embedded = layer == 0 || c.skip ? c.embedding_size : 0;
+      matrix(name + "weight_ih_l0", gates, below + embedded);
+      matrix(name + "weight_hh_l0", gates, c.hidden_size);
+      if (container_.is_quantized() && c.cell != "gru") {
+        vector(name + "bias", gates);
+      } else {
+        vector(name + "bias_ih_l0", gates);
+        vector(name + "bias_hh_l0", gates);
+        if (c.cell != "gru") add_biases(name);
+      }
+    }
+    if (c.attention) matrix("attention.score.weight", 1, c.layer_features());
+    if (c.pointer) {
+      matrix("pointer.query.weight", c.pointer_size, c.features());
+      matrix("pointer.key.weight", c.pointer_size, c.features());
+      matrix("pointer.share.weight", 1, c.features());
+      for (const char* name : {"pointer.share.bias", "pointer.sharpness", "pointer.sentinel"}) {
+        vector(name, 1);
+      }
+    }
+    if (!c.tied) matrix("head.weight", c.vocabulary_size, c.features());
+    vector("head.bias", c.vocabulary_size);
+    if (found_ != container_.count()) fail("model.safetensors has tensors that nothing asks for");
+    return std::move(tensors_);
+  }
+
+ private:
+  void matrix(const std::string& name, std::size_t rows, std::size_t columns) {
+    if (columns && rows > kLargest / columns) fail("the " + name + " that config.json asks for is too large");
+    Tensor& tensor = tensors_[name];
+    tensor.rows = rows, tensor.columns = columns;
+    if (container_.is_quantized() && rows > 1) {
+      if (columns > kWidest) fail(name + " is too wide for 8 bits");
+      tensor.bytes = container_.bytes(name, {rows, columns});
+      tensor.scales = container_.floats(name + ".scale", {rows});
+      found_ += 2;
+      const bool is_sound =
+          std::none_of(tensor.bytes.begin(), tensor.bytes.end(), [](int b) { return b == -128; }) &&
+          std::all_of(tensor.scales.begin(), tensor.scales.end(),
+                      [](float s) { return s >= 0 && std::isfinite(s * 127); });
+      if (!is_sound) fail(name + " in model.safetensors has a value or a scale that cannot be");
+    } else {
+      tensor.floats = container_.floats(name, {rows, columns});
+      ++found_;
+      check_finite(name, tensor);
+    }
+  }
+
+  void vector(const std::string& name, std::size_t size) {
+    Tensor& tensor = tensors_[name];
+    tensor.rows = size, tensor.columns = 1;
+    tensor.floats = container_.floats(name, {size});
+    ++found_;
+    check_finite(name, tensor);
+  }
+
+  void add_biases(const std::string& layer) {
+    Tensor& sum = tensors_[layer + "bias"];
+    sum = tensors_[layer + "bias_ih_l0"];
+    const std::vector<float>& other = tensors_[layer + "bias_hh_l0"].floats;
+    for (std::size_t row = 0; row < sum.rows; ++row) sum.floats[row] += other[row];
+  }
+
+  static void check_finite(const std::string& name, const Tensor& tensor) {
+    if (!std::all_of(tensor.floats.begin(), tensor.floats.end(),
+                     [](float x) { return std::isfinite(x); })) {
+      fail(name + " in model.safetensors is not finite");
+    }
+  }
+
+  const Configuration& configuration_;
+  const Container& container_;
+  std::map<std::string, Tensor> tensors_;
+  std::size_t found_ = 0;
+};
+
+}  // namespace
+
+ModelFile read_model(std::string_view configuration, std::string_view weights) {
+  try {
+    ModelFile result;
+    result.configuration = read_configuration(Json::parse(configuration));
+    const Container container(weights);
+    result.is_quantized = container.is_quantized();
+    result.tensors = Reader(result.configuration, container).read();
+    return result;
+  } catch (const JsonError& error) {
+    throw ModelError(std::string("config.json or the head of model.safetensors is damaged: ") +
+                     error.what());
+  }
+}
+
+}  // namespace sunspring

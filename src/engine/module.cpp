@@ -1,0 +1,271 @@
+// What Python sees of the engine.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <stdexcept>
+
+#include "dispatch.h"
+#include "scoring.h"
+#include "session.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace sunspring {
+namespace {
+
+template <typename Value>
+using Array = nb::ndarray<const Value, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <typename Value>
+std::vector<Value> values_of(const Array<Value>& array) {
+  return {array.data(), array.data() + array.size()};
+}
+
+std::string_view view_of(const nb::bytes& bytes) { return {bytes.c_str(), bytes.size()}; }
+
+const Kernels& find_kernels(const std::string& name) {
+  for (const Kernels* kernels : all_kernels()) {
+    if (kernels->is_supported() && (name.empty() || name == kernels->name)) return *kernels;
+  }
+  throw std::invalid_argument("this build or this processor has no instruction set " + name);
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const Kernels* kernels : all_kernels()) {
+    if (kernels->is_supported()) names.emplace_back(kernels->name);
+  }
+  return names;
+}
+
+// A model folder, loaded.
+struct Model {
+  Model(const nb::bytes& configuration, const nb::bytes& weights, const nb::bytes& tokenizer,
+        const std::string& instruction_set)
+      : vocabulary(read_vocabulary(view_of(tokenizer))),
+        network(read_model(view_of(configuration), view_of(weights)), find_kernels(instruction_set)) {
+    if (vocabulary.pieces.size() != network.configuration().vocabulary_size) {
+      throw ModelError("config.json and tokenizer.json are of different vocabularies");
+    }
+  }
+
+  Vocabulary vocabulary;
+  Network network;
+};
+
+std::int32_t checked(std::int64_t value, std::int64_t least, std::size_t size) {
+  if (value < least || value >= static_cast<std::int64_t>(size)) {
+    throw std::invalid_argument("a token, a label or a state is not of the model");
+  }
+  return static_cast<std::int32_t>(value);
+}
+
+std::vector<std::int32_t> tokens_of(const Array<std::int64_t>& array, std::size_t size,
+                                    std::int64_t least = 0) {
+  std::vector<std::int32_t> tokens;
+  tokens.reserve(array.size());
+  for (std::size_t i = 0; i < array.size(); ++i) tokens.push_back(checked(array.data()[i], least, size));
+  return tokens;
+}
+
+std::int32_t checked_label(const Model& model, std::int64_t label) {
+  const std::size_t labels = model.network.configuration().labels;
+  return labels ? checked(label, 0, labels) : 0;
+}
+
+nb::ndarray<nb::numpy, float, nb::ndim<1>> numpy_of(std::vector<float> values) {
+  auto* kept = new std::vector<float>(std::move(values));
+  nb::capsule owner(kept, [](void* each) noexcept { delete static_cast<std::vector<float>*>(each); });
+  return {kept->data(), {kept->size()}, owner};
+}
+
+nb::ndarray<nb::numpy, float, nb::ndim<1>> score_texts(const Model& model,
+                                                       const Array<std::int64_t>& ids,
+                                                       const Array<std::int64_t>& lengths,
+                                                       const Array<std::int64_t>& labels,
+                                                       std::size_t threads) {
+  const std::vector<std::int32_t> tokens = tokens_of(ids, model.vocabulary.pieces.size());
+  std::vector<float> nats(tokens.size());
+  std::vector<ScoredText> texts;
+  if (labels.size() && labels.size() != lengths.size()) {
+    throw std::invalid_argument("the labels are not those of the texts");
+  }
+  std::size_t first = 0;
+  for (std::size_t text = 0; text < lengths.size(); ++text) {
+    const std::int64_t length = lengths.data()[text];
+    if (length < 0 || static_cast<std::size_t>(length) > tokens.size() - first) {
+      throw std::invalid_argument("the lengths are not those of the texts");
+    }
+    texts.push_back({tokens.data() + first, static_cast<std::size_t>(length),
+                     checked_label(model, labels.size() ? labels.data()[text] : 0),
+                     nats.data() + first});
+    first += static_cast<std::size_t>(length);
+  }
+  {
+    nb::gil_scoped_release released;
+    score(model.network, model.vocabulary.start, texts, threads);
+  }
+  return numpy_of(std::move(nats));
+}
+
+// One text as it is read, token after token.
+struct Reader {
+  Reader(std::shared_ptr<Model> of, std::int64_t label)
+      : model(std::move(of)), label(checked_label(*model, label)), state(model->network.initial()) {}
+
+  // Logits of the token after these.
+  auto read(const Array<std::int64_t>& ids) {
+    const std::size_t size = model->vocabulary.pieces.size();
+    const std::vector<std::int32_t> tokens = tokens_of(ids, size);
+    {
+      nb::gil_scoped_release released;
+      for (const std::int32_t token : tokens) {
+        const Reading reading = {&state, token, label};
+        model->network.step(&reading, 1);
+      }
+    }
+    return numpy_of({state.logits.data(), state.logits.data() + size});
+  }
+
+  std::shared_ptr<Model> model;
+  std::int32_t label;
+  State state;
+};
+
+using Blended = std::tuple<std::shared_ptr<Model>, float, Array<std::int64_t>>;
+
+// A session and what it refers to.
+class OwningSession {
+ public:
+  OwningSession(std::shared_ptr<Model> model, const std::vector<Blended>& blend, std::size_t lanes,
+                std::size_t threads)
+      : models_{std::move(model)} {
+    const Vocabulary& vocabulary = models_[0]->vocabulary;
+    std::vector<std::int32_t> own(vocabulary.pieces.size());
+    std::iota(own.begin(), own.end(), 0);
+    std::vector<Voice> voices = {{&models_[0]->network, 1, own}};
+    for (const auto& [other, share, ids] : blend) {
+      if (ids.size() != own.size()) {
+        throw std::invalid_argument("a blended model lacks a token for each of the vocabulary");
+      }
+      const std::size_t tokens = other->vocabulary.pieces.size();
+      voices.push_back({&other->network, share, tokens_of(ids, tokens, Vocabulary::kNone)});
+      voices[0].share -= share;
+      models_.push_back(other);
+    }
+    session_.emplace(vocabulary, std::move(voices), std::max<std::size_t>(lanes, 1),
+                     std::max<std::size_t>(threads, 1));
+  }
+
+  std::size_t add(const std::vector<const Reader*>& readers, const Array<std::int64_t>& recent,
+                  std::uint64_t seed, std::uint64_t texts, DraftSettings draft,
+                  const SamplingSettings& sampling) {
+    const std::size_t size = models_[0]->vocabulary.pieces.size();
+    Request request{{}, {}, tokens_of(recent, size), std::move(draft), sampling, seed, texts};
+    if (readers.size() != models_.size()) {
+      throw std::invalid_argument("the readers are not those of the models");
+    }
+    for (std::size_t voice = 0; voice < readers.size(); ++voice) {
+      if (readers[voice]->model != models_[voice]) {
+        throw std::invalid_argument("the readers are not those of the models");
+      }
+      request.states.push_back(readers[voice]->state);
+      request.labels.push_back(readers[voice]->label);
+    }
+    if (const Pattern* pattern = request.draft.pattern.get()) {
+      if (pattern->characters.size() != size) {
+        throw std::invalid_argument("the pattern is of another vocabulary");
+      }
+      checked(request.draft.pattern_state, 0, pattern->needed.size());
+    }
+    return session_->add(std::move(request));
+  }
+
+  nb::list run(double seconds) {
+    std::vector<Piece> pieces;
+    {
+      nb::gil_scoped_release released;
+      pieces = session_->run(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+    }
+    constexpr const char* kReasons[] = {nullptr, "length", "stop", "end", "pattern"};
+    nb::list result;
+    for (const Piece& piece : pieces) {
+      result.append(nb::make_tuple(piece.request, piece.seed, nb::str(piece.text.data(), piece.text.size()),
+                                   kReasons[static_cast<std::size_t>(piece.finish)], piece.tokens));
+    }
+    return result;
+  }
+
+  bool is_over() const { return session_->is_over(); }
+  void cancel() { session_->cancel(); }
+
+ private:
+  std::vector<std::shared_ptr<Model>> models_;
+  std::optional<Session> session_;
+};
+
+NB_MODULE(_engine, module) {
+  nb::set_leak_warnings(false);  // of what a program still holds when it ends
+  nb::exception<ModelError>(module, "FormatError", PyExc_ValueError);
+  module.def("instruction_sets", &instruction_sets,
+             "Names of those that this build and this processor have, the fastest first.");
+
+  nb::class_<Model>(module, "Model")
+      .def(nb::init<const nb::bytes&, const nb::bytes&, const nb::bytes&, const std::string&>(),
+           "configuration"_a, "weights"_a, "tokenizer"_a, "instruction_set"_a = "")
+      .def_prop_ro("instruction_set", [](const Model& model) { return model.network.kernels().name; })
+      .def("score", &score_texts, "tokens"_a, "lengths"_a, "labels"_a, "threads"_a = 1);
+
+  nb::class_<Reader>(module, "Reader")
+      .def(nb::init<std::shared_ptr<Model>, std::int64_t>(), "model"_a, "label"_a = 0)
+      .def("read", &Reader::read, "tokens"_a, "Read on; gives the logits of the next token.")
+      .def("copy", [](const Reader& reader) { return Reader(reader); });
+
+  nb::class_<Pattern>(module, "Pattern")
+      .def("__init__",
+           [](Pattern* pattern, const Array<std::int64_t>& begins, const Array<std::int32_t>& tokens,
+              const Array<std::int32_t>& targets, const Array<std::int64_t>& needed,
+              const Array<std::uint8_t>& finals, const Array<std::int32_t>& characters) {
+             new (pattern) Pattern{values_of(begins), values_of(tokens), values_of(targets),
+                                   values_of(needed), values_of(finals), values_of(characters)};
+             pattern->check();
+           },
+           "begins"_a, "tokens"_a, "targets"_a, "needed"_a, "finals"_a, "characters"_a);
+
+  nb::class_<OwningSession>(module, "Session")
+      .def(nb::init<std::shared_ptr<Model>, const std::vector<Blended>&, std::size_t, std::size_t>(),
+           "model"_a, nb::kw_only(), "blend"_a, "lanes"_a, "threads"_a)
+      .def("add",
+           [](OwningSession& session, const std::vector<const Reader*>& readers,
+              const Array<std::int64_t>& recent, std::uint64_t seed, std::uint64_t texts,
+              std::size_t length, std::vector<std::string> stops, float temperature,
+              std::size_t top_k, double top_p, double min_p, float repetition_penalty,
+              std::shared_ptr<Pattern> pattern, std::int32_t pattern_state) {
+             return session.add(
+                 readers, recent, seed, texts,
+                 {length, std::move(stops), std::move(pattern), pattern_state},
+                 {temperature, top_k, top_p, min_p, repetition_penalty});
+           },
+           "readers"_a, nb::kw_only(), "recent"_a, "seed"_a, "texts"_a, "length"_a, "stops"_a,
+           "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "repetition_penalty"_a,
+           "pattern"_a.none(), "pattern_state"_a)
+      .def("run", &OwningSession::run, "seconds"_a,
+           "Write on for so long: what grew of each text.")
+      .def_prop_ro("is_over", &OwningSession::is_over)
+      .def("cancel", &OwningSession::cancel,
+           "End the writing for good, from any thread, within a step.");
+}
+
+}  // namespace
+}  // namespace sunspring

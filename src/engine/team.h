@@ -1,0 +1,76 @@
+// Threads that work at the same time, and those that take a step together.
+
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace sunspring {
+
+// Call `work(index)` in so many threads, of which this is the first; throws what one of them threw.
+inline void in_threads(std::size_t count, const std::function<void(std::size_t)>& work) {
+  std::vector<std::exception_ptr> thrown(count);
+  const auto guarded = [&](std::size_t index) {
+    try {
+      work(index);
+    } catch (...) {
+      thrown[index] = std::current_exception();
+    }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t index = 1; index < count; ++index) others.emplace_back(guarded, index);
+  guarded(0);
+  for (std::thread& other : others) other.join();
+  for (const std::exception_ptr& each : thrown) {
+    if (each) std::rethrow_exception(each);
+  }
+}
+
+// Lets `count` threads meet. They spin, as a step takes microseconds.
+class Barrier {
+ public:
+  explicit Barrier(std::size_t count) : count_(count) {}
+
+  void wait() {
+    const std::size_t round = round_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
+      arrived_.store(0, std::memory_order_relaxed);
+      round_.store(round + 1, std::memory_order_release);
+      return;
+    }
+    for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
+      if (spins > kSpins) std::this_thread::yield();  // more threads than processors
+    }
+  }
+
+ private:
+  static constexpr int kSpins = 10'000;
+
+  const std::size_t count_;
+  alignas(64) std::atomic<std::size_t> arrived_{0};
+  alignas(64) std::atomic<std::size_t> round_{0};
+};
+
+struct Range {
+  std::size_t first, last;
+};
+
+// One thread of those that take a step together.
+struct Worker {
+  std::size_t index = 0, count = 1;
+  Barrier* barrier = nullptr;
+  const std::atomic<bool>* cancelled = nullptr;
+
+  bool is_first() const { return index == 0; }
+  bool is_cancelled() const { return cancelled && *cancelled; }
+  void wait() const {
+    if (barrier) barrier->wait();
+  }
+  Range share(std::size_t size) const { return {size * index / count, size * (index + 1) / count}; }
+};
+
+}  // namespace sunspring

@@ -1,0 +1,279 @@
+"""A model folder in Python: it writes, scores and is saved.
+
+None of that needs PyTorch where there is the native engine, so nothing of it is imported before it
+is asked for. What does need it is trained.py.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sunspring.config import ModelConfig
+from sunspring.drafts import WritingOptions, writing_settings
+from sunspring.errors import SettingsError
+from sunspring.generation import Proposal, Writer, Writing
+from sunspring.machine import usable_cores
+from sunspring.model_files import ModelFiles
+from sunspring.native import Engine, choose_engine, load_native
+from sunspring.run_corpus import RunText
+from sunspring.storage import write_json
+from sunspring.vocabulary import Vocabulary, adapt_text
+
+if TYPE_CHECKING:
+    from sunspring import _engine
+    from sunspring.mixture import Mixture
+    from sunspring.model import RecurrentModel
+    from sunspring.native_writing import NativeWriter
+
+
+class LoadedModel:
+    """A model that writes and scores.
+
+    Args:
+        files: what its folder holds.
+        record: its run.json, by which its text is found again; None if there is none.
+        device: `auto`, `cpu` or `cuda`, for what PyTorch computes.
+        engine: `auto`, `native` or `torch`: what writes and scores.
+
+    Raises:
+        SettingsError: the engine cannot be had, or not on this device.
+        ModelError: the weights are damaged, or of an architecture that the engine does not run.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        record: Mapping[str, Any] | None = None,
+        device: str = "cpu",
+        engine: Engine = "auto",
+    ) -> None:
+        self._files = files
+        self._text = RunText(record)
+        self._device = device
+        self._asked_engine = engine
+        self._engine = choose_engine(engine, device)
+        self._mixture: Mixture | None = None
+        self._pages: NDArray[np.int64] | None = None
+        self._blend: tuple[tuple[LoadedModel, float], ...] = ()
+        if self._engine == "native":
+            self._native  # noqa: B018 - a damaged model is an error now
+        else:
+            self.network  # noqa: B018
+
+    @property
+    def config(self) -> ModelConfig:
+        """The architecture."""
+        return self._files.config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What its tokens stand for."""
+        return self._files.vocabulary
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What is known of its training."""
+        return self._files.card
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its weights are in 8 bits, and are saved so."""
+        return self._files.quantization is not None
+
+    @property
+    def engine(self) -> Literal["native", "torch"]:
+        """What writes and scores."""
+        return "torch" if self._mixture else self._engine
+
+    @cached_property
+    def network(self) -> RecurrentModel:
+        """The network in PyTorch; what is changed in it counts for what is written and saved later.
+
+        Raises:
+            ModelError: the weights are damaged or of another model.
+        """
+        from sunspring.checkpoint import build_network
+        from sunspring.machine import choose_device
+
+        for made_of_files in ("_native", "_writer"):
+            vars(self).pop(made_of_files, None)
+        return build_network(self._files).to(choose_device(self._device))
+
+    @cached_property
+    def _native(self) -> _engine.Model:
+        return load_native(self._current_files())
+
+    @cached_property
+    def _writer(self) -> Writer[Any]:
+        if self.engine == "native":
+            return self._native_writer()
+        from sunspring.torch_writing import TorchWriter
+
+        return TorchWriter(self._mixture or self.network, self.vocabulary, self._pages)
+
+    def _native_writer(self) -> NativeWriter:
+        from sunspring.native_writing import NativeWriter
+
+        blend = [(other._native_writer(), share) for other, share in self._blend]
+        return NativeWriter(
+            self._native, self.config, self.vocabulary, self._pages, usable_cores(), blend
+        )
+
+    def blended(self, other: LoadedModel, share: float) -> Self:
+        """Blend another model's predictions into this one's when it writes.
+
+        What the other knows of characters that this one lacks does not count, and it does not see
+        those that it lacks itself.
+
+        Args:
+            other: it reads the same kind of tokens.
+            share: of the other's probabilities, above 0; shares of several are at most 1 in all.
+
+        Raises:
+            SettingsError: a share is impossible, the kinds of tokens differ, or either model is not
+                written by the native engine.
+        """
+        if "torch" in (self.engine, other.engine):
+            raise SettingsError("models are blended by the native engine: see sunspring doctor")
+        model = copy.copy(self)
+        vars(model).pop("_writer", None)
+        model._blend = (*self._blend, (other, share))
+        model._writer  # noqa: B018 - impossible settings are an error now
+        return model
+
+    def _current_files(self) -> ModelFiles:
+        """The files, with what was changed in the network."""
+        if "network" not in vars(self):
+            return self._files
+        from sunspring.checkpoint import pack_model
+
+        return pack_model(self.network, self.vocabulary, self.card, self.quantized)
+
+    def __repr__(self) -> str:
+        config = self.config
+        parameters = f"{config.parameters:,} parameters{' in 8 bits' * self.quantized}"
+        return (
+            f"<sunspring.Model: {config.layers} × {config.hidden_size} {config.cell}, "
+            f"{parameters}, {config.vocabulary_size} tokens>"
+        )
+
+    def write(self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]) -> str:
+        """Write one text; it begins with the prompt.
+
+        Args:
+            prompt: what to go on from; characters that the model lacks are mapped or left out.
+            length: the most characters after the prompt.
+            settings: see `writing_settings`.
+
+        Raises:
+            SettingsError: a setting is impossible, or a label is missing.
+        """
+        return self.write_many(1, prompt, length, **settings)[0].text
+
+    def write_many(
+        self,
+        count: int,
+        prompt: str = "",
+        length: int = 500,
+        *,
+        unique: bool = False,
+        novel: bool = False,
+        **settings: Unpack[WritingOptions],
+    ) -> list[Writing]:
+        """Write several texts, each with a seed of its own.
+
+        Args:
+            count: how many.
+            prompt: what each goes on from.
+            length: the most characters after the prompt.
+            unique: no text twice.
+            novel: no text that is a line of the text that the model was trained or judged on.
+            settings: see `writing_settings`.
+
+        Raises:
+            SunspringError: the model does not give so many.
+        """
+        wanted = writing_settings(length=length, **settings)
+        if not unique and not novel:
+            return self._writer.write(prompt, wanted, count)
+        excluded = self.known_lines() if novel else frozenset()
+        return list(
+            self._writer.write_distinct(prompt, wanted, count, unique=unique, excluded=excluded)
+        )
+
+    def stream(
+        self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]
+    ) -> Iterator[str]:
+        """Write one text, piece by piece; the first piece is the prompt.
+
+        Args:
+            prompt: what to go on from.
+            length: the most characters after the prompt.
+            settings: see `writing_settings`.
+        """
+        return self._writer.stream(prompt, writing_settings(length=length, **settings))
+
+    def propose(
+        self, text: str, count: int = 5, **settings: Unpack[WritingOptions]
+    ) -> list[Proposal]:
+        """Propose pieces that may follow a text, with their probabilities."""
+        return self._writer.proposals(text, writing_settings(**settings), count)
+
+    def adapt(self, prompt: str) -> tuple[str, dict[str, str]]:
+        """Give a prompt as the model reads it, and what became of characters it lacks."""
+        return adapt_text(prompt, self.vocabulary)
+
+    def score(self, text: str, label: str | None = None) -> NDArray[np.float64]:
+        """Bits that each token of a text costs the model: its surprisal, (tokens,).
+
+        Args:
+            text: read from a fresh state.
+            label: of the text, for a model that has labels.
+        """
+        return self.score_many([text], label)[0]
+
+    def score_many(
+        self, texts: Sequence[str], label: str | None = None
+    ) -> list[NDArray[np.float64]]:
+        """Score many texts, each from a fresh state, at once; see `score`."""
+        ids, counts = self.vocabulary.encode_batch(texts)
+        index, ends = self.config.label_index(label), np.cumsum(counts)[:-1]
+        if self.engine == "native":
+            labels = np.full(len(texts), index or 0)
+            nats = self._native.score(ids.astype(np.int64), counts, labels, usable_cores())
+            return np.split(nats / np.log(2), ends)
+        from sunspring.evaluation import surprisals
+
+        predictor, start_id = self._mixture or self.network, self.vocabulary.start_id
+        return [surprisals(predictor, text, start_id, index) for text in np.split(ids, ends)]
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
+
+        Where the training text can be found again is written beside them, in run.json; without
+        that file the folder says nothing of this machine.
+        """
+        path = Path(folder)
+        self._current_files().write(path)
+        if self._text.record is not None:
+            write_json(path / "run.json", self._text.record)
+
+    def known_lines(self) -> frozenset[str]:
+        """All lines of the text that the user gave, the held-out ones too, without blanks around.
+
+        Raises:
+            ModelError: the text is not at hand.
+        """
+        return frozenset(line.strip() for line in self._text.open().lines())
+
+    @property
+    def documents(self) -> Literal["none", "lines", "files"]:
+        """What was a document in training; `none` where that is not known."""
+        return self._text.documents

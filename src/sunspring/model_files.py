@@ -1,0 +1,106 @@
+"""The files of a model folder: config.json, tokenizer.json, model.safetensors and card.json.
+
+The weights are bytes here; weights.py makes tensors of them, and the native engine reads them as
+they are. So what writes on that engine needs no PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sunspring.boxed import find_model
+from sunspring.config import ModelConfig
+from sunspring.errors import ModelError
+from sunspring.storage import read_json, write_atomically, write_json, writing
+from sunspring.vocabulary import Vocabulary, load_vocabulary
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What a model folder holds.
+
+    Args:
+        config: the architecture.
+        vocabulary: of the model.
+        card: what is known of the training; empty if there is no card.json.
+        weights: the content of model.safetensors.
+        quantization: how they are rounded; None if they are not.
+        name: of the weights' file, as messages show it.
+    """
+
+    config: ModelConfig
+    vocabulary: Vocabulary
+    card: Mapping[str, Any]
+    weights: bytes
+    quantization: str | None = None
+    name: str = "model.safetensors"
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelFiles:
+        """Read a model folder, the model of a run, or one that comes with the package by its name.
+
+        Raises:
+            ModelError: the folder is missing or incomplete, or a file is cut off or damaged. The
+                values of the weights are not looked at.
+        """
+        folder = find_model(folder)
+        config = ModelConfig.read(folder / "config.json")
+        vocabulary = load_vocabulary(folder / "tokenizer.json")
+        if vocabulary.size != config.vocabulary_size:
+            raise ModelError(
+                f"{folder}: tokenizer.json has {vocabulary.size} tokens and config.json "
+                f"{config.vocabulary_size}: they are of different models"
+            )
+        path = folder / "model.safetensors"
+        if not path.exists():
+            raise ModelError(
+                f"{folder} has no model.safetensors yet: its training saved nothing so far, "
+                "go on with --resume"
+            )
+        card_path = folder / "card.json"
+        card = read_json(card_path) if card_path.exists() else {}
+        try:
+            weights = path.read_bytes()
+            quantization = quantization_of(weights)
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
+            raise damaged(str(path), error) from None
+        return cls(config, vocabulary, card, weights, quantization, str(path))
+
+    def write(self, folder: Path) -> None:
+        """Write a model folder; each file is replaced whole or not at all.
+
+        Args:
+            folder: made if it is not there.
+
+        Raises:
+            ModelError: the folder cannot be written.
+        """
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as building:
+                self.vocabulary.save(Path(building) / "tokenizer.json")
+                (Path(building) / "tokenizer.json").replace(folder / "tokenizer.json")
+            write_atomically(folder / "config.json", self.config.to_json().encode())
+            write_json(folder / "card.json", self.card)
+            write_atomically(folder / "model.safetensors", self.weights)
+
+
+def quantization_of(weights: bytes) -> str | None:
+    """Read from the header of a model.safetensors how it is rounded; None if it is not.
+
+    Raises:
+        ValueError, AttributeError, RecursionError: there is no such header.
+    """
+    header = json.loads(weights[8 : 8 + int.from_bytes(weights[:8], "little")])
+    kept: str | None = header.get("__metadata__", {}).get("quantization")
+    return kept
+
+
+def damaged(name: str, error: Exception) -> ModelError:
+    """Say that the file of a model's weights cannot be used, and why."""
+    return ModelError(f"{name} is damaged ({error}): train, quantize or copy the model again")

@@ -1,0 +1,139 @@
+"""The native engine writes: whole texts in C++, many at once, and without PyTorch.
+
+Right after generation.py, whose `Writer` it is; `src/engine` has the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sunspring import _engine
+from sunspring.config import ModelConfig
+from sunspring.drafts import Piece
+from sunspring.errors import SettingsError
+from sunspring.generation import SURROGATES, Task, Tokens, Writer
+from sunspring.vocabulary import Vocabulary
+
+_LANES = 32  # texts that a thread writes at once: more take no less time each
+_SLICE = 0.02  # seconds until pieces are handed on, and Ctrl-C is seen
+_PART = 1 << 12  # tokens of a prompt that are read before Ctrl-C is seen
+
+
+class NativeReader:
+    """A text that the engine reads on.
+
+    Args:
+        model: of the engine.
+        label: see `Task`.
+    """
+
+    def __init__(self, model: _engine.Model, label: int | None) -> None:
+        self.state = _engine.Reader(model, label or 0)
+
+    def read(self, tokens: Tokens) -> NDArray[np.floating]:
+        """Read tokens (time,), at least one; gives the logits (vocabulary,) of the next."""
+        for first in range(0, len(tokens), _PART):
+            logits = self.state.read(tokens[first : first + _PART])
+        return logits
+
+    def copy(self) -> NativeReader:
+        """Give another that has read the same."""
+        other = object.__new__(NativeReader)
+        other.state = self.state.copy()
+        return other
+
+
+class NativeWriter(Writer[NativeReader]):
+    """Writes with a model of the native engine.
+
+    Args:
+        model: of the engine.
+        config: of the model.
+        vocabulary: of the model.
+        before: see `Writer`.
+        threads: that work at the same time.
+        blend: other writers, each with its share in every prediction.
+
+    Raises:
+        SettingsError: the shares leave nothing, or another model reads other kinds of tokens.
+    """
+
+    def __init__(
+        self,
+        model: _engine.Model,
+        config: ModelConfig,
+        vocabulary: Vocabulary,
+        before: Tokens | None = None,
+        threads: int = 1,
+        blend: Sequence[tuple[NativeWriter, float]] = (),
+    ) -> None:
+        super().__init__(config, vocabulary, before)
+        self._model = model
+        self._threads = threads
+        shares = [share for _, share in blend]
+        if not all(share > 0 for share in shares) or sum(shares) > 1:
+            listed = ", ".join(f"{share:g}" for share in shares)
+            raise SettingsError(
+                f"the shares of a blend are {listed}: above 0, and at most 1 in all"
+            )
+        self._voices = [
+            (other, share, _known_tokens(vocabulary, other._vocabulary)) for other, share in blend
+        ]
+
+    def _fresh_reader(self, label: int | None) -> NativeReader:
+        return NativeReader(self._model, label)
+
+    def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
+        settings, sampling = task.settings, task.settings.sampling
+        session = _engine.Session(
+            self._model,
+            blend=[(other._model, share, tokens) for other, share, tokens in self._voices],
+            lanes=min(len(seeds), _LANES * self._threads),
+            threads=self._threads,
+        )
+        others = [
+            other._heard(tokens[task.tokens], settings.label) for other, _, tokens in self._voices
+        ]
+        session.add(
+            [reader.state for reader in (self._after(task.tokens, task.label), *others)],
+            recent=self._recent(task),
+            seed=seeds.start,
+            texts=len(seeds),
+            length=settings.length,
+            stops=[stop for stop in settings.stop if not SURROGATES.search(stop)],
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            pattern=_engine.Pattern(*task.pattern.tables()) if task.pattern else None,
+            pattern_state=task.pattern_state,
+        )
+        while not session.is_over:
+            for _, seed, text, finish_reason, tokens in session.run(_SLICE):
+                yield Piece(seed, text, finish_reason, tokens)
+
+    def _after(self, tokens: Tokens, label: int | None) -> NativeReader:
+        """Give a reader of a prompt."""
+        reader = self._reader(label)
+        reader.read(self._after_start(tokens))
+        return reader
+
+    def _heard(self, tokens: Tokens, label: str | None) -> NativeReader:
+        """Give a reader of another model's prompt, but for the tokens that this one lacks."""
+        index = self._config.label_index(label if self._config.labels else None)
+        return self._after(tokens[tokens >= 0], index)
+
+
+def _known_tokens(vocabulary: Vocabulary, other: Vocabulary) -> Tokens:
+    """Find each token of a vocabulary in another, (vocabulary,); -1 where it is not there."""
+    if vocabulary.kind != other.kind:
+        raise SettingsError(
+            f"a model of {vocabulary.kind} and one of {other.kind} cannot be blended: "
+            "choose models of the same --tokens"
+        )
+    places = {token: place for place, token in enumerate(other.tokens)}
+    return np.array([places.get(token, -1) for token in vocabulary.tokens], np.int64)

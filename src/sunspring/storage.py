@@ -1,0 +1,82 @@
+"""Files that are replaced whole or not at all, and JSON in them.
+
+Stands before all that writes models, runs and caches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sunspring.errors import ModelError
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Explain what the disk refuses.
+
+    Raises:
+        ModelError: in place of any `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"{folder} cannot be written ({error.strerror or error}): "
+            "make room or give it write permission, or name another folder"
+        ) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ModelError: it is not one.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged ({error}): restore it from a copy") from None
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} is damaged (not a JSON object): restore it from a copy")
+    return values
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object for people to read, atomically."""
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    # a file's name may hold bytes that are no text, which JSON escapes
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file whole: after a crash it has either the old content or the new."""
+    building = path.with_name(f".{path.name}.building")
+    try:
+        write_synced(building, data)
+        building.replace(path)
+    finally:
+        building.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file, and wait until the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename durable; only POSIX lets a folder be synced."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

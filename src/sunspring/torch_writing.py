@@ -1,0 +1,130 @@
+"""The reference engine: a network in PyTorch writes, all texts of a call a token at a time.
+
+This is the tutorial's "rebuild with batch size 1 and load the weights": the trained weights in a
+model of any batch size, its state carried from token to token. Right after generation.py.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sunspring.drafts import Draft, Piece
+from sunspring.generation import Task, Tokens, Writer
+from sunspring.mixture import Predictor
+from sunspring.model import State, change_recurrent
+from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
+from sunspring.vocabulary import Vocabulary
+
+_MOST_ROWS = 256  # written at once
+_PART = 1024  # tokens of a prompt read at once
+
+
+class TorchReader:
+    """A text that a network reads on.
+
+    Args:
+        model: in float64.
+        label: see `Task`.
+    """
+
+    def __init__(self, model: Predictor, label: int | None) -> None:
+        self._model = model
+        self._labels = None if label is None else torch.full((1,), label, device=model.device)
+        self.state = model.initial_state(1)
+
+    @torch.inference_mode()
+    def read(self, tokens: Tokens) -> NDArray[np.floating]:
+        """Read tokens (time,), at least one; gives the logits (vocabulary,) of the next.
+
+        Many are read part by part: attention takes memory for the square of a part.
+        """
+        logits = torch.empty(1, 1, 0)
+        on_device = torch.from_numpy(tokens).to(self._model.device)
+        for part in on_device.split(_PART):  # type: ignore[no-untyped-call]
+            logits, state = self._model(part.unsqueeze(0), self.state, self._labels)
+            self.state = _rounded(state)
+        return np.asarray(logits[0, -1].cpu().numpy())
+
+    def copy(self) -> TorchReader:
+        """Give another that has read the same."""
+        return copy.copy(self)  # its tensors are never changed
+
+
+class TorchWriter(Writer[TorchReader]):
+    """Writes with a network, or a mixture, in PyTorch.
+
+    It works on a copy in float64. Rounding depends on how many rows are computed together, and in
+    float32 it would now and then change which token is drawn; in float64, with the state rounded
+    to float32 after each step, a seed gives the same text alone and in a batch, on a CPU and on a
+    GPU. (For one row of 256 units PyTorch is faster so: float32 goes through oneDNN, whose calls
+    are costly.)
+
+    Args:
+        model: on any device; it is not changed.
+        vocabulary: of the model.
+        before: see `Writer`.
+    """
+
+    def __init__(
+        self, model: Predictor, vocabulary: Vocabulary, before: Tokens | None = None
+    ) -> None:
+        super().__init__(model.config, vocabulary, before)
+        self._model = copy.deepcopy(model).double().eval().requires_grad_(False)
+
+    def _fresh_reader(self, label: int | None) -> TorchReader:
+        return TorchReader(self._model, label)
+
+    def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
+        for first in range(0, len(seeds), _MOST_ROWS):
+            yield from self._write_rows(task, seeds[first : first + _MOST_ROWS])
+
+    def _write_rows(self, task: Task, seeds: range) -> Iterator[Piece]:
+        """Write texts to their ends, a token of each at a time."""
+        drafts = [
+            Draft(self._vocabulary, task.settings, seed, task.pattern, task.pattern_state)
+            for seed in seeds
+        ]
+        active = [draft for draft in drafts if not draft.finish()]
+        if len(active) < len(drafts):  # they are alike, so all are over before the first token
+            yield from (draft.take() for draft in drafts)
+            return
+        rows, reader = len(active), self._reader(task.label)
+        logits = np.tile(reader.read(self._after_start(task.tokens)), (rows, 1))
+        state = tuple(tuple(t.expand(rows, *t.shape[1:]) for t in layer) for layer in reader.state)
+        recent = np.tile(self._recent(task), (rows, 1))
+        while active:
+            allowed = np.where([draft.allowed() for draft in active], logits, -np.inf)
+            probabilities = token_probabilities(allowed, task.settings.sampling, recent)
+            tokens = draw(probabilities, np.array([draft.uniform() for draft in active]))
+            for draft, token in zip(active, tokens.tolist(), strict=True):
+                draft.push(token)
+            going = [index for index, draft in enumerate(active) if not draft.finish()]
+            yield from (draft.take() for draft in active)
+            if len(going) < len(active):
+                active = [active[index] for index in going]
+                tokens, recent = tokens[going], recent[going]
+                state = tuple(tuple(tensor[going] for tensor in layer) for layer in state)
+            if active:
+                recent = np.concatenate((recent, tokens[:, None]), axis=1)[:, -REPETITION_WINDOW:]
+                logits, state = self._step(tokens, state, task.label)
+
+    @torch.inference_mode()
+    def _step(
+        self, tokens: Tokens, state: State, label: int | None
+    ) -> tuple[NDArray[np.floating], State]:
+        """Read one token a row (batch,); gives the logits (batch, vocabulary) of the next."""
+        device = self._model.device
+        labels = None if label is None else torch.full((len(tokens),), label, device=device)
+        column = torch.from_numpy(tokens).unsqueeze(1).to(device)
+        logits, state = self._model(column, state, labels)
+        return np.asarray(logits[:, 0].cpu().numpy()), _rounded(state)
+
+
+def _rounded(state: State) -> State:
+    """Round a state to float32, so that differences in rounding do not grow from step to step."""
+    return change_recurrent(state, lambda tensor: tensor.float().double())

@@ -1,0 +1,50 @@
+"""The engines that write, for tests that hold for each of them."""
+
+import copy
+import json
+from collections.abc import Callable
+
+import pytest
+
+from sunspring import _engine
+from sunspring.checkpoint import pack_model
+from sunspring.generation import Writer
+from sunspring.model import RecurrentModel
+from sunspring.native_writing import NativeWriter
+from sunspring.torch_writing import TorchWriter
+from sunspring.vocabulary import Vocabulary
+
+MakeWriter = Callable[[RecurrentModel, Vocabulary], Writer]
+
+
+def native_model(
+    model: RecurrentModel,
+    vocabulary: Vocabulary,
+    quantized: bool = False,
+    instruction_set: str = "",
+) -> _engine.Model:
+    """What the engine reads of a model folder."""
+    files = pack_model(copy.deepcopy(model).float(), vocabulary, quantized=quantized)
+    return _engine.Model(
+        files.config.to_json().encode(),
+        files.weights,
+        json.dumps(vocabulary.document()).encode(),
+        instruction_set,
+    )
+
+
+def native_writer(model: RecurrentModel, vocabulary: Vocabulary) -> NativeWriter:
+    return NativeWriter(native_model(model, vocabulary), model.config, vocabulary, threads=2)
+
+
+def int8_writer(model: RecurrentModel, vocabulary: Vocabulary) -> NativeWriter:
+    native = native_model(model, vocabulary, quantized=True)
+    return NativeWriter(native, model.config, vocabulary, threads=2)
+
+
+every_engine = pytest.mark.parametrize(
+    "make_writer", [TorchWriter, native_writer], ids=["torch", "native"]
+)
+every_arithmetic = pytest.mark.parametrize(
+    "make_writer", [TorchWriter, native_writer, int8_writer], ids=["torch", "native", "int8"]
+)

@@ -1,0 +1,83 @@
+"""Build fuzz_model.cpp with clang's libFuzzer and sanitizers, and run it on small models' files.
+
+python tests/native/fuzz.py [--seconds 60] [--corpus FOLDER]
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from sunspring.checkpoint import model_weights
+from sunspring.config import ModelConfig
+from sunspring.model import RecurrentModel
+from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary
+from sunspring.weights import encode_weights
+
+HERE = Path(__file__).parent
+ENGINE = HERE.parents[1] / "src" / "engine"
+SANITIZERS = "-fsanitize=fuzzer,address,undefined,float-cast-overflow"
+
+
+def build(program: Path) -> None:
+    sources = [
+        path for path in ENGINE.glob("*.cpp") if path.name not in ("module.cpp", "kernels.cpp")
+    ]
+    kernels = [
+        "-DSUNSPRING_HAS_SCALAR",
+        '-DSUNSPRING_VECTORS="vectors_scalar.h"',
+        "-DSUNSPRING_KERNELS=scalar_kernels",
+    ]
+    command = ["clang++", "-std=c++17", "-g", "-O1", SANITIZERS, "-fno-sanitize-recover=all"]
+    command += [f"-I{ENGINE}", *kernels, str(HERE / "fuzz_model.cpp"), str(ENGINE / "kernels.cpp")]
+    subprocess.run([*command, *map(str, sources), "-o", str(program)], check=True)
+
+
+def write_corpus(folder: Path) -> None:
+    """Write the files of a small model of every kind."""
+    letters = CharacterVocabulary("ab\n", end=True, unknown=True)
+    plain = ModelConfig(letters.size, layers=1, hidden_size=2, embedding_size=2)
+    variants = [
+        (
+            replace(plain, cell=cell, skip=skip, attention=skip, pointer=2 * skip, pointer_size=2),
+            letters,
+        )
+        for cell in ("rnn", "gru", "lstm")
+        for skip in (False, True)
+    ]
+    variants += [(replace(plain, tied=True, embedding_activation="tanh"), letters)]
+    variants += [(replace(plain, labels=("a",), layers=2), letters)]
+    octets = ByteVocabulary(end=False)
+    variants += [(replace(plain, vocabulary_size=octets.size), octets)]
+    torch.manual_seed(0)
+    for index, (config, vocabulary) in enumerate(variants):
+        weights = model_weights(RecurrentModel(config))
+        parts = config.to_json().encode(), json.dumps(vocabulary.document()).encode()
+        lengths = b"".join(len(part).to_bytes(2, "little") for part in parts)
+        for quantized in (False, True):
+            data = encode_weights(weights, config.cell, quantized)
+            (folder / f"{index}-{quantized}").write_bytes(lengths + b"".join(parts) + data)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--corpus", type=Path, help="where to keep what is found")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        seeds, program = Path(temporary) / "seeds", Path(temporary) / "fuzz_model"
+        seeds.mkdir()
+        write_corpus(seeds)
+        build(program)
+        found = arguments.corpus or Path(temporary) / "found"
+        found.mkdir(parents=True, exist_ok=True)
+        limits = [f"-max_total_time={arguments.seconds}", "-rss_limit_mb=1024", "-max_len=30000"]
+        subprocess.run([program, *limits, found, seeds], check=True)
+
+
+if __name__ == "__main__":
+    main()

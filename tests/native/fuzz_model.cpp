@@ -1,0 +1,49 @@
+// For libFuzzer: files of a model that nobody wrote, and some steps of what they make.
+//
+// The input is the lengths of config.json and tokenizer.json, two bytes each, little-endian, these
+// two files, and model.safetensors. `make fuzz` builds and runs it.
+
+#include <cstdint>
+#include <string_view>
+
+#include "dispatch.h"
+#include "draft.h"
+#include "json.h"
+#include "network.h"
+#include "vocabulary.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace sunspring;
+  std::string_view rest(reinterpret_cast<const char*>(data), size);
+  const auto take = [&rest](std::size_t count) {
+    const std::string_view taken = rest.substr(0, count);
+    rest.remove_prefix(taken.size());
+    return taken;
+  };
+  const auto take_length = [&take] {
+    const std::string_view bytes = take(2);
+    if (bytes.size() < 2) return std::size_t{0};
+    return static_cast<std::size_t>(static_cast<unsigned char>(bytes[0]) |
+                                    static_cast<unsigned char>(bytes[1]) << 8);
+  };
+  const std::size_t configuration_size = take_length(), tokenizer_size = take_length();
+  const std::string_view configuration = take(configuration_size), tokenizer = take(tokenizer_size);
+  try {
+    const Vocabulary vocabulary = read_vocabulary(tokenizer);
+    const Network network(read_model(configuration, rest), *all_kernels().front());
+    if (vocabulary.pieces.size() != network.configuration().vocabulary_size) return 0;
+    const DraftSettings settings = {20, {"a\n"}, nullptr, 0};
+    Draft draft(vocabulary, settings, 1);
+    State state = network.initial();
+    std::int32_t token = vocabulary.start;
+    while (!draft.is_over() && draft.tokens() < 100) {
+      const Reading reading = {&state, token, 0};
+      network.step(&reading, 1);
+      token = static_cast<std::int32_t>(draft.uniform() * static_cast<double>(vocabulary.pieces.size()));
+      draft.push(token);
+    }
+  } catch (const ModelError&) {
+  } catch (const JsonError&) {
+  }
+  return 0;
+}

@@ -1,0 +1,132 @@
+"""The engine built in other ways: for NEON, emulated, with sanitizers, and for a fuzzer.
+
+Each needs a compiler that is not everywhere: Debian's g++-aarch64-linux-gnu with qemu-user, clang.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chains import random_model
+
+from sunspring import _engine
+from sunspring.checkpoint import pack_model
+from sunspring.config import ModelConfig
+from sunspring.native import load_native
+from sunspring.vocabulary import CharacterVocabulary
+
+NATIVE = Path(__file__).parent / "native"
+SOURCES = Path(__file__).parents[1] / "src" / "engine"
+LETTERS = CharacterVocabulary("abcdefghijklmnopqrs\n", end=False, unknown=False)
+PLAIN = ModelConfig(LETTERS.size, layers=2, hidden_size=40, embedding_size=20)
+CONFIGS = [
+    replace(PLAIN, cell=cell, skip=skip, attention=skip, pointer=pointer, pointer_size=24)
+    for cell, skip, pointer in product(("rnn", "gru", "lstm"), (False, True), (0, 9))
+] + [replace(PLAIN, embedding_activation="tanh", labels=("a",), skip=True, hidden_size=33)]
+TOKENS = np.random.default_rng(0).integers(LETTERS.size, size=30)
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {' and '.join(missing)}")
+
+
+def build(program: Path, compiler: Sequence[str], instruction_set: str) -> Path:
+    """Build native/logits.cpp with one instruction set."""
+    sources = [path for path in SOURCES.glob("*.cpp") if path.name != "module.cpp"]
+    command = [*compiler, "-std=c++17", "-ffp-contract=off", f"-I{SOURCES}"]
+    command += [f'-DSUNSPRING_VECTORS="vectors_{instruction_set}.h"']
+    command += [f"-DSUNSPRING_KERNELS={instruction_set}_kernels"]
+    command += [f"-DSUNSPRING_HAS_{instruction_set.upper()}"]
+    command += [str(NATIVE / "logits.cpp"), *map(str, sources), "-o", str(program), "-pthread"]
+    subprocess.run(command, check=True)
+    return program
+
+
+def check_logits(command: Sequence[str], folder: Path, instruction_set: str) -> None:
+    """Compare what a program computes with this process's engine, for every kind of model."""
+    for index, (config, quantized) in enumerate(product(CONFIGS, (False, True))):
+        files = pack_model(random_model(config, std=0.15), LETTERS, quantized=quantized)
+        model = folder / str(index)
+        files.write(model)
+        done = subprocess.run(
+            [*command, str(model), *map(str, TOKENS)], capture_output=True, text=True, check=True
+        )
+        name, *lines = done.stdout.splitlines()
+        assert name == instruction_set
+        found = np.array([np.frombuffer(bytes.fromhex(line), ">f4") for line in lines])
+        reader = _engine.Reader(load_native(files))
+        wanted = np.stack([reader.read(TOKENS[i : i + 1]) for i in range(len(TOKENS))])
+        if quantized:
+            assert found.astype(np.float32).tobytes() == wanted.tobytes(), config
+        else:
+            np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@needs("aarch64-linux-gnu-g++", "qemu-aarch64")
+def test_neon_computes_the_same(tmp_path: Path) -> None:
+    compiler = ["aarch64-linux-gnu-g++", "-O2", "-static", "-march=armv8.2-a+dotprod"]
+    program = build(tmp_path / "logits", compiler, "neon")
+    check_logits(["qemu-aarch64", str(program)], tmp_path, "neon")
+
+
+@needs("g++")
+def test_sanitizers_find_nothing(tmp_path: Path) -> None:
+    sanitizers = "-fsanitize=address,undefined,float-cast-overflow"
+    compiler = ["g++", "-O1", "-g", sanitizers, "-fno-sanitize-recover=all"]
+    program = build(tmp_path / "logits", compiler, "scalar")
+    check_logits([str(program)], tmp_path, "scalar")
+
+
+WASM = [
+    *("clang++", "--target=wasm32-wasi", "-msimd128", "-std=c++17", "-O2", "-nostartfiles"),
+    *("-Wl,--no-entry", "-Wl,--export=digest", f"-I{SOURCES}"),
+]
+RUN_WASM = """
+const module = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));
+const nothing = () => 0;
+const imports = {};
+for (const {module: from, name} of WebAssembly.Module.imports(module)) {
+  imports[from] = {...imports[from], [name]: nothing};
+}
+console.log(new WebAssembly.Instance(module, imports).exports.digest() >>> 0);
+"""
+
+
+def kernels_of(instruction_set: str) -> list[str]:
+    return [
+        f'-DSUNSPRING_VECTORS="vectors_{instruction_set}.h"',
+        f"-DSUNSPRING_KERNELS={instruction_set}_kernels",
+        *map(str, (NATIVE / "digest.cpp", SOURCES / "kernels.cpp")),
+    ]
+
+
+@needs("clang++", "wasm-ld", "node", "g++")
+@pytest.mark.skipif(
+    not list(Path("/usr/lib").glob("llvm-*/**/libclang_rt.builtins-wasm32.a")),
+    reason="needs Debian's libc++-dev-wasm32 and libclang-rt-dev-wasm32",
+)
+def test_webassembly_computes_the_same(tmp_path: Path) -> None:
+    plain = ["g++", "-std=c++17", "-ffp-contract=off", f"-I{SOURCES}", *kernels_of("scalar")]
+    subprocess.run([*plain, "-o", tmp_path / "digest"], check=True)
+    subprocess.run([*WASM, *kernels_of("wasm"), "-o", tmp_path / "digest.wasm"], check=True)
+    commands = [tmp_path / "digest"], ["node", "-e", RUN_WASM, tmp_path / "digest.wasm"]
+    printed = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for command in commands
+    ]
+    assert printed[0] == printed[1]
+
+
+@needs("clang++")
+def test_fuzzer_finds_nothing_in_a_moment(tmp_path: Path) -> None:
+    command = [sys.executable, NATIVE / "fuzz.py", "--seconds", "10", "--corpus", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "cov: " in done.stderr  # so it did run
