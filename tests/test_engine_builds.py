@@ -3,9 +3,11 @@
 Each needs a compiler that is not everywhere: Debian's g++-aarch64-linux-gnu with qemu-user, clang.
 """
 
+import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -21,8 +23,9 @@ from sunspring.config import ModelConfig
 from sunspring.native import load_native
 from sunspring.vocabulary import CharacterVocabulary
 
-NATIVE = Path(__file__).parent / "native"
-SOURCES = Path(__file__).parents[1] / "src" / "engine"
+ROOT = Path(__file__).parents[1]
+NATIVE = ROOT / "tests" / "native"
+SOURCES = ROOT / "src" / "engine"
 LETTERS = CharacterVocabulary("abcdefghijklmnopqrs\n", end=False, unknown=False)
 PLAIN = ModelConfig(LETTERS.size, layers=2, hidden_size=40, embedding_size=20)
 CONFIGS = [
@@ -122,6 +125,18 @@ def test_webassembly_computes_the_same(tmp_path: Path) -> None:
         for command in commands
     ]
     assert printed[0] == printed[1]
+
+
+def test_without_a_compiler_the_package_is_built_of_python_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, ROOT]
+    nothing = {**os.environ, "CC": "/nonexistent", "CXX": "/nonexistent"}
+    subprocess.run(command, env=nothing, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "sunspring/models/shakespeare/model.safetensors" in names
+    assert not [name for name in names if name.endswith(".so")]
 
 
 @needs("clang++")
