@@ -21,7 +21,7 @@ from sunspring.checkpoint import model_weights
 from sunspring.config import ModelConfig
 from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
-from sunspring.evaluation import surprisals
+from sunspring.evaluation import final_outputs, surprisals
 from sunspring.model import RecurrentModel
 from sunspring.model_files import ModelFiles
 from sunspring.native import INSTRUCTION_SET, load_native
@@ -140,6 +140,16 @@ class TestScoring:
         texts = np.split(TOKENS, np.cumsum(lengths)[:-1])
         bits = [surprisals(model, text, LETTERS.start_id, label) for text in texts]
         np.testing.assert_allclose(nats / np.log(2), np.concatenate(bits), atol=2e-4)
+
+    @every_config
+    def test_encodes_as_the_outputs_after_the_last_token(self, config: ModelConfig) -> None:
+        model = make_model(config)
+        lengths = np.array([0, 7, 1, 0, 30, 22])
+        label = 1 if config.labels else None
+        found = native_model(model, LETTERS).encode(TOKENS, lengths, np.full(6, label or 0), 2)
+        texts = np.split(TOKENS, np.cumsum(lengths)[:-1])
+        wanted = [final_outputs(model, text, LETTERS.start_id, label) for text in texts]
+        np.testing.assert_allclose(found, np.concatenate(wanted), atol=1e-5)
 
     def test_does_not_depend_on_what_else_is_scored(self) -> None:
         model = native_model(make_model(CONFIGS["lstm, skip, pointer"]), LETTERS, quantized=True)

@@ -14,6 +14,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "copying.h"
 #include "dispatch.h"
 #include "scoring.h"
 #include "session.h"
@@ -84,39 +85,71 @@ std::int32_t checked_label(const Model& model, std::int64_t label) {
   return labels ? checked(label, 0, labels) : 0;
 }
 
-nb::ndarray<nb::numpy, float, nb::ndim<1>> numpy_of(std::vector<float> values) {
-  auto* kept = new std::vector<float>(std::move(values));
-  nb::capsule owner(kept, [](void* each) noexcept { delete static_cast<std::vector<float>*>(each); });
+template <typename Value>
+nb::ndarray<nb::numpy, Value, nb::ndim<1>> numpy_of(std::vector<Value> values) {
+  using Values = std::vector<Value>;
+  auto* kept = new Values(std::move(values));
+  nb::capsule owner(kept, [](void* each) noexcept { delete static_cast<Values*>(each); });
   return {kept->data(), {kept->size()}, owner};
 }
 
-nb::ndarray<nb::numpy, float, nb::ndim<1>> score_texts(const Model& model,
-                                                       const Array<std::int64_t>& ids,
-                                                       const Array<std::int64_t>& lengths,
-                                                       const Array<std::int64_t>& labels,
-                                                       std::size_t threads) {
-  const std::vector<std::int32_t> tokens = tokens_of(ids, model.vocabulary.pieces.size());
-  std::vector<float> nats(tokens.size());
-  std::vector<ScoredText> texts;
-  if (labels.size() && labels.size() != lengths.size()) {
-    throw std::invalid_argument("the labels are not those of the texts");
-  }
-  std::size_t first = 0;
-  for (std::size_t text = 0; text < lengths.size(); ++text) {
-    const std::int64_t length = lengths.data()[text];
-    if (length < 0 || static_cast<std::size_t>(length) > tokens.size() - first) {
-      throw std::invalid_argument("the lengths are not those of the texts");
+// Texts that stand one after another in an array of tokens.
+class TextArray {
+ public:
+  TextArray(const Model& model, const Array<std::int64_t>& ids,
+            const Array<std::int64_t>& lengths, const Array<std::int64_t>& labels)
+      : model_(model), tokens_(tokens_of(ids, model.vocabulary.pieces.size())) {
+    if (labels.size() && labels.size() != lengths.size()) {
+      throw std::invalid_argument("the labels are not those of the texts");
     }
-    texts.push_back({tokens.data() + first, static_cast<std::size_t>(length),
-                     checked_label(model, labels.size() ? labels.data()[text] : 0),
-                     nats.data() + first});
-    first += static_cast<std::size_t>(length);
+    std::size_t first = 0;
+    for (std::size_t text = 0; text < lengths.size(); ++text) {
+      const std::int64_t length = lengths.data()[text];
+      if (length < 0 || static_cast<std::size_t>(length) > tokens_.size() - first) {
+        throw std::invalid_argument("the lengths are not those of the texts");
+      }
+      texts.push_back({tokens_.data() + first, static_cast<std::size_t>(length),
+                       checked_label(model, labels.size() ? labels.data()[text] : 0), nullptr,
+                       nullptr});
+      first += static_cast<std::size_t>(length);
+    }
   }
-  {
+
+  std::size_t tokens() const { return tokens_.size(); }
+  void read(std::size_t threads) const {
     nb::gil_scoped_release released;
-    score(model.network, model.vocabulary.start, texts, threads);
+    read_texts(model_.network, model_.vocabulary.start, texts, threads);
   }
+
+  std::vector<ReadText> texts;
+
+ private:
+  const Model& model_;
+  std::vector<std::int32_t> tokens_;
+};
+
+auto score_texts(const Model& model, const Array<std::int64_t>& ids,
+                 const Array<std::int64_t>& lengths, const Array<std::int64_t>& labels,
+                 std::size_t threads) {
+  TextArray array(model, ids, lengths, labels);
+  std::vector<float> nats(array.tokens());
+  float* next = nats.data();
+  for (ReadText& text : array.texts) text.nats = next, next += text.size;
+  array.read(threads);
   return numpy_of(std::move(nats));
+}
+
+auto encode_texts(const Model& model, const Array<std::int64_t>& ids,
+                  const Array<std::int64_t>& lengths, const Array<std::int64_t>& labels,
+                  std::size_t threads) {
+  TextArray array(model, ids, lengths, labels);
+  const Configuration& configuration = model.network.configuration();
+  const std::size_t size = configuration.layers * configuration.hidden_size;
+  std::vector<float> outputs(array.texts.size() * size);
+  float* next = outputs.data();
+  for (ReadText& text : array.texts) text.outputs = next, next += size;
+  array.read(threads);
+  return numpy_of(std::move(outputs));
 }
 
 // One text as it is read, token after token.
@@ -135,7 +168,33 @@ struct Reader {
         model->network.step(&reading, 1);
       }
     }
-    return numpy_of({state.logits.data(), state.logits.data() + size});
+    return numpy_of(std::vector<float>(state.logits.data(), state.logits.data() + size));
+  }
+
+  // The same after each of these (tokens · vocabulary), and the layers' outputs (tokens · layers ·
+  // hidden).
+  auto trace(const Array<std::int64_t>& ids, std::size_t threads) {
+    const Configuration& configuration = model->network.configuration();
+    const std::size_t size = model->vocabulary.pieces.size();
+    const std::size_t width = configuration.layers * configuration.hidden_size;
+    const std::vector<std::int32_t> tokens = tokens_of(ids, size);
+    std::vector<float> logits(tokens.size() * size), outputs(tokens.size() * width);
+    {
+      nb::gil_scoped_release released;
+      if (!model->network.is_worth_sharing()) threads = 1;
+      Barrier barrier(threads);
+      in_threads(threads, [&](std::size_t thread) {
+        const Worker worker = {thread, threads, threads > 1 ? &barrier : nullptr};
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+          const Reading reading = {&state, tokens[i], label};
+          model->network.step(&reading, 1, worker);
+          if (!worker.is_first()) continue;
+          std::copy_n(state.logits.data(), size, &logits[i * size]);
+          model->network.copy_outputs(state, &outputs[i * width]);
+        }
+      });
+    }
+    return nb::make_tuple(numpy_of(std::move(logits)), numpy_of(std::move(outputs)));
   }
 
   std::shared_ptr<Model> model;
@@ -225,11 +284,14 @@ NB_MODULE(_engine, module) {
       .def(nb::init<const nb::bytes&, const nb::bytes&, const nb::bytes&, const std::string&>(),
            "configuration"_a, "weights"_a, "tokenizer"_a, "instruction_set"_a = "")
       .def_prop_ro("instruction_set", [](const Model& model) { return model.network.kernels().name; })
-      .def("score", &score_texts, "tokens"_a, "lengths"_a, "labels"_a, "threads"_a = 1);
+      .def("score", &score_texts, "tokens"_a, "lengths"_a, "labels"_a, "threads"_a = 1)
+      .def("encode", &encode_texts, "tokens"_a, "lengths"_a, "labels"_a, "threads"_a = 1);
 
   nb::class_<Reader>(module, "Reader")
       .def(nb::init<std::shared_ptr<Model>, std::int64_t>(), "model"_a, "label"_a = 0)
       .def("read", &Reader::read, "tokens"_a, "Read on; gives the logits of the next token.")
+      .def("trace", &Reader::trace, "tokens"_a, "threads"_a = 1,
+           "Read on; gives the logits after each, and the outputs of the layers.")
       .def("copy", [](const Reader& reader) { return Reader(reader); });
 
   nb::class_<Pattern>(module, "Pattern")
@@ -265,6 +327,24 @@ NB_MODULE(_engine, module) {
       .def_prop_ro("is_over", &OwningSession::is_over)
       .def("cancel", &OwningSession::cancel,
            "End the writing for good, from any thread, within a step.");
+
+  nb::class_<CopyFinder>(module, "CopyFinder")
+      .def("__init__",
+           [](CopyFinder* finder, const nb::bytes& text) {
+             const std::string_view view = view_of(text);
+             nb::gil_scoped_release released;
+             new (finder) CopyFinder(view);
+           },
+           "text"_a)
+      .def("read",
+           [](CopyFinder& finder, const nb::bytes& piece) {
+             const std::string_view view = view_of(piece);
+             nb::gil_scoped_release released;
+             finder.read(view);
+           },
+           "piece"_a)
+      .def("part", &CopyFinder::part)
+      .def("longest", [](const CopyFinder& finder) { return numpy_of(finder.longest()); });
 }
 
 }  // namespace

@@ -200,6 +200,13 @@ void Network::step(const Reading* readings, std::size_t texts, const Worker& wor
   }
 }
 
+void Network::copy_outputs(const State& state, float* to) const {
+  const std::size_t size = configuration_.hidden_size;
+  for (std::size_t layer = 0; layer < configuration_.layers; ++layer) {
+    std::copy_n(state.slots[layer].floats.data(), size, to + layer * size);
+  }
+}
+
 void Network::embed(const Reading& reading) const {
   const std::size_t size = embeddings_.size;
   Values& embedded = reading.state->slots[embeddings_.slot];

@@ -19,7 +19,8 @@ class Network {
 
   const Configuration& configuration() const { return configuration_; }
   const Kernels& kernels() const { return kernels_; }
-  std::size_t bytes() const;  // that a step reads
+  // Whether threads that share the rows of one text's step are faster than one alone.
+  bool is_worth_sharing() const { return bytes() >= kWorthSharing; }
   State initial() const;
 
   // Read a token of each of at most `kMostTexts` texts; then `logits` of the states are those of
@@ -28,12 +29,18 @@ class Network {
   // cancelled the step is short and the states are worth nothing.
   void step(const Reading* readings, std::size_t texts, const Worker& worker = {}) const;
 
+  // The outputs of a state's layers, (layers · hidden).
+  void copy_outputs(const State& state, float* to) const;
+
  private:
   struct Layer {
     Linear gates;
     std::optional<Linear> recurrent;  // of a gru, whose reset gate stands between the two
   };
 
+  static constexpr std::size_t kWorthSharing = 1u << 19;  // bytes; fewer are read too quickly
+
+  std::size_t bytes() const;  // that a step reads
   void add_layer(const ModelFile& file, std::size_t index);
   void add_pointer(const ModelFile& file, const std::vector<Columns>& features);
   void embed(const Reading& reading) const;

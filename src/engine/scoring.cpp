@@ -10,11 +10,12 @@ namespace {
 
 // A place where one text after another is read.
 struct Lane {
-  const ScoredText* text = nullptr;
-  std::size_t scored = 0;  // tokens
+  const ReadText* text = nullptr;
+  std::size_t read = 0;  // tokens, the one that stands before every text included
   State state;
 
-  bool is_free() const { return !text || scored == text->size; }
+  // A text whose outputs are asked for is read to its end, another up to its last token.
+  bool is_free() const { return !text || read == text->size + (text->outputs ? 1 : 0); }
 };
 
 // Nats of a token by the logits, which are spent.
@@ -30,16 +31,24 @@ float cost(const Kernels& kernels, State& state, std::int32_t token) {
 
 }  // namespace
 
-void score(const Network& network, std::int32_t start, const std::vector<ScoredText>& texts,
-           std::size_t threads) {
+void read_texts(const Network& network, std::int32_t start, const std::vector<ReadText>& texts,
+                std::size_t threads) {
   const State initial = network.initial();
   std::atomic<std::size_t> begun{0};
   const auto begin_next = [&](Lane& lane) {
     const std::size_t index = begun++;
     lane.text = index < texts.size() ? &texts[index] : nullptr;
-    lane.scored = 0;
+    lane.read = 0;
     if (lane.text) lane.state = initial;
     return lane.text != nullptr;
+  };
+  const auto take = [&network](Lane& lane) {
+    const ReadText& text = *lane.text;
+    if (text.outputs && lane.read == text.size) network.copy_outputs(lane.state, text.outputs);
+    if (text.nats && lane.read < text.size) {
+      text.nats[lane.read] = cost(network.kernels(), lane.state, text.tokens[lane.read]);
+    }
+    ++lane.read;
   };
   in_threads(threads, [&](std::size_t) {
     std::vector<Lane> lanes(kMostTexts);
@@ -50,15 +59,12 @@ void score(const Network& network, std::int32_t start, const std::vector<ScoredT
       for (Lane& lane : lanes) {
         while (lane.is_free() && begin_next(lane)) continue;  // over texts that are empty
         if (!lane.text) continue;
-        const std::int32_t before = lane.scored ? lane.text->tokens[lane.scored - 1] : start;
+        const std::int32_t before = lane.read ? lane.text->tokens[lane.read - 1] : start;
         reading.push_back(&lane);
         readings.push_back({&lane.state, before, lane.text->label});
       }
       network.step(readings.data(), readings.size());
-      for (Lane* lane : reading) {
-        const std::int32_t token = lane->text->tokens[lane->scored];
-        lane->text->nats[lane->scored++] = cost(network.kernels(), lane->state, token);
-      }
+      for (Lane* lane : reading) take(*lane);
     } while (!reading.empty());
   });
 }

@@ -1,4 +1,4 @@
-// Scoring: what the tokens of given texts cost a network, many texts at once.
+// Reading texts for what they cost and for what they leave: many at once, each from a fresh state.
 
 #pragma once
 
@@ -9,15 +9,16 @@
 
 namespace sunspring {
 
-struct ScoredText {
+struct ReadText {
   const std::int32_t* tokens;
   std::size_t size;
-  std::int32_t label;  // of a model that has labels
-  float* nats;         // (size), to be written: what each token costs after those before it
+  std::int32_t label;  // of a network that has labels
+  float* nats;         // (size), what each token costs; or null
+  float* outputs;      // (layers · hidden), the layers' outputs after the last token; or null
 };
 
-// Each text is read from a fresh state, in which `start` comes first.
-void score(const Network& network, std::int32_t start, const std::vector<ScoredText>& texts,
-           std::size_t threads);
+// Read texts and fill in what they ask for. Nothing depends on the others, nor on the threads.
+void read_texts(const Network& network, std::int32_t start, const std::vector<ReadText>& texts,
+                std::size_t threads);
 
 }  // namespace sunspring

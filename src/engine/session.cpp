@@ -4,17 +4,11 @@
 #include <iterator>
 
 namespace sunspring {
-namespace {
-
-constexpr std::size_t kWorthSharing = 1u << 19;  // bytes of weights; fewer are read too quickly
-
-}  // namespace
-
 Session::Session(const Vocabulary& vocabulary, std::vector<Voice> voices, std::size_t lanes,
                  std::size_t threads)
     : vocabulary_(vocabulary), voices_(std::move(voices)) {
   const Network& first = *voices_[0].network;
-  const bool shares_rows = lanes == 1 && first.bytes() >= kWorthSharing;
+  const bool shares_rows = lanes == 1 && first.is_worth_sharing();
   workers_ = shares_rows ? threads : 1;
   const std::size_t groups = shares_rows ? 1 : std::min(lanes, threads);
   const std::size_t size = vocabulary_.pieces.size();

@@ -32,12 +32,30 @@ class Model:
         Each text is read from a fresh state. `labels` are (texts,), or none at all.
         """
 
+    def encode(
+        self,
+        tokens: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        threads: int = 1,
+    ) -> NDArray[np.float32]:
+        """Outputs of all layers after each text, (texts · layers · hidden,); see `score`."""
+
 class Reader:
     """A text that is read on."""
 
     def __init__(self, model: Model, label: int = 0) -> None: ...
     def read(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read tokens (time,); gives the logits (vocabulary,) of the next."""
+    def trace(
+        self, tokens: NDArray[np.int64], threads: int = 1
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Read tokens (time,); gives what comes after each of them.
+
+        That is the logits of the next, (time · vocabulary,), and the outputs of all layers,
+        (time · layers · hidden,).
+        """
+
     def copy(self) -> Reader:
         """Give another that has read the same."""
 
@@ -108,3 +126,16 @@ class Session:
     def is_over(self) -> bool: ...
     def cancel(self) -> None:
         """End the writing for good, from any thread, within a step."""
+
+class CopyFinder:
+    """Finds which stretches of a text stand in another one, which is read piece by piece."""
+
+    def __init__(self, text: bytes) -> None: ...
+    def read(self, piece: bytes) -> None:
+        """Read on in the other text."""
+
+    def part(self) -> None:
+        """Let no stretch go on over this place in it."""
+
+    def longest(self) -> NDArray[np.int64]:
+        """For each byte, the bytes of the longest stretch that ends there and was read."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from sunspring import options, printing
+from sunspring import cli_insight, options, printing
 from sunspring.console import ask, prepare_streams, print_json, print_stream, say
 from sunspring.errors import MissingExtraError, SettingsError, SourceError, SunspringError
 from sunspring.options import Device, Documents, EngineName, Protocol, Tokens
@@ -253,6 +253,9 @@ def doctor(as_json: options.Json = False) -> None:
         print_json(report)
     else:
         print(describe(report))
+
+
+app.add_typer(cli_insight.app)
 
 
 def main() -> None:

@@ -8,9 +8,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from sunspring.errors import SourceError
+
+_CHUNK = 1 << 20  # bytes read at once
 
 
 def prepare_streams() -> None:
@@ -33,6 +39,52 @@ def ask(question: str) -> str:
     """Ask the user for a line."""
     print(question, end="", file=sys.stderr, flush=True)
     return input()
+
+
+def arriving_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Read lines as they come, many at once where many have come.
+
+    Args:
+        path: a file, or `-` for the standard input. Bytes that are no UTF-8 become lone surrogates.
+
+    Yields:
+        The number of the first line, from 1 on, and the lines without their ends.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    begun, number = b"", 1
+    with _open_bytes(path) as stream:
+        while chunk := stream.read1(_CHUNK):
+            *lines, begun = (begun + chunk).split(b"\n")
+            if lines:
+                yield number, [_line(line) for line in lines]
+                number += len(lines)
+    if begun:
+        yield number, [_line(begun)]
+
+
+def _open_bytes(path: Path) -> AbstractContextManager[BufferedReader]:
+    if str(path) == "-":
+        return nullcontext(cast(BufferedReader, sys.stdin.buffer))
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise SourceError(
+            f"{path}: {error.strerror or error}: name a file of lines, or - for standard input"
+        ) from None
+
+
+def _line(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines at once, so that whoever reads them need not wait."""
+    text = "".join(f"{line}\n" for line in lines)
+    if text:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def print_json(values: Any) -> None:

@@ -117,14 +117,25 @@ class Corpus:
             for run in read_runs(splits, [cast(int, vocabulary.end_id)], every=True):
                 yield vocabulary.decode(run)
             return
-        newlines = [token for token in range(vocabulary.size) if _breaks(vocabulary, token)]
         for splits in [text, [self.heldout]] if self.heldout_is_given else [[*text, self.heldout]]:
-            begun = ""
-            for run in read_runs(splits, newlines, every=False):
-                *lines, begun = (begun + vocabulary.decode(run)).split("\n")
-                yield from filter(None, lines)
-            if begun:
-                yield begun
+            yield from self._text_lines(splits)
+
+    def heldout_lines(self) -> Iterator[str]:
+        """Give the same of the held-out part alone; its first line may be the end of one."""
+        if self.documents == "none":
+            yield from self._text_lines([self.heldout])
+            return
+        for run in read_runs([self.heldout], [cast(int, self.vocabulary.end_id)], every=True):
+            yield self.vocabulary.decode(run)
+
+    def _text_lines(self, splits: Sequence[Split]) -> Iterator[str]:
+        vocabulary, begun = self.vocabulary, ""
+        newlines = [token for token in range(vocabulary.size) if _breaks(vocabulary, token)]
+        for run in read_runs(splits, newlines, every=False):
+            *lines, begun = (begun + vocabulary.decode(run)).split("\n")
+            yield from filter(None, lines)
+        if begun:
+            yield begun
 
 
 def _breaks(vocabulary: Vocabulary, token: int) -> bool:

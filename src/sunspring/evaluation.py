@@ -22,7 +22,7 @@ from sunspring.corpus import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.files import Progress
 from sunspring.mixture import Predictor
-from sunspring.model import State
+from sunspring.model import RecurrentModel, State
 from sunspring.ngrams import NGramModel
 
 HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all
@@ -216,6 +216,24 @@ def surprisals(
         read = _read(model, ids, rows, start_id, partial(_losses, model))
         losses = [losses[0] for _, losses, _ in read]
     return np.concatenate([np.zeros(0), *losses]) / math.log(2)
+
+
+@torch.inference_mode()
+def final_outputs(
+    network: RecurrentModel,
+    ids: NDArray[np.integer[Any]],
+    start_id: int,
+    label: int | None = None,
+) -> NDArray[np.float32]:
+    """Outputs of all layers after a text, (layers * hidden_size,); see `surprisals`."""
+    tokens = torch.from_numpy(np.concatenate(([start_id], ids)).astype(np.int64))
+    labels = None if label is None else torch.full((1,), label, device=network.device)
+    state = network.initial_state(1)
+    with _evaluating(network):
+        for part in tokens.to(network.device).split(_SINGLE_WINDOW):  # type: ignore[no-untyped-call]
+            state = network(part.unsqueeze(0), state, labels)[1]
+    layers = state[: network.config.layers]
+    return np.asarray(torch.cat([layer[0][0] for layer in layers]).float().cpu().numpy())
 
 
 def baselines(

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.config import ModelConfig
+from sunspring.corpus import Corpus
 from sunspring.drafts import WritingOptions, writing_settings
 from sunspring.errors import SettingsError
+from sunspring.files import Notice
 from sunspring.generation import Proposal, Writer, Writing
 from sunspring.machine import usable_cores
 from sunspring.model_files import ModelFiles
@@ -66,6 +68,11 @@ class LoadedModel:
             self._native  # noqa: B018 - a damaged model is an error now
         else:
             self.network  # noqa: B018
+
+    @property
+    def files(self) -> ModelFiles:
+        """What its folder would hold now."""
+        return self._current_files()
 
     @property
     def config(self) -> ModelConfig:
@@ -243,16 +250,67 @@ class LoadedModel:
         self, texts: Sequence[str], label: str | None = None
     ) -> list[NDArray[np.float64]]:
         """Score many texts, each from a fresh state, at once; see `score`."""
-        ids, counts = self.vocabulary.encode_batch(texts)
+        return self.score_tokens(*self.vocabulary.encode_batch(texts), label)
+
+    def score_tokens(
+        self, ids: NDArray[np.int32], counts: NDArray[np.int64], label: str | None = None
+    ) -> list[NDArray[np.float64]]:
+        """Score many texts that are encoded already.
+
+        Args:
+            ids: (tokens,) of the texts, one after another.
+            counts: (texts,) tokens of each.
+            label: see `score`.
+        """
         index, ends = self.config.label_index(label), np.cumsum(counts)[:-1]
+        if not len(counts):
+            return []
         if self.engine == "native":
-            labels = np.full(len(texts), index or 0)
+            labels = np.full(len(counts), index or 0)
             nats = self._native.score(ids.astype(np.int64), counts, labels, usable_cores())
             return np.split(nats / np.log(2), ends)
         from sunspring.evaluation import surprisals
 
         predictor, start_id = self._mixture or self.network, self.vocabulary.start_id
         return [surprisals(predictor, text, start_id, index) for text in np.split(ids, ends)]
+
+    def reader(self, label: str | None = None) -> _engine.Reader:
+        """Give what reads a text token by token, in the native engine.
+
+        Raises:
+            SettingsError: it is not what scores here, or the label is unknown or missing.
+        """
+        index = self.config.label_index(label)
+        if self.engine != "native":
+            raise SettingsError("only the native engine can look inside: see sunspring doctor")
+        from sunspring import _engine
+
+        return _engine.Reader(self._native, index or 0)
+
+    def encode(self, texts: Sequence[str], label: str | None = None) -> NDArray[np.float32]:
+        """Give texts as vectors: what the layers put out after the last character.
+
+        Texts that the model would go on from alike have vectors that are close.
+
+        Args:
+            texts: each is read from a fresh state.
+            label: of the texts, for a model that has labels.
+
+        Returns:
+            (texts, layers * hidden_size), from -1 to 1.
+        """
+        ids, counts = self.vocabulary.encode_batch(texts)
+        index, size = self.config.label_index(label), self.config.layers * self.config.hidden_size
+        if self.engine == "native":
+            labels = np.full(len(texts), index or 0)
+            flat = self._native.encode(ids.astype(np.int64), counts, labels, usable_cores())
+            return flat.reshape(len(texts), size)
+        from sunspring.evaluation import final_outputs
+
+        start_id, ends = self.vocabulary.start_id, np.cumsum(counts)[:-1]
+        parts = np.split(ids, ends) if texts else []
+        vectors = [final_outputs(self.network, part, start_id, index) for part in parts]
+        return np.array(vectors, np.float32).reshape(len(texts), size)
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
@@ -272,6 +330,14 @@ class LoadedModel:
             ModelError: the text is not at hand.
         """
         return frozenset(line.strip() for line in self._text.open().lines())
+
+    def open_text(self, say: Notice | None = None) -> Corpus:
+        """Open the text that the model was trained and judged on; `say` is told what was mended.
+
+        Raises:
+            SunspringError: it is not at hand.
+        """
+        return self._text.open(say)
 
     @property
     def documents(self) -> Literal["none", "lines", "files"]:

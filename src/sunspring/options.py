@@ -189,6 +189,58 @@ Rate = Annotated[
     Option("--rate", help="How fast to learn while reading.", show_default="0.0003"),
 ]
 
+# Lines
+LinesFile = Annotated[
+    Path,
+    Argument(
+        metavar="[FILE]",
+        help="A file of lines; - for standard input.",
+        show_default="standard input",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    Option(
+        "--threshold",
+        metavar="PERCENTILE",
+        help="Show only lines dearer a character than so many percent of the held-out lines.",
+        show_default=False,
+    ),
+]
+Top = Annotated[
+    int, Option("--top", help="Show with each line so many characters that surprised most.")
+]
+
+VectorsOut = Annotated[
+    Path | None,
+    Option(
+        "--out",
+        help="File for the vectors, .npy or .csv.",
+        show_default="CSV to the standard output",
+    ),
+]
+
+# Explaining
+ExplainedFile = Annotated[
+    Path | None,
+    Argument(
+        metavar="[FILE]",
+        help="The text; - for standard input.",
+        show_default="the model's own held-out text",
+    ),
+]
+ExplainedText = Annotated[str | None, Option("--text", help="The text itself.", show_default=False)]
+PageOut = Annotated[
+    Path | None, Option("--out", metavar="PAGE", help="HTML page to write.", show_default=False)
+]
+Alternatives = Annotated[
+    int, Option("--top", help="Characters to show that might have stood at each place.")
+]
+
+Copied = Annotated[
+    bool, Option("--copied", help="Show also what of the text stands in the training text.")
+]
+
 # Quantizing
 ModelOut = Annotated[
     Path, Option("--out", help="Folder of the model to write.", show_default=False)

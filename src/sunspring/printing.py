@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sunspring.evaluation import Evaluation
     from sunspring.generation import Writing
+    from sunspring.line_scores import LineScore
     from sunspring.result import TrainingResult
+    from sunspring.vocabulary import Vocabulary
 
 
 def evaluation_json(evaluation: Evaluation, baselines: Mapping[str, float]) -> dict[str, Any]:
@@ -69,6 +71,44 @@ def writings_json(
         "characters_per_second": characters / seconds,
         "engine": engine,
     }
+
+
+def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
+    """Give a line of `score`: its bits, bits a character, the line, and what surprised most."""
+    shown = f"{score.bits:.2f}\t{score.bits_per_character:.3f}\t{score.line}"
+    if not top:
+        return shown
+    surprises = (
+        f"{each['text'] or 'end'!r} {each['bits']:.1f}"
+        for each in _surprises(score, vocabulary, top)
+    )
+    return f"{shown}\t{', '.join(surprises)}"
+
+
+def line_json(number: int, score: LineScore, vocabulary: Vocabulary, top: int) -> dict[str, Any]:
+    """Give what `score --json` has of a line."""
+    figures = {
+        "line": number,
+        "text": score.line,
+        "bits": score.bits,
+        "bits_per_character": score.bits_per_character,
+        "characters": score.characters,
+    }
+    return {**figures, "top": _surprises(score, vocabulary, top)} if top else figures
+
+
+def _surprises(score: LineScore, vocabulary: Vocabulary, top: int) -> list[dict[str, Any]]:
+    """Give what cost most in a line, characters that the model does not know among it."""
+    from sunspring.line_scores import UNSEEN_BITS
+
+    tokens = zip(score.tokens.tolist(), score.token_bits.tolist(), strict=True)
+    costs = [
+        (vocabulary.token_bytes(token).decode("utf-8", "replace"), bits) for token, bits in tokens
+    ]
+    unseen = vocabulary.unknown_characters(score.line)
+    costs += [(character, UNSEEN_BITS) for character in score.line if character in unseen]
+    dearest = sorted(costs, key=lambda cost: -cost[1])[:top]
+    return [{"text": text, "bits": bits} for text, bits in dearest]
 
 
 def describe_result(result: TrainingResult) -> str:

@@ -1,0 +1,126 @@
+"""The commands that look at texts through a model: thin, like those of cli.py, which adds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from sunspring import options, printing
+from sunspring.console import arriving_lines, print_json, print_lines, say
+from sunspring.errors import SettingsError
+from sunspring.options import Device, EngineName
+
+if TYPE_CHECKING:
+    from sunspring.api import Model
+
+app = typer.Typer()
+
+_EXPLAINED = 20_000  # tokens of the held-out text
+
+
+@app.command()
+def encode(
+    model: options.ModelFolder,
+    file: options.LinesFile = Path("-"),
+    out: options.VectorsOut = None,
+    label: options.Label = None,
+    device: options.DeviceChoice = Device.auto,
+    engine: options.EngineChoice = EngineName.auto,
+) -> None:
+    """Give each line of FILE as a vector: the state in which it leaves the model."""
+    from sunspring.api import load
+    from sunspring.vectors import vector_rows, write_vectors
+
+    loaded = load(model, device.value, engine.value)
+    batches = (loaded.encode(lines, label) for _, lines in arriving_lines(file))
+    if out is None:
+        for vectors in batches:
+            print_lines(vector_rows(vectors))
+    else:
+        written = write_vectors(out, batches)
+        say(f"{written:,} vectors in {out}")
+
+
+@app.command()
+def explain(
+    model: options.ModelFolder,
+    file: options.ExplainedFile = None,
+    text: options.ExplainedText = None,
+    out: options.PageOut = None,
+    top: options.Alternatives = 5,
+    copied: options.Copied = False,
+    label: options.Label = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what the model makes of a text: surprisal, readable units, gates, copies."""
+    from sunspring.api import load
+    from sunspring.explanation import explain, explanation_json
+    from sunspring.pages import explanation_page, write_page
+
+    if out is None and not as_json:
+        raise SettingsError("an explanation is a page or JSON: give --out page.html, or --json")
+    if top < 1:
+        raise SettingsError(f"--top is {top}: it must be 1 or more")
+    loaded = load(model)
+    corpus = loaded.open_text(say) if copied else None
+    explanation = explain(loaded, _text_to_explain(loaded, file, text), label, top, corpus)
+    if out is not None:
+        write_page(out, explanation_page(explanation))
+        say(f"saved in {out}")
+    if as_json:
+        print_json(explanation_json(explanation))
+
+
+def _text_to_explain(model: Model, file: Path | None, text: str | None) -> str:
+    """Give the text that is named, or the beginning of the model's own held-out text."""
+    if file is not None and text is not None:
+        raise SettingsError("give a FILE or --text, not both")
+    if text is not None:
+        return text
+    if file is not None:
+        return "\n".join(line for _, lines in arriving_lines(file) for line in lines)
+    corpus = model.open_text(say)
+    say(f"the first {_EXPLAINED:,} tokens of the held-out text")
+    return corpus.vocabulary.decode(corpus.heldout.tokens[:_EXPLAINED])
+
+
+@app.command()
+def score(
+    model: options.ModelFolder,
+    file: options.LinesFile = Path("-"),
+    threshold: options.Threshold = None,
+    top: options.Top = 0,
+    label: options.Label = None,
+    device: options.DeviceChoice = Device.auto,
+    engine: options.EngineChoice = EngineName.auto,
+    as_json: options.Json = False,
+) -> None:
+    """Say for each line of FILE how many bits it costs the model, in all and a character."""
+    from sunspring.api import load
+    from sunspring.line_scores import heldout_threshold, score_lines
+
+    if top < 0:
+        raise SettingsError(f"--top is {top}: it must be 0 or more")
+    loaded = load(model, device.value, engine.value)
+    least = None
+    if threshold is not None:
+        least = heldout_threshold(loaded, loaded.open_text(say), threshold, label)
+        say(f"{threshold:g} % of the held-out lines cost up to {least:.3f} bits per character")
+    listed = []
+    for number, lines in arriving_lines(file):
+        scores = score_lines(loaded, lines, label)
+        numbered = [
+            (number + index, each)
+            for index, each in enumerate(scores)
+            if least is None or each.bits_per_character > least
+        ]
+        if as_json:
+            listed += [printing.line_json(*each, loaded.vocabulary, top) for each in numbered]
+        else:
+            print_lines(
+                printing.describe_line(each, loaded.vocabulary, top) for _, each in numbered
+            )
+    if as_json:
+        print_json({"lines": listed, "threshold": least, "engine": loaded.engine})

@@ -1,0 +1,205 @@
+"""What a model makes of a text, put together for `explain`: as JSON, and as the data of its page.
+
+Surprisal with alternatives from traces.py, readable units from units.py beside an untrained
+network, gates from gates.py. Stands behind these.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sunspring.arrays import untrained, weight_arrays
+from sunspring.copying import Copies, find_copies, training_bytes
+from sunspring.corpus import Corpus
+from sunspring.errors import SettingsError
+from sunspring.features import text_features
+from sunspring.gates import GateActivity, gate_activity
+from sunspring.loaded import LoadedModel
+from sunspring.traces import Trace, read_parts, trace_text
+from sunspring.units import Reader, find_units
+
+LEAST_CHARACTERS = 200
+"""Of a text whose units are looked at: each is chosen on one half and measured on the other."""
+
+LEAST_COPIED = 20
+"""Characters of a stretch that counts as copied."""
+
+_DIGITS = 4
+_CONTROLS = 3  # untrained networks
+_CONTROL_TOKENS = 3000  # that they read
+_GATE_TOKENS = 20_000  # over which gates are looked at
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model made of a text.
+
+    Args:
+        model: in a few words.
+        trace: of the text.
+        units: what goes best with each feature of the text; none if it is too short for that.
+        gates: of an LSTM.
+        hidden_size: units in a layer.
+        copies: what of the text stands in the training text, if that was asked for.
+        control: the same of as much held-out text, which the model has never seen.
+    """
+
+    model: str
+    trace: Trace
+    units: list[Reader]
+    gates: list[GateActivity]
+    hidden_size: int
+    copies: Copies | None = None
+    control: Copies | None = None
+
+    @property
+    def bits_per_character(self) -> float:
+        """The mean surprisal."""
+        characters = sum(len(text) for text in self.trace.texts)
+        return float(self.trace.bits.sum()) / max(1, characters)
+
+
+def explain(
+    model: LoadedModel,
+    text: str,
+    label: str | None = None,
+    top: int = 5,
+    corpus: Corpus | None = None,
+) -> Explanation:
+    """Look at a text through a model.
+
+    Args:
+        model: on the native engine.
+        text: as the trace has it after characters were mapped.
+        label: of the text, for a model that has labels.
+        top: alternatives to show for each token.
+        corpus: that the model was trained on, to see what of the text stands in it.
+
+    Raises:
+        SettingsError: the text is empty, there is no native engine, or the label is missing.
+    """
+    trace = trace_text(model, text, label, top)
+    if not len(trace.tokens):
+        raise SettingsError("there is no text to explain: name a file, or give --text")
+    index = model.config.label_index(label)
+    read = slice(_GATE_TOKENS)
+    weights = weight_arrays(model.files)
+    gates = gate_activity(weights, model.config, trace.tokens[read], trace.outputs[read], index)
+    units = _find_units(model, trace, label)
+    copies = control = None
+    if corpus is not None:
+        read_text = "".join(trace.texts)
+        copies = find_copies(read_text, training_bytes(corpus))
+        heldout = corpus.vocabulary.decode(corpus.heldout.tokens[: len(trace.tokens)])
+        control = find_copies(heldout, training_bytes(corpus))
+    return Explanation(
+        repr(model).strip("<>"), trace, units, gates, model.config.hidden_size, copies, control
+    )
+
+
+def _find_units(model: LoadedModel, trace: Trace, label: str | None) -> list[Reader]:
+    """Compare the units with features of the characters that the tokens end with."""
+    text = "".join(trace.texts)
+    if len(text) < LEAST_CHARACTERS:
+        return []
+    last = np.cumsum([len(piece) for piece in trace.texts]) - 1
+    features = {name: values[last.clip(0)] for name, values in text_features(text).items()}
+    controls = []
+    for seed in range(_CONTROLS):
+        bare = LoadedModel(untrained(model.files, seed))
+        parts = read_parts(bare, trace.tokens[:_CONTROL_TOKENS], label)
+        controls.append(np.concatenate([outputs for _, outputs in parts]))
+    return find_units(trace.outputs, controls, features)
+
+
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """Give the object that `explain --json` prints."""
+    trace = explanation.trace
+    return {
+        "model": explanation.model,
+        "characters": sum(len(text) for text in trace.texts),
+        "bits_per_character": explanation.bits_per_character,
+        "tokens": trace.texts,
+        "bits": _rounded(trace.bits),
+        "alternatives": _alternatives(trace),
+        "units": [
+            {
+                "feature": reader.feature,
+                "layer": reader.unit // explanation.hidden_size,
+                "unit": reader.unit % explanation.hidden_size,
+                "correlation": round(reader.correlation, _DIGITS),
+                "untrained": round(reader.control, _DIGITS),
+                "found": reader.is_found,
+            }
+            for reader in explanation.units
+        ],
+        "gates": [
+            {
+                "layer": gate.layer,
+                "gate": gate.gate,
+                "mean": round(float(gate.openness.mean()), _DIGITS),
+                "left_saturated": round(float(gate.left.mean()), _DIGITS),
+                "right_saturated": round(float(gate.right.mean()), _DIGITS),
+                "openness": _rounded(gate.openness),
+            }
+            for gate in explanation.gates
+        ],
+        "copied": _copied(explanation),
+    }
+
+
+def _copied(explanation: Explanation) -> dict[str, Any] | None:
+    copies, control = explanation.copies, explanation.control
+    if copies is None or control is None:
+        return None
+    stretches = sorted(copies.stretches(LEAST_COPIED), key=lambda each: each.begin - each.end)
+    return {
+        "stretches": [
+            {"begin": begin, "end": end, "text": copies.text[begin:end]} for begin, end in stretches
+        ],
+        "new_shares": _rounded(copies.new_shares()),
+        "heldout_new_shares": _rounded(control.new_shares()),
+    }
+
+
+def page_data(explanation: Explanation, shown: int) -> dict[str, Any]:
+    """Give what the page shows: the same for the first tokens, and the output of every unit there.
+
+    Args:
+        explanation: of a text.
+        shown: tokens at the most.
+    """
+    data = explanation_json(explanation)
+    data["shown"] = min(shown, len(explanation.trace.tokens))
+    for name in ("tokens", "bits", "alternatives"):
+        data[name] = data[name][:shown]
+    for gate in data["gates"]:
+        gate["openness"] = gate["openness"][:shown]
+    outputs = explanation.trace.outputs[:shown]
+    data["hidden_size"] = explanation.hidden_size
+    data["layers"] = outputs.shape[1] // explanation.hidden_size
+    data["outputs"] = _as_bytes(outputs)
+    return data
+
+
+def _as_bytes(outputs: NDArray[np.float32]) -> str:
+    """Round outputs from -1 to 1 to bytes, unit by unit, in base64."""
+    rounded = np.rint(127 * outputs.T).astype(np.int8)
+    return base64.b64encode(np.ascontiguousarray(rounded).tobytes()).decode()
+
+
+def _alternatives(trace: Trace) -> list[list[tuple[str, float]]]:
+    chances = np.round(trace.chances.astype(np.float64), _DIGITS).tolist()
+    texts = np.array(trace.names, object)[trace.alternatives].tolist()
+    return [list(zip(*each, strict=True)) for each in zip(texts, chances, strict=True)]
+
+
+def _rounded(values: NDArray[np.floating]) -> list[float]:
+    """Give numbers with few digits; NaN, which JSON lacks, is left out at the end."""
+    known = values[~np.isnan(values)]
+    return np.round(known.astype(np.float64), _DIGITS).tolist()  # type: ignore[no-any-return]

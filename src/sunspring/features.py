@@ -1,0 +1,109 @@
+"""Simple features of a text, character by character, to compare the units of a network with.
+
+Each is known once its character has been read, and needs nothing that comes later. Pure functions
+of the text; units.py correlates them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Feature = NDArray[np.float32]
+
+_OPENING, _CLOSING = "([{", ")]}"
+_SPEAKER = re.compile(r"[ \t]*[A-Z][A-Za-z .'\-]{0,30}:[ \t]*$")
+
+
+def text_features(text: str) -> Mapping[str, Feature]:
+    """Give features by their names, each (characters,); those that never change are left out."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    found = {
+        "position in the line": _position_in_line(points),
+        "indentation": _indentation(points),
+        "position in the word": _run(_is(points, str.isalpha)),
+        "run of capitals": _run(_is(points, str.isupper)),
+        "inside quotes": _inside_quotes(points),
+        "depth of brackets": _depth(points),
+        "speaker's line": _speaker_lines(text),
+        "lines since a blank one": _lines_since_blank(points),
+        "capital letter": _is(points, str.isupper),
+        "digit": _is(points, str.isdigit),
+        "punctuation": _is(points, lambda c: not c.isalnum() and not c.isspace()),
+        "vowel": _is(points, lambda c: c.lower() in "aeiouy"),
+        "space": _is(points, lambda c: c == " "),
+        "newline": _is(points, lambda c: c == "\n"),
+    }
+    kept = {name: values.astype(np.float32) for name, values in found.items()}
+    return {name: values for name, values in kept.items() if len(values) and np.ptp(values) > 0}
+
+
+def _is(points: NDArray[np.uint32], holds: Callable[[str], bool]) -> Feature:
+    """Whether something holds of each character."""
+    kinds, places = np.unique(points, return_inverse=True)
+    return np.array([holds(chr(point)) for point in kinds], np.float32)[places]
+
+
+def _last(is_here: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each place, the last one before or at it where something is; -1 if there is none."""
+    return np.maximum.accumulate(np.where(is_here, np.arange(len(is_here)), -1))
+
+
+def _line_begins(points: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """For each character, where its line begins; a newline belongs to the line that it ends."""
+    return _last(np.concatenate(([False], points == ord("\n")))[:-1]).clip(0)
+
+
+def _position_in_line(points: NDArray[np.uint32]) -> Feature:
+    return (np.arange(len(points)) - _line_begins(points)).astype(np.float32)
+
+
+def _run(holds: Feature) -> Feature:
+    """How long it has held, 0 where it does not."""
+    return (np.arange(len(holds)) - _last(holds == 0)).astype(np.float32)
+
+
+def _indentation(points: NDArray[np.uint32]) -> Feature:
+    """How many blanks the line began with."""
+    is_blank = (points == ord(" ")) | (points == ord("\t"))
+    begins = _line_begins(points)
+    last_leading = _last(is_blank & (_last(~is_blank) < begins))
+    return np.where(last_leading >= begins, last_leading - begins + 1, 0).astype(np.float32)
+
+
+def _inside_quotes(points: NDArray[np.uint32]) -> Feature:
+    """Whether a double quotation mark is open; a blank line closes it."""
+    is_quote = np.isin(points, [ord(mark) for mark in '"“”'])
+    return _since_blank_line(points, is_quote) % 2
+
+
+def _depth(points: NDArray[np.uint32]) -> Feature:
+    """How many brackets are open; closing ones that nothing opened do not count."""
+    steps = np.isin(points, [ord(mark) for mark in _OPENING]).astype(int)
+    steps -= np.isin(points, [ord(mark) for mark in _CLOSING])
+    sums = np.cumsum(steps)
+    return (sums - np.minimum.accumulate(np.minimum(sums, 0))).astype(np.float32)
+
+
+def _speaker_lines(text: str) -> Feature:
+    """Whether the line is a name and a colon, as in a play."""
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+    is_name = [bool(_SPEAKER.match(line.removesuffix("\n"))) for line in lines]
+    return np.repeat(np.array(is_name, np.float32), [len(line) for line in lines])
+
+
+def _lines_since_blank(points: NDArray[np.uint32]) -> Feature:
+    return _since_blank_line(points, points == ord("\n"))
+
+
+def _since_blank_line(points: NDArray[np.uint32], is_here: NDArray[np.bool_]) -> Feature:
+    """How often something was there since the last blank line."""
+    is_newline = points == ord("\n")
+    is_after_newline = np.concatenate(([True], is_newline))[:-1]
+    last = _last(is_newline & is_after_newline)
+    count = np.cumsum(is_here)
+    before = np.where(last >= 0, count[last], 0)
+    return (count - before).astype(np.float32)

@@ -1,0 +1,108 @@
+"""Lines, each scored from a fresh state as a document of its own: what `sunspring score` shows.
+
+A line that is unlike those of the training text costs many bits a character, and so stands out.
+Right behind loaded.py in the street, whose model scores them, many at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sunspring.corpus import Corpus
+from sunspring.errors import SettingsError
+from sunspring.loaded import LoadedModel
+
+UNSEEN_BITS = math.log2(0x110000)
+"""What a character costs that the model does not know: as much as to name one of Unicode's."""
+
+_AT_ONCE = 4096  # lines
+
+
+@dataclass(frozen=True)
+class LineScore:
+    """What a line costs a model.
+
+    Args:
+        line: without its newline.
+        bits: in all; of the end too, if the model knows where lines end.
+        characters: that they were spent on; an end counts as one.
+        token_bits: (tokens,) of each token that the model knows.
+        tokens: (tokens,) their ids.
+    """
+
+    line: str
+    bits: float
+    characters: int
+    token_bits: NDArray[np.float64]
+    tokens: NDArray[np.int32]
+
+    @property
+    def bits_per_character(self) -> float:
+        """The mean; 0 of an empty line whose end the model does not know."""
+        return self.bits / max(1, self.characters)
+
+
+def score_lines(
+    model: LoadedModel, lines: Sequence[str], label: str | None = None
+) -> list[LineScore]:
+    """Score lines, all at once.
+
+    Args:
+        model: scores; one that was trained on lines or other documents is charged for ends too.
+        lines: without their newlines.
+        label: of all of them, for a model that has labels.
+
+    Raises:
+        SettingsError: the label is unknown, or missing.
+    """
+    vocabulary = model.vocabulary
+    ids, counts = vocabulary.encode_batch(lines)
+    characters = np.fromiter(map(len, lines), np.int64, len(lines))
+    unseen = np.zeros(len(lines), np.int64)
+    if vocabulary.unknown_id is not None:
+        places = np.repeat(np.arange(len(lines)), counts)
+        unseen = np.bincount(places[ids == vocabulary.unknown_id], minlength=len(lines))
+    elif vocabulary.kind == "chars":
+        unseen = characters - counts
+    if vocabulary.end_id is not None:
+        ids = np.insert(ids, np.cumsum(counts), vocabulary.end_id)
+        counts, characters = counts + 1, characters + 1
+    scored = model.score_tokens(ids, counts, label)
+    texts = np.split(ids, np.cumsum(counts)[:-1])
+    return [
+        LineScore(line, float(bits.sum()) + UNSEEN_BITS * int(strange), int(count), bits, tokens)
+        for line, tokens, bits, count, strange in zip(
+            lines, texts, scored, characters, unseen, strict=False
+        )
+    ]
+
+
+def heldout_threshold(
+    model: LoadedModel, corpus: Corpus, percentile: float, label: str | None = None
+) -> float:
+    """Find the bits per character below which so many percent of the held-out lines lie.
+
+    Args:
+        model: scores them.
+        corpus: that the model was trained on, whose held-out part it has not learned from.
+        percentile: of the lines, from 0 to 100.
+        label: see `score_lines`.
+
+    Raises:
+        SettingsError: the percentile is impossible, or there is no held-out line.
+    """
+    if not 0 <= percentile <= 100:
+        raise SettingsError(f"the threshold is {percentile:g}: it must be a percentile, 0 to 100")
+    scores: list[float] = []
+    lines = corpus.heldout_lines()
+    while batch := list(itertools.islice(lines, _AT_ONCE)):
+        scores += [score.bits_per_character for score in score_lines(model, batch, label)]
+    if not scores:
+        raise SettingsError("there is no held-out line to find a threshold by: name bits instead")
+    return float(np.percentile(scores, percentile))

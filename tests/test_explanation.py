@@ -1,0 +1,245 @@
+"""What `explain` shows, against slower ways to find the same, and on texts with known structure."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from chains import random_model
+from commands import error_of, succeed
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sunspring
+from sunspring.api import Model
+from sunspring.arrays import untrained, weight_arrays
+from sunspring.checkpoint import build_network, pack_model
+from sunspring.config import ModelConfig
+from sunspring.explanation import explain
+from sunspring.features import text_features
+from sunspring.gates import gate_activity
+from sunspring.traces import trace_text
+from sunspring.units import correlations, find_units
+from sunspring.vocabulary import CharacterVocabulary
+
+LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
+CONFIG = ModelConfig(LETTERS.size, hidden_size=20, embedding_size=6, skip=True)
+TEXT = "".join(random.Random(0).choices("abc \n", k=300))
+
+
+def model_of(config: ModelConfig = CONFIG, quantized: bool = False) -> Model:
+    return Model(pack_model(random_model(config, std=0.3), LETTERS, quantized=quantized))
+
+
+class TestTraces:
+    def test_cost_what_scoring_says(self) -> None:
+        model = model_of()
+        trace = trace_text(model, TEXT)
+        assert trace.texts == list(TEXT)
+        np.testing.assert_allclose(trace.bits, model.score(TEXT), atol=1e-4)
+
+    def test_have_the_most_probable_alternatives_first(self) -> None:
+        trace = trace_text(model_of(), TEXT, top=5)
+        assert trace.chances.shape == (300, 5)
+        np.testing.assert_allclose(trace.chances.sum(1), 1, atol=1e-5)
+        assert (np.diff(trace.chances) <= 0).all()
+        chosen = np.argmax(trace.alternatives == trace.tokens[:, None], axis=1)
+        own = trace.chances[np.arange(300), chosen]
+        np.testing.assert_allclose(-np.log2(own), trace.bits, atol=1e-4)
+
+    def test_end_with_the_outputs_that_encoding_gives(self) -> None:
+        model = model_of()
+        np.testing.assert_allclose(
+            trace_text(model, TEXT).outputs[-1], model.encode([TEXT])[0], atol=1e-6
+        )
+
+    def test_of_many_parts_are_those_of_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = model_of()
+        whole = trace_text(model, TEXT)
+        monkeypatch.setattr("sunspring.traces._PART", 7)
+        parts = trace_text(model, TEXT)
+        np.testing.assert_array_equal(parts.bits, whole.bits)
+        np.testing.assert_array_equal(parts.outputs, whole.outputs)
+
+
+def naive_features(text: str) -> dict[str, list[float]]:
+    """Some of the features, by walking through the text."""
+    names = ("position in the line", "indentation", "position in the word", "depth of brackets")
+    found: dict[str, list[float]] = {name: [] for name in (*names, "lines since a blank one")}
+    place = indentation = word = depth = lines = 0
+    leading, before = True, "\n"
+    for character in text:
+        leading = leading and character in " \t"
+        indentation += leading
+        word = word + 1 if character.isalpha() else 0
+        depth = max(0, depth + (character in "([{") - (character in ")]}"))
+        lines = (0 if before == "\n" else lines + 1) if character == "\n" else lines
+        for name, value in zip(found, (place, indentation, word, depth, lines), strict=True):
+            found[name].append(value)
+        place += 1
+        if character == "\n":
+            place, indentation, leading = 0, 0, True
+        before = character
+    return found
+
+
+class TestFeatures:
+    @given(st.text("aB (])\t\n", max_size=60))
+    def test_are_those_of_a_walk_through_the_text(self, text: str) -> None:
+        found = text_features(text)
+        for name, values in naive_features(text).items():
+            if len(set(values)) > 1:
+                assert found[name].tolist() == values, name
+            else:
+                assert name not in found
+
+    def test_know_speakers_and_quotes(self) -> None:
+        found = text_features('ROMEO:\nHe said "no".\n\n"Yes\n\nNo: that.\nFirst Lord:\n')
+        speakers = found["speaker's line"]
+        assert speakers.sum() == len("ROMEO:\n") + len("First Lord:\n")
+        quotes = found["inside quotes"]
+        text = 'ROMEO:\nHe said "no".\n\n"Yes\n\n'
+        assert quotes[text.index("no")] == 1
+        assert quotes[text.index(".")] == 0
+        assert quotes[text.index("Yes")] == 1
+        assert quotes[len(text) :].sum() == 0
+
+    @given(st.text(max_size=30))
+    def test_are_as_many_as_the_characters(self, text: str) -> None:
+        assert {len(values) for values in text_features(text).values()} <= {len(text)}
+
+
+class TestUnits:
+    def test_correlate_as_numpy_says(self) -> None:
+        draw = np.random.default_rng(0)
+        outputs = draw.standard_normal((50, 4)).astype(np.float32)
+        features = draw.standard_normal((50, 3)).astype(np.float32)
+        expected = np.corrcoef(outputs.T, features.T)[:4, 4:]
+        np.testing.assert_allclose(correlations(outputs, features), expected, atol=1e-6)
+        assert not correlations(np.ones((50, 2), np.float32), features).any()
+
+    def test_are_found_where_they_were_planted_and_nowhere_else(self) -> None:
+        draw = np.random.default_rng(1)
+        outputs = draw.standard_normal((2000, 100)).astype(np.float32)
+        control = draw.standard_normal((2000, 100)).astype(np.float32)
+        planted, absent = draw.standard_normal((2, 2000)).astype(np.float32)
+        outputs[:, 17] = 0.5 * outputs[:, 17] - planted
+        first, second = find_units(outputs, [control], {"absent": absent, "planted": planted})
+        assert (first.feature, first.unit, first.is_found) == ("planted", 17, True)
+        assert first.correlation < -0.8
+        assert not second.is_found
+        assert abs(second.correlation) < 0.1
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        ModelConfig(LETTERS.size, hidden_size=9, embedding_size=4, embedding_activation="tanh"),
+    ],
+    ids=["skip", "tanh"],
+)
+def test_gates_are_those_of_the_network(config: ModelConfig, quantized: bool) -> None:
+    model = model_of(config, quantized)
+    trace = trace_text(model, TEXT)
+    found = gate_activity(weight_arrays(model.files), config, trace.tokens, trace.outputs)
+    network = build_network(model.files)
+    tokens = torch.from_numpy(trace.tokens)
+    with torch.no_grad():
+        embedded = network.embedding(tokens)
+        if config.embedding_activation == "tanh":
+            embedded = embedded.tanh()
+    size = config.hidden_size
+    for layer, module in enumerate(network.layers):
+        own = torch.from_numpy(trace.outputs[:, layer * size : (layer + 1) * size])
+        below = [torch.from_numpy(trace.outputs[:, (layer - 1) * size : layer * size])] * bool(
+            layer
+        )
+        inputs = torch.cat([*below, *([embedded] if layer == 0 or config.skip else [])], 1)
+        with torch.no_grad():
+            z = inputs[1:] @ module.weight_ih_l0.T + own[:-1] @ module.weight_hh_l0.T
+            gates = (z + module.bias_ih_l0 + module.bias_hh_l0).chunk(4, 1)
+        for activity, place in zip(found[3 * layer : 3 * layer + 3], (0, 1, 3), strict=True):
+            expected = gates[place].sigmoid()
+            assert activity.layer == layer
+            np.testing.assert_allclose(activity.openness[1:], expected.mean(1), atol=1e-4)
+            np.testing.assert_allclose(activity.left, (expected < 0.1).float().mean(0), atol=0.01)
+            np.testing.assert_allclose(activity.right, (expected > 0.9).float().mean(0), atol=0.01)
+
+
+def test_other_cells_have_no_gates_of_an_lstm() -> None:
+    config = ModelConfig(LETTERS.size, cell="gru", hidden_size=9, embedding_size=4)
+    assert explain(model_of(config), TEXT).gates == []
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_untrained_model_can_be_read_and_knows_nothing(cell: Any, quantized: bool) -> None:
+    config = ModelConfig(LETTERS.size, cell=cell, hidden_size=16, skip=True, pointer=4)
+    model = Model(untrained(model_of(config, quantized).files))
+    assert model.score(TEXT).mean() > np.log2(5) - 0.05  # no better than guessing
+
+
+@pytest.fixture(scope="module")
+def bracket_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Learned from brackets in brackets, which only their depth predicts."""
+    draw, depth, marks = random.Random(0), 0, []
+    for _ in range(60_000):
+        opens = depth == 0 or (depth < 6 and draw.random() < 0.5)
+        marks.append("(" if opens else ")")
+        depth += 1 if opens else -1
+        marks.append(str(depth % 2) if depth in (0, 6) else "-")
+    folder = tmp_path_factory.mktemp("brackets")
+    (folder / "brackets.txt").write_text("".join(marks))
+    options = ("--set", "hidden_size=24", "--set", "pointer=0", "--steps", "400")
+    succeed("train", folder / "brackets.txt", "--out", folder / "run", *options)
+    return folder / "run"
+
+
+class TestKnownStructure:
+    def test_is_found_in_the_network_that_learned_it(self, bracket_model: Path) -> None:
+        report = succeed("explain", bracket_model, "--json").json
+        units = {each["feature"]: each for each in report["units"]}
+        assert units["depth of brackets"]["found"]
+        assert abs(units["depth of brackets"]["correlation"]) > 0.8
+
+    def test_is_not_found_in_an_untrained_one(self, bracket_model: Path) -> None:
+        model = sunspring.load(bracket_model)
+        corpus = model.open_text()
+        text = corpus.vocabulary.decode(corpus.heldout.tokens[:4000])
+        bare = Model(untrained(model.files, seed=5))
+        assert not [unit for unit in explain(bare, text).units if unit.is_found]
+
+
+class TestCommand:
+    def test_json_has_everything_of_each_token(self) -> None:
+        report = succeed("explain", "shakespeare", "--text", "ROMEO:\nAy me!", "--json").json
+        assert "".join(report["tokens"]) == "ROMEO:\nAy me!"
+        assert len(report["bits"]) == len(report["alternatives"]) == 13
+        assert report["bits_per_character"] == pytest.approx(np.mean(report["bits"]), abs=1e-3)
+        assert report["units"] == []  # too short
+        assert [(gate["layer"], gate["gate"]) for gate in report["gates"]] == [
+            (layer, gate) for layer in (0, 1) for gate in ("input", "forget", "output")
+        ]
+
+    def test_shows_what_stands_in_the_training_text(self, trained: Path) -> None:
+        corpus = sunspring.load(trained).open_text()
+        known = corpus.vocabulary.decode(corpus.train.tokens[100:160])
+        text = f"zzzz{known}zzzz"
+        copied = succeed("explain", trained, "--text", text, "--copied", "--json").json["copied"]
+        (stretch,) = copied["stretches"]
+        assert known in stretch["text"]
+        assert text[stretch["begin"] : stretch["end"]] == stretch["text"]
+        assert len(copied["new_shares"]) == len(copied["heldout_new_shares"]) == 50
+        assert copied["new_shares"][29] < copied["heldout_new_shares"][29]
+
+    def test_what_cannot_be_is_one_line(self) -> None:
+        assert "give --out" in error_of("explain", "shakespeare", "--text", "a")
+        assert "no text to explain" in error_of("explain", "shakespeare", "--text", "", "--json")
+        assert "not both" in error_of("explain", "shakespeare", "a.txt", "--text", "a", "--json")
+        assert "does not know its training text" in error_of("explain", "shakespeare", "--json")
+        assert "nowhere.txt" in error_of("explain", "shakespeare", "nowhere.txt", "--json")
+        assert "--top is 0" in error_of("explain", "shakespeare", "--text=a", "--json", "--top=0")

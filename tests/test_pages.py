@@ -1,0 +1,80 @@
+"""Pages in a real browser."""
+
+import re
+from pathlib import Path
+
+import pytest
+from browser import needs_chromium, opened
+from commands import succeed
+
+LINES = [f'{name}:\nshall I go (to the house), and say "no"\n' for name in ("ROMEO", "MARIA")]
+
+
+@pytest.fixture(scope="module")
+def explanation(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "text.txt").write_text("\n".join(LINES * 10) + "<script>alert(1)</script>")
+    page = folder / "page.html"
+    succeed("explain", trained, folder / "text.txt", "--copied", "--out", page)
+    return page
+
+
+@needs_chromium
+class TestExplanation:
+    def test_shows_the_text_and_what_was_expected(self, explanation: Path) -> None:
+        with opened(explanation) as page:
+            shown = page.locator("#passage").text_content() or ""
+            assert shown.startswith("\n".join(LINES))
+            assert "<script>alert(1)</script>" in shown
+            page.locator("#passage span").nth(7).hover()
+            details = page.locator("#details").text_content() or ""
+            assert re.search(r"cost \d+\.\d\d bits", details)
+            assert page.locator("#details tr").count() == 5
+
+    def test_goes_through_the_text_by_the_keyboard(self, explanation: Path) -> None:
+        with opened(explanation) as page:
+            page.locator("#passage").focus()
+            for _ in range(3):
+                page.keyboard.press("ArrowRight")
+            assert page.locator("#passage span.chosen").get_attribute("data-place") == "2"
+
+    def test_colours_by_a_unit_and_by_a_gate(self, explanation: Path) -> None:
+        def colours() -> list[str]:
+            styles = page.locator("#passage span").all()[:50]
+            return [span.get_attribute("style") or "" for span in styles]
+
+        with opened(explanation) as page:
+            by_surprisal = colours()
+            page.locator("button.feature").first.click()
+            by_unit = colours()
+            assert page.locator("#colour").input_value() == "unit"
+            page.locator("#unit").fill("3")
+            by_another = colours()
+            page.locator("#colour").select_option("gate 1")
+            by_gate = colours()
+        assert len({tuple(each) for each in (by_surprisal, by_unit, by_another, by_gate)}) == 4
+
+    def test_marks_what_is_copied(self, trained: Path, english: Path, tmp_path: Path) -> None:
+        known = english.read_text()[200:260]
+        text = ("--text", f"zzzz{known}", "--copied", "--out", tmp_path / "page.html")
+        succeed("explain", trained, *text)
+        with opened(tmp_path / "page.html") as page:
+            marked = "".join(page.locator("#passage span.copied").all_text_contents())
+            assert known.strip() in marked
+            assert page.locator("td.stretch").first.text_content() == marked
+            assert page.locator("polyline").count() == 2
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", [390, 1200])
+    def test_fits_its_window_and_its_light(
+        self, explanation: Path, width: int, scheme: str, tmp_path: Path
+    ) -> None:
+        with opened(explanation, width, scheme) as page:  # type: ignore[arg-type]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            page.screenshot(path=tmp_path / "page.png", full_page=True)
+        assert (background == "rgb(253, 252, 249)") == (scheme == "light")
+        assert (tmp_path / "page.png").stat().st_size > 10_000
+
+    def test_is_one_file_without_addresses(self, explanation: Path) -> None:
+        assert not re.search(r"(src|href)=\"(?!data:)", explanation.read_text())
