@@ -236,6 +236,14 @@ class TestCommand:
         assert len(copied["new_shares"]) == len(copied["heldout_new_shares"]) == 50
         assert copied["new_shares"][29] < copied["heldout_new_shares"][29]
 
+    def test_explains_no_more_than_memory_holds(self) -> None:
+        Path("long.txt").write_text("To be, or not to be.\n" * 12_000)
+        done = succeed("explain", "shakespeare", "long.txt", "--out", "page.html")
+        assert "the first 200,000 characters of the text" in done.err
+        assert "the first 2,000 of its 200,000 tokens" in " ".join(
+            Path("page.html").read_text().split()
+        )
+
     def test_what_cannot_be_is_one_line(self) -> None:
         assert "give --out" in error_of("explain", "shakespeare", "--text", "a")
         assert "no text to explain" in error_of("explain", "shakespeare", "--text", "", "--json")

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_EXPLAINED = 20_000  # tokens of the held-out text
+_HELDOUT = 20_000  # tokens of the held-out text that are explained
+_MOST = 200_000  # characters of another text: what is kept of each takes kilobytes
 
 
 @app.command()
@@ -77,13 +78,27 @@ def _text_to_explain(model: Model, file: Path | None, text: str | None) -> str:
     """Give the text that is named, or the beginning of the model's own held-out text."""
     if file is not None and text is not None:
         raise SettingsError("give a FILE or --text, not both")
-    if text is not None:
-        return text
     if file is not None:
-        return "\n".join(line for _, lines in arriving_lines(file) for line in lines)
-    corpus = model.open_text(say)
-    say(f"the first {_EXPLAINED:,} tokens of the held-out text")
-    return corpus.vocabulary.decode(corpus.heldout.tokens[:_EXPLAINED])
+        text = _beginning(file)
+    if text is None:
+        corpus = model.open_text(say)
+        say(f"the first {_HELDOUT:,} tokens of the held-out text")
+        return corpus.vocabulary.decode(corpus.heldout.tokens[:_HELDOUT])
+    if len(text) > _MOST:
+        say(f"the first {_MOST:,} characters of the text")
+    return text[:_MOST]
+
+
+def _beginning(file: Path) -> str:
+    """Read a file, but not much more of it than will be explained."""
+    lines: list[str] = []
+    characters = 0
+    for _, arrived in arriving_lines(file):
+        lines += arrived
+        characters += sum(map(len, arrived)) + len(arrived)
+        if characters > _MOST:
+            break
+    return "\n".join(lines)
 
 
 @app.command()
