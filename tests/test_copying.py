@@ -32,7 +32,7 @@ def lengths(text: str, *pieces: str, size: int = 1000) -> list[int]:
         encoded = piece.encode()
         data += [encoded[i : i + size] for i in range(0, len(encoded), size)]
         data.append(None)
-    return find_copies(text, data).lengths.tolist()
+    return find_copies([text], data)[0].lengths.tolist()
 
 
 class TestLengths:
@@ -63,20 +63,20 @@ class TestLengths:
             planted.append(Stretch(at, at + length))
             parts.append(other[begin : begin + length])
         text = "".join([*parts, "x"])
-        copies = find_copies(text, [other.encode()])
+        copies = find_copies([text], [other.encode()])[0]
         assert copies.stretches(10) == planted
 
 
 class TestCopies:
     def test_know_the_share_of_ngrams_that_are_new(self) -> None:
-        copies = find_copies("abcab", [b"zabz"])
+        copies = find_copies(["abcab"], [b"zabz"])[0]
         assert copies.new_shares(6).tolist()[:5] == pytest.approx([1 / 5, 2 / 4, 1, 1, 1])
         assert np.isnan(copies.new_shares(6)[5])
 
     @given(text=few_letters, piece=few_letters, n=st.integers(1, 6))
     def test_shares_are_those_of_a_search(self, text: str, piece: str, n: int) -> None:
         grams = [text[i : i + n] for i in range(len(text) - n + 1)]
-        share = find_copies(text, [piece.encode()]).new_shares(6)[n - 1]
+        share = find_copies([text], [piece.encode()])[0].new_shares(6)[n - 1]
         if grams:
             assert share == pytest.approx(np.mean([gram not in piece for gram in grams]))
         else:
@@ -97,11 +97,11 @@ class TestCopies:
             for begin, end in copied
             if not {(begin - 1, end), (begin, end + 1)} & copied
         )
-        found = find_copies(text, [piece.encode()]).stretches(least)
+        found = find_copies([text], [piece.encode()])[0].stretches(least)
         assert [tuple(stretch) for stretch in found] == longest
 
     def test_of_nothing_are_nothing(self) -> None:
-        copies = find_copies("", [b"abc"])
+        copies = find_copies([""], [b"abc"])[0]
         assert copies == Copies("", copies.lengths)
         assert copies.stretches(1) == []
         assert np.isnan(copies.new_shares(2)).all()

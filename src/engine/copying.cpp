@@ -16,6 +16,12 @@ std::uint64_t key_of(std::int32_t state, unsigned char byte) {
   return (static_cast<std::uint64_t>(state) << 8 | byte) + 1;
 }
 
+void fetch([[maybe_unused]] const void* soon) {
+#ifdef __GNUC__
+  __builtin_prefetch(soon);
+#endif
+}
+
 }  // namespace
 
 CopyFinder::CopyFinder(std::string_view text) {
@@ -152,8 +158,8 @@ void CopyFinder::keep(const Stream& stream) {
 }
 
 void CopyFinder::look_ahead(Stream& stream) const {
-  __builtin_prefetch(&moves_[first_slot(key_of(stream.current, *stream.at))]);
-  __builtin_prefetch(&states_[stream.current]);
+  fetch(&moves_[first_slot(key_of(stream.current, *stream.at))]);
+  fetch(&states_[stream.current]);
 }
 
 void CopyFinder::part() { current_ = 0, matched_ = 0; }

@@ -4,6 +4,7 @@
 #include <iterator>
 
 namespace sunspring {
+
 Session::Session(const Vocabulary& vocabulary, std::vector<Voice> voices, std::size_t lanes,
                  std::size_t threads)
     : vocabulary_(vocabulary), voices_(std::move(voices)) {

@@ -6,16 +6,18 @@ through the first one's suffix automaton, which is in `src/engine`. Right behind
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring import _engine
 from sunspring.corpus import Corpus
 from sunspring.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from sunspring import _engine
 
 _BLOCK = 1 << 20  # tokens of a corpus
 
@@ -61,21 +63,31 @@ class Copies:
         return [Stretch(int(end + 1 - self.lengths[end]), int(end + 1)) for end in ends]
 
 
-def find_copies(text: str, pieces: Iterable[bytes | None]) -> Copies:
-    """Find what of a text stands in another one.
+def find_copies(texts: Sequence[str], pieces: Iterable[bytes | None]) -> list[Copies]:
+    """Find what of each of some texts stands in another one, which is read once.
 
     Args:
-        text: to look at; lone surrogates are copied from nowhere.
+        texts: to look at; lone surrogates are copied from nowhere.
         pieces: of the other one, UTF-8; no stretch goes on over None.
     """
-    data = text.encode("utf-8", "surrogatepass")
-    finder = _engine.CopyFinder(data)
+    from sunspring import _engine
+
+    finders = [_engine.CopyFinder(_encode(text)) for text in texts]
     for piece in pieces:
-        if piece is None:
-            finder.part()
-        else:
-            finder.read(piece)
-    lengths = finder.longest()
+        for finder in finders:
+            if piece is None:
+                finder.part()
+            else:
+                finder.read(piece)
+    return [_in_characters(*each) for each in zip(texts, finders, strict=True)]
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _in_characters(text: str, finder: _engine.CopyFinder) -> Copies:
+    data, lengths = _encode(text), finder.longest()
     is_start = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
     starts = np.flatnonzero(is_start)
     ends = np.append(starts, len(data))[1:]

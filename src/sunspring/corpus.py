@@ -108,28 +108,22 @@ class Corpus:
 
         Lines come without their newlines, and empty ones are left out.
         """
-        vocabulary = self.vocabulary
         before, after = np.split(self.train.tokens, [self.validation_at])
         text = [replace(self.train, tokens=before), self.validation]
         text.append(replace(self.train, tokens=after))
-        if self.documents != "none":
-            splits = [*text, self.heldout]
-            for run in read_runs(splits, [cast(int, vocabulary.end_id)], every=True):
-                yield vocabulary.decode(run)
-            return
         for splits in [text, [self.heldout]] if self.heldout_is_given else [[*text, self.heldout]]:
-            yield from self._text_lines(splits)
+            yield from self._lines_of(splits)
 
     def heldout_lines(self) -> Iterator[str]:
         """Give the same of the held-out part alone; its first line may be the end of one."""
-        if self.documents == "none":
-            yield from self._text_lines([self.heldout])
-            return
-        for run in read_runs([self.heldout], [cast(int, self.vocabulary.end_id)], every=True):
-            yield self.vocabulary.decode(run)
+        return self._lines_of([self.heldout])
 
-    def _text_lines(self, splits: Sequence[Split]) -> Iterator[str]:
+    def _lines_of(self, splits: Sequence[Split]) -> Iterator[str]:
         vocabulary, begun = self.vocabulary, ""
+        if self.documents != "none":
+            for run in read_runs(splits, [cast(int, vocabulary.end_id)], every=True):
+                yield vocabulary.decode(run)
+            return
         newlines = [token for token in range(vocabulary.size) if _breaks(vocabulary, token)]
         for run in read_runs(splits, newlines, every=False):
             *lines, begun = (begun + vocabulary.decode(run)).split("\n")

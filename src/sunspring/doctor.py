@@ -9,14 +9,13 @@ from __future__ import annotations
 import string
 import time
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sunspring.budget import Budget
 from sunspring.downloads import cache_folder
 from sunspring.loaded import LoadedModel
-from sunspring.machine import describe_machine
+from sunspring.machine import describe_machine, has_torch
 from sunspring.model_files import ModelFiles
 from sunspring.native import instruction_sets
 
@@ -35,7 +34,7 @@ def examine() -> dict[str, Any]:
         "instruction_sets": instruction_sets(),
         "speeds": {"writing": _writing_speed(model)},
     }
-    if find_spec("torch") is None:
+    if not has_torch():
         return report
     training = _examine_training()
     report["speeds"]["training"] = training.pop("speed")

@@ -93,10 +93,8 @@ def explain(
     units = _find_units(model, trace, label)
     copies = control = None
     if corpus is not None:
-        read_text = "".join(trace.texts)
-        copies = find_copies(read_text, training_bytes(corpus))
         heldout = corpus.vocabulary.decode(corpus.heldout.tokens[: len(trace.tokens)])
-        control = find_copies(heldout, training_bytes(corpus))
+        copies, control = find_copies(["".join(trace.texts), heldout], training_bytes(corpus))
     return Explanation(
         repr(model).strip("<>"), trace, units, gates, model.config.hidden_size, copies, control
     )

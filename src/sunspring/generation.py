@@ -7,7 +7,6 @@ native_writing.py; what people see of them is in api.py and cli.py.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -22,14 +21,11 @@ from sunspring.drafts import FinishReason, Piece, WritingSettings, writable_toke
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.patterns import Pattern
 from sunspring.sampling import REPETITION_WINDOW, token_probabilities
-from sunspring.vocabulary import Vocabulary, adapt_text
+from sunspring.vocabulary import SURROGATES, Vocabulary, adapt_text
 
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
 _MOST_AT_ONCE = 4096  # of these tries
 _LONGEST_WORD = 20  # characters of a proposal
-
-SURROGATES = re.compile("[\ud800-\udfff]")
-"""Bytes of a prompt that are no text; nothing that is written has any."""
 
 Tokens = NDArray[np.int64]
 

@@ -70,11 +70,6 @@ class LoadedModel:
             self.network  # noqa: B018
 
     @property
-    def files(self) -> ModelFiles:
-        """What its folder would hold now."""
-        return self._current_files()
-
-    @property
     def config(self) -> ModelConfig:
         """The architecture."""
         return self._files.config
@@ -115,7 +110,7 @@ class LoadedModel:
 
     @cached_property
     def _native(self) -> _engine.Model:
-        return load_native(self._current_files())
+        return load_native(self.files)
 
     @cached_property
     def _writer(self) -> Writer[Any]:
@@ -155,8 +150,9 @@ class LoadedModel:
         model._writer  # noqa: B018 - impossible settings are an error now
         return model
 
-    def _current_files(self) -> ModelFiles:
-        """The files, with what was changed in the network."""
+    @property
+    def files(self) -> ModelFiles:
+        """What its folder would hold now, with what was changed in the network."""
         if "network" not in vars(self):
             return self._files
         from sunspring.checkpoint import pack_model
@@ -319,7 +315,7 @@ class LoadedModel:
         that file the folder says nothing of this machine.
         """
         path = Path(folder)
-        self._current_files().write(path)
+        self.files.write(path)
         if self._text.record is not None:
             write_json(path / "run.json", self._text.record)
 

@@ -24,6 +24,11 @@ Precision = Literal["fp32", "bf16"]
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
+def has_torch() -> bool:
+    """Tell whether PyTorch is installed, without importing it."""
+    return find_spec("torch") is not None
+
+
 def choose_device(name: str) -> torch.device:
     """Pick the device: `auto` takes a CUDA GPU where there is one.
 
@@ -50,7 +55,7 @@ def describe_machine(cache: Path) -> dict[str, Any]:
     return {
         "processor": processor_name(),
         "cores": usable_cores(),
-        **(_describe_torch() if find_spec("torch") else {}),
+        **(_describe_torch() if has_torch() else {}),
         "free_disk_gb": {"here": _free_gigabytes(Path.cwd()), "cache": _free_gigabytes(cache)},
         "cache": str(cache),
         "versions": {"python": platform.python_version(), **_package_versions()},

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from importlib.util import find_spec
 from typing import Literal
 
 from sunspring.errors import ModelError, SettingsError
+from sunspring.machine import has_torch
 from sunspring.model_files import ModelFiles
 
 try:
@@ -40,7 +40,7 @@ def choose_engine(name: Engine, device: str) -> Literal["native", "torch"]:
     """
     if name not in ("auto", "native", "torch"):
         raise SettingsError(f"engine is {name!r}: choose auto, native or torch")
-    if name == "auto" and not HAS_ENGINE and find_spec("torch") is None:
+    if name == "auto" and not HAS_ENGINE and not has_torch():
         raise SettingsError(
             "this installation has neither the native engine, as there was no C++ compiler, nor "
             "PyTorch: install a compiler and sunspring again, or pip install 'sunspring[train]'"

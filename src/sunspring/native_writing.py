@@ -14,8 +14,8 @@ from sunspring import _engine
 from sunspring.config import ModelConfig
 from sunspring.drafts import Piece
 from sunspring.errors import SettingsError
-from sunspring.generation import SURROGATES, Task, Tokens, Writer
-from sunspring.vocabulary import Vocabulary
+from sunspring.generation import Task, Tokens, Writer
+from sunspring.vocabulary import SURROGATES, Vocabulary
 
 _LANES = 32  # texts that a thread writes at once: more take no less time each
 _SLICE = 0.02  # seconds until pieces are handed on, and Ctrl-C is seen
@@ -103,6 +103,7 @@ class NativeWriter(Writer[NativeReader]):
             seed=seeds.start,
             texts=len(seeds),
             length=settings.length,
+            # what is written is text, and has none of the others
             stops=[stop for stop in settings.stop if not SURROGATES.search(stop)],
             temperature=sampling.temperature,
             top_k=sampling.top_k,

@@ -132,7 +132,7 @@ class Model(LoadedModel):
             )
         from sunspring.mixing import learn_mixture
 
-        model = self._with(self._current_files())
+        model = self._with(self.files)
         model._mixture, model._pages = learn_mixture(self.network, self._text.open()), self._pages
         return model
 

@@ -41,7 +41,7 @@ TokenKind = Literal["chars", "bytes", "subwords"]
 END = "<|end|>"
 UNKNOWN = "<|unknown|>"
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
+SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of a text that are no text
 _SURROGATES_WITHOUT_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
@@ -158,7 +158,7 @@ class CharacterVocabulary(Vocabulary):
     ) -> None:
         known = {*base}
         new = sorted({*characters} - known)
-        tokens = [*base, *(character for character in new if not _SURROGATES.match(character))]
+        tokens = [*base, *(character for character in new if not SURROGATES.match(character))]
         tokens += [UNKNOWN] if unknown and UNKNOWN not in known else []
         tokens += [END] if end and END not in known else []
         texts = [{END: "", UNKNOWN: "\ufffd"}.get(token, token) for token in tokens]
@@ -300,7 +300,7 @@ class SubwordVocabulary(Vocabulary):
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """See `Vocabulary.encode_batch`."""
-        cut = [cut_at_lines(_SURROGATES.sub("", text)) for text in texts]
+        cut = [cut_at_lines(SURROGATES.sub("", text)) for text in texts]
         parts = list(chain.from_iterable(cut))
         encoded = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(parts)]
         ends = np.cumsum([0, *map(len, encoded)])[np.cumsum([0, *map(len, cut)])]
@@ -308,7 +308,7 @@ class SubwordVocabulary(Vocabulary):
 
     def unknown_characters(self, text: str) -> set[str]:
         """See `Vocabulary.unknown_characters`."""
-        return {*_SURROGATES.findall(text)}
+        return {*SURROGATES.findall(text)}
 
 
 def train_subwords(texts: Iterator[str], size: int, end: bool) -> SubwordVocabulary:
@@ -319,7 +319,7 @@ def train_subwords(texts: Iterator[str], size: int, end: bool) -> SubwordVocabul
         size: number of ids to aim at, specials and the 256 bytes included; a small text has fewer.
         end: whether there is an end token.
     """
-    tokens, merges = learn_merges((_SURROGATES.sub("", text) for text in texts), size - end)
+    tokens, merges = learn_merges((SURROGATES.sub("", text) for text in texts), size - end)
     return SubwordVocabulary([*tokens, *([END] if end else [])], merges)
 
 
