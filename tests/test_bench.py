@@ -40,3 +40,15 @@ def test_the_peer_stands_in_the_table_beside_sunspring(text: Path) -> None:
     column = header.index("stream")
     assert {*means} == {"Sunspring, auto", "plain LSTM, Adam"}
     assert all(1 < float(row[column]) < 6 for row in means.values())
+
+
+def test_copies_are_found_in_a_text_that_is_far_larger(text: Path) -> None:
+    options = ("--megabytes", "0.3", "--written", "0.02", "--threads", "1", "2")
+    done = fresh(BENCH / "copying.py", str(text), *options)
+    assert done.returncode == 0, done.stderr
+    planted = 9960
+    first, *rows = done.stdout.splitlines()
+    assert first == f"20,000 bytes written, {planted:,} of them copied from 300,000"
+    assert len(rows) == 2
+    for row in rows:
+        assert planted <= int(row.split()[-2]) < 1.01 * planted

@@ -41,7 +41,10 @@ class TestFromTextToText:
         assert trained.json["run"] == "run"
         assert trained.json["corpus"]["characters"] == 40_000
         assert trained.json["heldout"]["characters"] == 4000
-        assert trained.err.endswith("saved in run; write with: sunspring write run\n")
+        assert trained.err.endswith(
+            "saved in run; write with: sunspring write run\n"
+            "what it learned, and what it copied: run/report.html\n"
+        )
         assert "100%" in trained.err
 
         assert len(succeed("write", "run", "--length", "30").out) == 30

@@ -227,6 +227,143 @@ class TestNames:
         assert "--temperature" in message
 
 
+@pytest.fixture(scope="module")
+def parrot(english: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that knows few sentences by heart."""
+    folder = tmp_path_factory.mktemp("parrot")
+    (folder / "text.txt").write_text(
+        "The cat sat on the red mat.\nA dog barked at the moon.\n" * 200
+    )
+    options = ("--steps", "300", *SMALL, "--set", "batch_size=16", "--set", "window=32")
+    succeed("train", folder / "text.txt", "--out", folder / "run", *options)
+    return folder / "run"
+
+
+SENTENCES = "The cat sat on the red mat.\nA dog barked at the moon.\n" * 3
+GREEDILY = ("--length", "120", "--temperature", "0.1", "--seed", "1", "--prompt", "The ")
+
+
+def longest_copy(text: str) -> int:
+    """Characters of the longest stretch of the parrot's text, by looking for each."""
+    return max(
+        end - begin
+        for begin in range(len(text))
+        for end in range(begin, len(text) + 1)
+        if text[begin:end] in SENTENCES
+    )
+
+
+class TestNovel:
+    def test_of_a_number_forbids_longer_copies(self, parrot: Path) -> None:
+        assert longest_copy(succeed("write", parrot, *GREEDILY).out) > 50
+        for longest in (5, 12):
+            options = (*GREEDILY, "--novel", str(longest))
+            text = succeed("write", parrot, *options).out
+            assert longest_copy(text) <= longest
+            [again] = texts(parrot, *options)
+            assert again["text"] == text
+            assert (
+                sunspring.load(parrot).write(
+                    "The ", 120, temperature=0.1, seed=1, longest_copy=longest
+                )
+                == text
+            )
+
+    def test_may_stand_anywhere_without_a_number(self, namer: Path, names: list[str]) -> None:
+        options = ("--length", "30", "--seed", "1", "--count", "50")
+        expected = succeed("write", namer, *options, "--novel").out
+        assert not {*expected.splitlines()} & {*names}
+        assert succeed("write", "--novel", namer, *options).out == expected
+        assert succeed("write", namer, "--novel", *options).out == expected
+        assert succeed("write", "--novel", *options, "--", namer).out == expected
+
+    def test_is_no_option_where_it_is_the_value_of_one(self, parrot: Path) -> None:
+        options = ("--temperature", "0.1", "--seed", "1")
+        done = succeed("write", parrot, *options, "--length", "0", "--prompt", "--novel")
+        assert set(done.out) <= set("novel-")
+
+    @pytest.mark.parametrize("value", ["--novel=0", "--novel=-3", "--novel=x", "--novel="])
+    def test_of_no_number_from_1_on_is_a_usage_error(self, parrot: Path, value: str) -> None:
+        done = run("write", parrot, value)
+        assert (done.code, done.out) == (2, "")
+        assert "is no number of characters: give 1 or more" in " ".join(done.err.split())
+        assert run("write", parrot, *value.split("=")).code == 2
+
+
+class TestCopied:
+    def test_is_counted_after_a_text_that_is_left_as_it_is(self, parrot: Path) -> None:
+        plain = succeed("write", parrot, *GREEDILY).out
+        done = succeed("write", parrot, *GREEDILY, "--copied")
+        assert done.out == plain
+        written = plain.removeprefix("The ")
+        assert done.err.startswith(f"copied: {len(written)} of {len(written)} characters")
+        assert f"the longest of {longest_copy(written)};" in done.err
+        assert "; 2 whole lines of the training text" in done.err
+
+    def test_is_in_the_json_of_each_text(self, parrot: Path) -> None:
+        options = (*GREEDILY[:-2], "--prompt", "A dog", "--count", "2", "--copied")
+        written = succeed("write", parrot, *options, "--json").json["texts"]
+        assert len(written) == 2
+        for text in written:
+            copied = text["copied"]
+            assert set(copied) == {"characters", "longest", "stretches", "lines"}
+            for stretch in copied["stretches"]:
+                assert stretch["begin"] >= len("A dog")
+                assert text["text"][stretch["begin"] : stretch["end"]] in SENTENCES
+            assert copied["longest"] == max(s["end"] - s["begin"] for s in copied["stretches"])
+            assert {*copied["lines"]} <= {*SENTENCES.splitlines()}
+        done = succeed("write", parrot, *options)
+        assert done.out.count("\n") == sum(text["text"].count("\n") + 1 for text in written)
+        assert done.err.count("\n") == 1
+        characters = sum(text["copied"]["characters"] for text in written)
+        assert done.err.startswith(f"copied: {characters} of 240 characters")
+
+    def test_is_nothing_where_copies_are_forbidden(self, parrot: Path) -> None:
+        done = succeed("write", parrot, *GREEDILY, "--copied", "--novel", "9")
+        assert done.err.startswith("copied: 0 of 120 characters")
+        assert "the longest of 0; 0 whole lines" in done.err
+
+    @pytest.mark.parametrize(
+        ("environment", "mark"),
+        [({}, "\x1b[4;33m"), ({"NO_COLOR": "1"}, "\x1b[4m"), ({"TERM": "dumb"}, "")],
+        ids=["colour", "no colour", "dumb"],
+    )
+    def test_is_marked_in_a_terminal(
+        self, parrot: Path, environment: dict[str, str], mark: str
+    ) -> None:
+        ours, theirs = pty.openpty()
+        os.set_blocking(ours, False)
+        shown = bytearray()
+
+        def is_over() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                shown.extend(os.read(ours, 10_000))
+            return b"copied: " in shown or command.is_over
+
+        command = Command(
+            *("write", parrot, *GREEDILY, "--copied"),
+            terminal=os.ttyname(theirs),
+            environment={"TERM": "xterm", "NO_COLOR": ""} | environment,
+        )
+        wait_for(is_over, "the end")
+        assert command.wait().code == 0
+        is_over()
+        text = shown.decode().replace("\r\n", "\n")
+        os.close(ours)
+        os.close(theirs)
+        plain = succeed("write", parrot, *GREEDILY).out.removeprefix("The ")
+        unmarked = re.sub(r"\x1b\[[\d;]*m", "", text)
+        assert unmarked.startswith(f"The {plain}\ncopied: {len(plain)} of")
+        marked = re.findall(rf"{re.escape(mark)}(.*?)\x1b\[0m", text, re.DOTALL)
+        assert "".join(marked) == (plain if mark else "")
+
+    def test_needs_the_training_text(self, trained: Path) -> None:
+        sunspring.load(trained).save("saved")
+        Path("saved/run.json").unlink()
+        assert "no run.json" in error_of("write", "saved", "--copied")
+        assert "no run.json" in error_of("write", "saved", "--novel", "9")
+
+
 class TestWritingTogether:
     def test_over_a_pipe_prints_the_text_in_the_end(self, trained: Path) -> None:
         answers = "Operators\n1\n:undo\n= and\n99\n\n:quit\nnot read\n"
@@ -264,7 +401,9 @@ class TestWritingTogether:
         os.close(ours)
         os.close(theirs)
 
-    @pytest.mark.parametrize("flag", ["--json", "--unique", "--count=3", "--regex=a", "--stop=b"])
+    @pytest.mark.parametrize(
+        "flag", ["--json", "--unique", "--count=3", "--regex=a", "--stop=b", "--copied"]
+    )
     def test_takes_no_flags_that_it_would_not_heed(self, trained: Path, flag: str) -> None:
         message = error_of("write", trained, "--interactive", flag)
         assert message.startswith(f"{flag.partition('=')[0]} does not go with --interactive")

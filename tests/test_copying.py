@@ -8,8 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sunspring.copying import Copies, Stretch, find_copies, token_bytes
-from sunspring.corpus import CorpusSettings, build_corpus
+from sunspring.copying import (
+    Copies,
+    Stretch,
+    find_copies,
+    repeated_lines,
+    report_copies,
+    token_bytes,
+    training_bytes,
+)
+from sunspring.corpus import Corpus, CorpusSettings, build_corpus
 from sunspring.decoding import ReadingOptions
 
 few_letters = st.text("abé", max_size=25)
@@ -49,8 +57,18 @@ class TestLengths:
         piece = piece.encode("utf-8", "ignore").decode()
         assert lengths(text, piece) == naive_lengths(text, [piece])
 
-    @pytest.mark.parametrize("size", [5000, 70_000])
-    def test_of_planted_copies_in_a_long_text_are_found(self, size: int) -> None:
+    @given(texts=st.lists(few_letters, max_size=4), piece=few_letters)
+    def test_of_several_texts_are_those_of_each(self, texts: list[str], piece: str) -> None:
+        found = [copies.lengths.tolist() for copies in find_copies(texts, [piece.encode()])]
+        assert found == [naive_lengths(text, [piece]) for text in texts]
+
+    def test_never_go_on_from_one_text_to_the_next(self) -> None:
+        found = find_copies(["ab", "cd"], [b"ab\xffcd"])
+        assert [copies.lengths.tolist() for copies in found] == [[1, 2], [1, 2]]
+
+    @pytest.mark.parametrize("threads", [1, 2, 3])
+    @pytest.mark.parametrize("size", [5000, 70_000, 200_000])
+    def test_of_planted_copies_in_a_long_text_are_found(self, size: int, threads: int) -> None:
         """Long enough to be read in many places at once, which stretches lie across."""
         draw = random.Random(size)
         other = "".join(draw.choices("abcdefgh", k=size))
@@ -63,8 +81,19 @@ class TestLengths:
             planted.append(Stretch(at, at + length))
             parts.append(other[begin : begin + length])
         text = "".join([*parts, "x"])
-        copies = find_copies([text], [other.encode()])[0]
+        copies = find_copies([text], [other.encode()], threads)[0]
         assert copies.stretches(10) == planted
+
+    @pytest.mark.parametrize("threads", [2, 3])
+    def test_are_the_same_in_several_threads(self, threads: int) -> None:
+        draw = random.Random(threads)
+        other = "".join(draw.choices("ab", k=300_000)).encode()
+        begin = len(other) // threads - 1500  # a stretch across the border of two threads
+        text = "".join(draw.choices("ab", k=500)) + other[begin : begin + 3000].decode()
+        pieces = [other[:150_000], other[150_000:], None, other[::-1]]
+        alone = find_copies([text], pieces, 1)[0].lengths.tolist()
+        assert max(alone) >= 3000
+        assert find_copies([text], pieces, threads)[0].lengths.tolist() == alone
 
 
 class TestCopies:
@@ -100,6 +129,14 @@ class TestCopies:
         found = find_copies([text], [piece.encode()])[0].stretches(least)
         assert [tuple(stretch) for stretch in found] == longest
 
+    @given(text=few_letters, piece=few_letters, least=st.integers(1, 5))
+    def test_mark_the_characters_of_these_stretches(
+        self, text: str, piece: str, least: int
+    ) -> None:
+        copies = find_copies([text], [piece.encode()])[0]
+        places = {i for begin, end in copies.stretches(least) for i in range(begin, end)}
+        assert copies.is_copied(least).tolist() == [i in places for i in range(len(text))]
+
     def test_of_nothing_are_nothing(self) -> None:
         copies = find_copies([""], [b"abc"])[0]
         assert copies == Copies("", copies.lengths)
@@ -124,3 +161,38 @@ def test_a_corpus_is_read_as_it_was_written(tokens: str, documents: str, tmp_pat
         assert pieces.count(None) == corpus.heldout.documents
         assert set(read.replace("naïve", "\nnaïve").split("\n")) <= {*text.split("\n"), ""}
     assert len(read) > 1000
+
+
+class TestRepeatedLines:
+    LINES = tuple(f"  line {number} of the text" for number in range(2000))
+
+    def corpus(self, documents: str, folder: Path) -> Corpus:
+        Path("text.txt").write_text("\n".join([*self.LINES, "short"]))
+        return build_corpus(("text.txt",), ReadingOptions(documents), CorpusSettings(), folder)
+
+    @pytest.mark.parametrize("documents", ["none", "lines"])
+    def test_are_whole_lines_of_the_training_text(self, documents: str, tmp_path: Path) -> None:
+        corpus = self.corpus(documents, tmp_path / "cache")
+        text = b"".join(piece or b"\n" for piece in training_bytes(corpus)).decode()
+        trained = {line.strip() for line in text.split("\n")}
+        found = repeated_lines("\n".join(self.LINES), corpus)
+        assert found == [line.strip() for line in self.LINES if line.strip() in trained]
+        assert 1500 < len(found) < 2000
+
+    def test_are_each_given_once_and_only_where_they_are_long(self, tmp_path: Path) -> None:
+        corpus = self.corpus("none", tmp_path / "cache")
+        text = "line 7 of the text \nline 7 of\nshort\n\nline 3 of the text\n\tline 7 of the text"
+        assert repeated_lines(text, corpus) == ["line 7 of the text", "line 3 of the text"]
+        assert repeated_lines("", corpus) == []
+
+    def test_are_reported_with_the_stretches_of_each_text(self, tmp_path: Path) -> None:
+        corpus = self.corpus("none", tmp_path / "cache")
+        texts = ["qqline 7 of the text\n  line 8 zz", "line 5 of the text\nqq", "q"]
+        report = report_copies(texts, corpus)
+        assert report.lines == [[], ["line 5 of the text"], []]
+        long = "line 7 of the text\n  line 8 "
+        assert [each.text for each in report.copies] == texts
+        assert report.copies[0].stretches(20) == [Stretch(2, 2 + len(long))]
+        assert (report.characters, report.longest) == (len(long), len(long))
+        nothing = report_copies(["q"], corpus)
+        assert (nothing.characters, nothing.longest) == (0, 0)

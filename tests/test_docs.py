@@ -192,7 +192,7 @@ def test_the_command_line_page_shows_the_help_of_the_program() -> None:
     page = DOCS / "reference" / "command-line.md"
     with_help = runpy.run_path(str(DOCS / "update_command_line.py"))["with_help"]
     text = page.read_text(encoding="utf-8")
-    assert text.count("```text\n$ sunspring") == 9
+    assert text.count("```text\n$ sunspring") == 11
     assert with_help(text) == text, "run python docs/update_command_line.py"
 
 
@@ -221,6 +221,7 @@ def printed_json(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
         "doctor": "sunspring doctor --json",
         "score": "sunspring score run draft.txt --json",
         "explain": "sunspring explain run draft.txt --json",
+        "compare": "sunspring compare run --json",
     }
     printed = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -235,7 +236,8 @@ def printed_json(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "write", "evaluate", "quantize", "doctor", "score", "explain"]
+    "command",
+    ["train", "write", "evaluate", "quantize", "doctor", "score", "explain", "compare"],
 )
 def test_the_files_page_lists_the_keys_of_a_command_s_json(command: str, printed_json) -> None:
     page = (DOCS / "reference" / "files.md").read_text(encoding="utf-8")

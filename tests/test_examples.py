@@ -95,8 +95,9 @@ def printed_by(notebook: nbformat.NotebookNode, code: str) -> str:
 def test_the_notebook_shows_live_progress_in_one_output(notebook) -> None:
     (cell,) = [each for each in notebook.cells if "sunspring.train(" in each.source]
     shown = [out.data["text/html"] for out in cell.outputs if "text/html" in out.get("data", {})]
-    assert len(shown) == 1
-    assert "<progress" in shown[0] and "held-out" in shown[0]
+    live, of_model = shown
+    assert "<progress" in live and "held-out" in live
+    assert "sunspring.Model" in of_model and "bits per character" in of_model
 
 
 def test_the_notebook_writes_streams_and_scores(notebook) -> None:

@@ -85,7 +85,34 @@ def naive_features(text: str) -> dict[str, list[float]]:
     return found
 
 
+def naive_repetition(text: str) -> list[int]:
+    """How many characters are the same as those at the best distance from 2 to 40 before them."""
+    found = []
+    for end in range(1, len(text) + 1):
+        longest = 0
+        for distance in range(2, min(40, end - 1) + 1):
+            length = 0
+            while (
+                length < min(20, end - distance)
+                and text[end - 1 - length] == text[end - 1 - length - distance]
+            ):
+                length += 1
+            longest = max(longest, length)
+        found.append(longest)
+    return found
+
+
 class TestFeatures:
+    @given(st.text("ab", max_size=90))
+    def test_repetition_is_that_of_a_search(self, text: str) -> None:
+        found = text_features(text).get("repetition of what stood before")
+        expected = naive_repetition(text)
+        if len(set(expected)) > 1:
+            assert found is not None
+            assert found.tolist() == expected
+        else:
+            assert found is None
+
     @given(st.text("aB (])\t\n", max_size=60))
     def test_are_those_of_a_walk_through_the_text(self, text: str) -> None:
         found = text_features(text)
@@ -183,31 +210,58 @@ def test_untrained_model_can_be_read_and_knows_nothing(cell: Any, quantized: boo
     assert model.score(TEXT).mean() > np.log2(5) - 0.05  # no better than guessing
 
 
-@pytest.fixture(scope="module")
-def bracket_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Learned from brackets in brackets, which only their depth predicts."""
-    draw, depth, marks = random.Random(0), 0, []
+def brackets(draw: random.Random) -> str:
+    """Brackets in brackets; only their depth tells which mark comes."""
+    depth, marks = 0, []
     for _ in range(60_000):
         opens = depth == 0 or (depth < 6 and draw.random() < 0.5)
         marks.append("(" if opens else ")")
         depth += 1 if opens else -1
         marks.append(str(depth % 2) if depth in (0, 6) else "-")
-    folder = tmp_path_factory.mktemp("brackets")
-    (folder / "brackets.txt").write_text("".join(marks))
-    options = ("--set", "hidden_size=24", "--set", "pointer=0", "--steps", "400")
-    succeed("train", folder / "brackets.txt", "--out", folder / "run", *options)
-    return folder / "run"
+    return "".join(marks)
+
+
+def counter(draw: random.Random) -> str:
+    """Lines of 30 random digits; only counting them tells when one ends."""
+    return "".join("".join(draw.choices("01", (9, 1), k=30)) + "\n" for _ in range(3000))
+
+
+def delayed_copy(draw: random.Random) -> str:
+    """Five random letters, and the same five again."""
+    words = ("".join(draw.choices("abcd", k=5)) for _ in range(6000))
+    return "".join(f"{word}|{word}\n" for word in words)
+
+
+PLANTED = {
+    "depth of brackets": (brackets, 2, 24, 400),
+    "position in the line": (counter, 1, 32, 800),
+    "repetition of what stood before": (delayed_copy, 2, 48, 600),
+}
+
+
+@pytest.fixture(scope="module", params=PLANTED)
+def planted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """A feature, and a network that learned a text which can only be foreseen by it."""
+    make, layers, size, steps = PLANTED[request.param]
+    folder = tmp_path_factory.mktemp("planted")
+    (folder / "text.txt").write_text(make(random.Random(0)))
+    shape = ("--set", f"layers={layers}", "--set", f"hidden_size={size}", "--set", "pointer=0")
+    succeed("train", folder / "text.txt", "--out", folder / "run", "--steps", str(steps), *shape)
+    return request.param, folder / "run"
 
 
 class TestKnownStructure:
-    def test_is_found_in_the_network_that_learned_it(self, bracket_model: Path) -> None:
-        report = succeed("explain", bracket_model, "--json").json
+    def test_is_found_in_the_network_that_learned_it(self, planted: tuple[str, Path]) -> None:
+        feature, run = planted
+        report = succeed("explain", run, "--json").json
         units = {each["feature"]: each for each in report["units"]}
-        assert units["depth of brackets"]["found"]
-        assert abs(units["depth of brackets"]["correlation"]) > 0.8
+        assert units[feature]["found"]
+        assert abs(units[feature]["correlation"]) > 0.6
 
-    def test_is_not_found_in_an_untrained_one(self, bracket_model: Path) -> None:
-        model = sunspring.load(bracket_model)
+    def test_is_not_found_in_an_untrained_one(self, planted: tuple[str, Path]) -> None:
+        model = sunspring.load(planted[1])
         corpus = model.open_text()
         text = corpus.vocabulary.decode(corpus.heldout.tokens[:4000])
         bare = Model(untrained(model.files, seed=5))
@@ -235,6 +289,13 @@ class TestCommand:
         assert text[stretch["begin"] : stretch["end"]] == stretch["text"]
         assert len(copied["new_shares"]) == len(copied["heldout_new_shares"]) == 50
         assert copied["new_shares"][29] < copied["heldout_new_shares"][29]
+
+    def test_lists_the_lines_of_the_training_text_that_are_repeated(self, trained: Path) -> None:
+        lines = sunspring.load(trained).open_text().training_lines()
+        line = next(line.strip() for line in lines if len(line.strip()) > 20)
+        text = f"zzzz\n{line}\n{line[:15]}\n"
+        copied = succeed("explain", trained, "--text", text, "--copied", "--json").json["copied"]
+        assert copied["lines"] == [line]
 
     def test_explains_no_more_than_memory_holds(self) -> None:
         Path("long.txt").write_text("To be, or not to be.\n" * 12_000)

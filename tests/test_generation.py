@@ -18,6 +18,7 @@ from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
 from sunspring.generation import Writer, Writing
 from sunspring.sampling import SamplingSettings
+from sunspring.stretches import KnownStretches
 from sunspring.torch_writing import TorchWriter
 from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
@@ -282,8 +283,138 @@ class TestLabels:
             writer.proposals("", WritingSettings(label=label), 3)
 
 
+def known(longest: int, *documents: str) -> KnownStretches:
+    pieces = [piece for document in documents for piece in (document.encode(), None)]
+    return KnownStretches(longest + 1, pieces)
+
+
+def copies(writing: Writing, prompt: str, longest: int, documents: list[str]) -> list[str]:
+    """Stretches of the documents that are too long and that what was written ends."""
+    ends = range(len(prompt) + 1, len(writing.text) + 1)
+    found = [writing.text[end - longest - 1 : end] for end in ends if end > longest]
+    return [stretch for stretch in found if any(stretch in document for document in documents)]
+
+
+few_documents = st.lists(st.text("abc é\n", max_size=60), max_size=3)
+
+
+class TestLongestCopy:
+    @every_engine
+    @every_vocabulary
+    @few_examples
+    @given(
+        documents=few_documents,
+        prompt=st.text("abc é", max_size=8),
+        longest=st.integers(1, 6),
+        seed=st.integers(0, 99),
+    )
+    def test_is_the_longest_stretch_that_stands_in_the_documents(
+        self,
+        make_writer: MakeWriter,
+        vocabulary: Vocabulary,
+        documents: list[str],
+        prompt: str,
+        longest: int,
+        seed: int,
+    ) -> None:
+        writer = writer_of(make_writer, vocabulary)
+        prompt, _ = writer.adapt(prompt)
+        wanted = WritingSettings(length=30, seed=seed, longest_copy=longest)
+        [writing] = writer.write(prompt, wanted, 1, known(longest, *documents))
+        assert copies(writing, prompt, longest, documents) == []
+        assert len(writing.text) == len(prompt) + 30 or writing.finish_reason in ("end", "novel")
+
+    @every_engine
+    def test_counts_the_characters_of_the_prompt(self, make_writer: MakeWriter) -> None:
+        writer = make_writer(chain(LETTERS, {"b": {"c": 0.9, "d": 0.1}}), LETTERS)
+        wanted = WritingSettings(length=1, sampling=GREEDY, longest_copy=2)
+        texts = {
+            prompt: writer.write(prompt, wanted, 1, known(2, "abc"))[0].text
+            for prompt in ("b", "ab", "aab", "bb")
+        }
+        assert texts == {"b": "bc", "ab": "abd", "aab": "aabd", "bb": "bbc"}
+
+    @every_engine
+    def test_is_no_limit_where_nothing_is_copied(self, make_writer: MakeWriter) -> None:
+        writer = writer_of(make_writer, LETTERS)
+        wanted = WritingSettings(length=80, longest_copy=3)
+        assert writer.write("a", wanted, 3, known(3, "ééééé")) == writer.write(
+            "a", replace(wanted, longest_copy=None), 3
+        )
+
+    @every_engine
+    def test_ends_the_text_where_everything_would_be_a_copy(self, make_writer: MakeWriter) -> None:
+        pairs = "".join(first + second for first in "ab" for second in "abcdefgh \n")
+        wanted = WritingSettings(length=5, longest_copy=1)
+        writer = writer_of(make_writer, LETTERS)
+        [writing] = writer.write("a", wanted, 1, known(1, pairs))
+        assert (writing.text, writing.finish_reason, writing.tokens) == ("a", "novel", 0)
+        [writing] = writer.write("", wanted, 1, known(1, *product_of(LETTERS)))
+        assert (len(writing.text), writing.finish_reason, writing.tokens) == (1, "novel", 1)
+
+    @every_engine
+    def test_leaves_the_end_of_a_document(self, make_writer: MakeWriter) -> None:
+        wanted = WritingSettings(length=5, longest_copy=1)
+        documents = product_of(NAMES)
+        [writing] = writer_of(make_writer, NAMES).write("a", wanted, 1, known(1, *documents))
+        assert (writing.text, writing.finish_reason, writing.tokens) == ("a", "end", 1)
+
+    @every_engine
+    @pytest.mark.parametrize(
+        ("regex", "text", "reason"),
+        [("ab|ac", "ac", "pattern"), ("ab", "a", "novel"), ("a(c|bd)", "ac", "pattern")],
+    )
+    def test_goes_together_with_a_pattern(
+        self, make_writer: MakeWriter, regex: str, text: str, reason: str
+    ) -> None:
+        wanted = WritingSettings(length=5, longest_copy=1, regex=regex)
+        [writing] = writer_of(make_writer, LETTERS).write("a", wanted, 1, known(1, "ab"))
+        assert (writing.text, writing.finish_reason) == (text, reason)
+
+    @every_vocabulary
+    @few_examples
+    @given(
+        documents=few_documents,
+        prompt=st.text("abc ", max_size=4),
+        longest=st.integers(1, 5),
+        regex=st.sampled_from([None, "[abc ]*", "(ab|b|c)*a?"]),
+        stop=st.sampled_from([(), ("ab",)]),
+    )
+    def test_is_kept_alike_by_both_engines(
+        self,
+        vocabulary: Vocabulary,
+        documents: list[str],
+        prompt: str,
+        longest: int,
+        regex: str | None,
+        stop: tuple[str, ...],
+    ) -> None:
+        if regex == "(ab|b|c)*a?" and (" " in prompt or "aa" in prompt or "ac" in prompt):
+            regex = None
+        wanted = WritingSettings(length=25, longest_copy=longest, regex=regex, stop=stop)
+        first, second = (
+            writer_of(each, vocabulary).write(prompt, wanted, 3, known(longest, *documents))
+            for each in (TorchWriter, native_writer)
+        )
+        assert first == second
+
+
+def product_of(vocabulary: CharacterVocabulary) -> list[str]:
+    """All pairs of characters."""
+    characters = [token for token in vocabulary.tokens if len(token) == 1]
+    return [first + second for first in characters for second in characters]
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"length": -1}, {"seed": -1}, {"seed": 1 << 63}, {"stop": ("a", "")}], ids=str
+    "wrong",
+    [
+        {"length": -1},
+        {"seed": -1},
+        {"seed": 1 << 63},
+        {"stop": ("a", "")},
+        {"longest_copy": 0},
+    ],
+    ids=str,
 )
 def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):

@@ -4,12 +4,15 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "team.h"
+
 namespace sunspring {
 namespace {
 
 constexpr std::int32_t kNone = -1;
-constexpr std::size_t kStreams = 16;
+constexpr std::size_t kStreams = 16;             // of a thread
 constexpr std::size_t kWorthStreams = 1u << 12;  // bytes; fewer are read by one
+constexpr std::size_t kWorthThreads = 1u << 16;  // the same of threads
 constexpr std::size_t kLongest = std::size_t{1} << 28;  // so that states can be counted in 31 bits
 
 std::uint64_t key_of(std::int32_t state, unsigned char byte) {
@@ -40,7 +43,7 @@ CopyFinder::CopyFinder(std::string_view text) {
 }
 
 CopyFinder::Index CopyFinder::add_state(Index length, Index link) {
-  states_.push_back({length, link, 0, kNone});
+  states_.push_back({length, link, 0, kNone, {}});
   return static_cast<Index>(states_.size() - 1);
 }
 
@@ -95,19 +98,31 @@ CopyFinder::Index CopyFinder::extend(Index last, unsigned char byte) {
   return added;
 }
 
-void CopyFinder::read(std::string_view piece) {
+void CopyFinder::read(std::string_view piece, std::size_t threads) {
   const auto* begin = reinterpret_cast<const unsigned char*>(piece.data());
   const auto* last = begin + piece.size();
-  const std::size_t count = piece.size() < kWorthStreams ? 1 : kStreams;
+  if (piece.size() < kWorthThreads || threads == 0) threads = 1;
+  const std::size_t each = piece.size() < kWorthStreams ? 1 : kStreams, count = each * threads;
   std::vector<Stream> streams;
   for (std::size_t index = 0; index < count; ++index) {
     const unsigned char* first = begin + piece.size() * index / count;
     streams.push_back({first, begin + piece.size() * (index + 1) / count, 0, 0});
   }
   streams[0].current = current_, streams[0].matched = matched_;
+  in_threads(threads, [&](std::size_t thread) { read_on(&streams[each * thread], each, last); });
+  // The first stream that came to the end has the longest stretch there.
+  for (const Stream& stream : streams) {
+    if (stream.at < last) continue;
+    current_ = stream.current, matched_ = stream.matched;
+    break;
+  }
+}
+
+// Read streams to their ends, in turns.
+void CopyFinder::read_on(Stream* streams, std::size_t count, const unsigned char* last) {
   std::vector<Stream*> going;
-  for (Stream& stream : streams) {
-    if (stream.at < last) look_ahead(stream), going.push_back(&stream);
+  for (Stream* stream = streams; stream < streams + count; ++stream) {
+    if (stream->at < last) look_ahead(*stream), going.push_back(stream);
   }
   while (!going.empty()) {
     for (std::size_t index = 0; index < going.size();) {
@@ -118,12 +133,6 @@ void CopyFinder::read(std::string_view piece) {
         going.pop_back();
       }
     }
-  }
-  // The first stream that came to the end has the longest stretch there.
-  for (const Stream& stream : streams) {
-    if (stream.at < last) continue;
-    current_ = stream.current, matched_ = stream.matched;
-    break;
   }
 }
 
@@ -153,8 +162,7 @@ bool CopyFinder::step(Stream& stream, const unsigned char* last) {
 // Keep the length of the stretch that a stream has just read. (Not in the step that made it longer:
 // its state is still on its way from memory.)
 void CopyFinder::keep(const Stream& stream) {
-  Index& longest = states_[stream.current].read;
-  longest = std::max(longest, stream.matched);
+  states_[stream.current].read.keep(stream.matched);
 }
 
 void CopyFinder::look_ahead(Stream& stream) const {
@@ -170,7 +178,7 @@ std::vector<std::int64_t> CopyFinder::longest() const {
   std::sort(by_length.begin(), by_length.end(),
             [this](Index a, Index b) { return states_[a].length < states_[b].length; });
   std::vector<Index> found(states_.size());
-  for (std::size_t state = 0; state < states_.size(); ++state) found[state] = states_[state].read;
+  for (std::size_t state = 0; state < states_.size(); ++state) found[state] = states_[state].read.get();
   // Of a stretch that was read all suffixes were read too, and what has none has its suffixes'.
   for (auto state = by_length.rbegin(); state != by_length.rend(); ++state) {
     if (found[*state] && states_[*state].link > 0) found[states_[*state].link] = states_[*state].less;

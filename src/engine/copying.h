@@ -2,10 +2,13 @@
 
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "huge.h"
 
 namespace sunspring {
 
@@ -16,8 +19,8 @@ class CopyFinder {
  public:
   explicit CopyFinder(std::string_view text);
 
-  // Read on in the other text.
-  void read(std::string_view piece);
+  // Read on in the other text, in so many threads.
+  void read(std::string_view piece, std::size_t threads = 1);
   // No stretch goes on over this place in it.
   void part();
 
@@ -27,12 +30,30 @@ class CopyFinder {
  private:
   using Index = std::int32_t;
 
+  // The length of the longest stretch that threads have read.
+  class Longest {
+   public:
+    Longest() = default;
+    Longest(const Longest& other) : length_(other.get()) {}  // while no thread reads
+
+    Index get() const { return length_.load(std::memory_order_relaxed); }
+    void keep(Index length) {
+      Index longest = get();
+      while (longest < length &&
+             !length_.compare_exchange_weak(longest, length, std::memory_order_relaxed)) {
+      }
+    }
+
+   private:
+    std::atomic<Index> length_{0};
+  };
+
   struct State {
     Index length;    // of the longest stretch that it stands for
     Index link;      // the state of the longest of its suffixes that another one stands for
     Index less;      // that one's length
     Index moves;     // the first of a list, a place in the table
-    Index read = 0;  // the length of the longest of its stretches that was read
+    Longest read;  // of its stretches
   };
   struct Move {
     std::uint64_t key;  // state · 256 + byte, plus 1; 0 is free
@@ -48,6 +69,7 @@ class CopyFinder {
     Index matched;  // bytes of the longest stretch with which what it read ends
   };
 
+  void read_on(Stream* streams, std::size_t count, const unsigned char* last);
   bool step(Stream& stream, const unsigned char* last);
   void keep(const Stream& stream);
   void look_ahead(Stream& stream) const;
@@ -58,8 +80,8 @@ class CopyFinder {
   void set_move(Index state, unsigned char byte, Index target);
   Index extend(Index last, unsigned char byte);
 
-  std::vector<State> states_;
-  std::vector<Move> moves_;  // hashed by their keys, with room for twice as many
+  std::vector<State, HugePages<State>> states_;
+  std::vector<Move, HugePages<Move>> moves_;  // hashed by their keys, with room for twice as many
   std::vector<Index> ends_;  // the state of the text up to each byte, this included
   Index current_ = 0, matched_ = 0;  // where the end of what was read has led to
 };

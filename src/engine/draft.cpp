@@ -11,6 +11,9 @@ std::int64_t Draft::remaining() const {
 
 void Draft::forbid(float* logits, float forbidden) const {
   if (vocabulary_.unknown != Vocabulary::kNone) logits[vocabulary_.unknown] = forbidden;
+  for (std::size_t token = 0; token < is_copying_.size(); ++token) {
+    if (is_copying_[token]) logits[token] = forbidden;
+  }
   if (!settings_.pattern) return;
   const Pattern& pattern = *settings_.pattern;
   std::vector<float> allowed(vocabulary_.pieces.size(), forbidden);
@@ -36,10 +39,38 @@ void Draft::push(std::int32_t token) {
     begun_ += static_cast<std::size_t>(settings_.pattern->characters[token]);
   }
   const std::string whole = decoder_.push(vocabulary_.pieces[token]);
+  if (settings_.novel) remember(whole);
   const std::string_view piece = first_characters(whole, settings_.length - written_);
   written_ += count_characters(piece);
   held_back_ += piece;
   release();
+}
+
+// Take in whole characters that came, and find what may not follow.
+void Draft::remember(std::string_view text) {
+  for (const char32_t character : code_points(text)) recent_.push_back(scatter(character));
+  const std::size_t memory = settings_.novel->memory();
+  if (recent_.size() > 2 * memory) {
+    recent_.erase(recent_.begin(), recent_.end() - static_cast<std::ptrdiff_t>(memory));
+  }
+  settings_.novel->find(recent_, decoder_.begun(), is_copying_);
+}
+
+// Whether a token may follow that copies nothing.
+bool Draft::may_go_on() const {
+  if (!settings_.pattern) {
+    for (std::size_t token = 0; token < is_copying_.size(); ++token) {
+      if (!is_copying_[token] && static_cast<std::int32_t>(token) != vocabulary_.unknown) return true;
+    }
+    return false;
+  }
+  const Pattern& pattern = *settings_.pattern;
+  if (vocabulary_.end != Vocabulary::kNone && pattern.is_final(pattern_state_)) return true;
+  for (std::int64_t move = pattern.begins[pattern_state_];
+       move < pattern.begins[pattern_state_ + 1]; ++move) {
+    if (pattern.cost(move) <= remaining() && !is_copying_[pattern.tokens[move]]) return true;
+  }
+  return false;
 }
 
 bool Draft::is_over() {
@@ -53,6 +84,7 @@ bool Draft::is_over() {
   } else if (written_ >= settings_.length) {
     end(Finish::length);
   }
+  if (finish_ == Finish::none && settings_.novel && !may_go_on()) end(Finish::novel);
   return finish_ != Finish::none;
 }
 

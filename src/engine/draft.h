@@ -10,6 +10,7 @@
 
 #include "pattern.h"
 #include "random.h"
+#include "stretches.h"
 #include "utf8.h"
 #include "vocabulary.h"
 
@@ -20,9 +21,11 @@ struct DraftSettings {
   std::vector<std::string> stops;          // texts that end the writing, none empty
   std::shared_ptr<const Pattern> pattern;  // may be null
   std::int32_t pattern_state;              // where the prompt leaves it
+  std::shared_ptr<const NovelTokens> novel = nullptr;  // what may not be copied; may be null
+  std::vector<std::uint64_t> prompt = {};              // its characters, scattered, if that is there
 };
 
-enum class Finish { none, length, stop, end, pattern };
+enum class Finish { none, length, stop, end, pattern, novel };
 
 class Draft {
  public:
@@ -31,7 +34,13 @@ class Draft {
       : vocabulary_(vocabulary),
         settings_(settings),
         random_(seed),
-        pattern_state_(settings.pattern_state) {}
+        pattern_state_(settings.pattern_state),
+        recent_(settings.prompt) {
+    if (settings_.novel) {
+      is_copying_.resize(vocabulary_.pieces.size());
+      settings_.novel->find(recent_, decoder_.begun(), is_copying_);
+    }
+  }
 
   double uniform() { return random_.next(); }
   std::size_t tokens() const { return tokens_; }
@@ -51,6 +60,8 @@ class Draft {
 
  private:
   std::int64_t remaining() const;
+  void remember(std::string_view text);
+  bool may_go_on() const;
   void end(Finish reason, const std::string& rest = "");
   void release();
 
@@ -63,6 +74,8 @@ class Draft {
   std::size_t written_ = 0;  // characters, held-back ones included
   std::size_t begun_ = 0;    // characters, an unfinished one included; counted for the pattern
   Finish finish_ = Finish::none;
+  std::vector<std::uint64_t> recent_;     // the last characters, scattered, if copies are forbidden
+  std::vector<std::uint8_t> is_copying_;  // (vocabulary), or none
   std::string ready_, held_back_;
 };
 

@@ -18,6 +18,7 @@
 #include "dispatch.h"
 #include "scoring.h"
 #include "session.h"
+#include "stretches.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -204,6 +205,14 @@ struct Reader {
 
 using Blended = std::tuple<std::shared_ptr<Model>, float, Array<std::int64_t>>;
 
+// Known stretches and their keys.
+struct OwningStretches : KnownStretches {
+  OwningStretches(Array<std::uint64_t> of, std::size_t size)
+      : KnownStretches(of.data(), of.size(), size), keys(std::move(of)) {}
+
+  Array<std::uint64_t> keys;
+};
+
 // A session and what it refers to.
 class OwningSession {
  public:
@@ -229,8 +238,13 @@ class OwningSession {
 
   std::size_t add(const std::vector<const Reader*>& readers, const Array<std::int64_t>& recent,
                   std::uint64_t seed, std::uint64_t texts, DraftSettings draft,
-                  const SamplingSettings& sampling) {
+                  const SamplingSettings& sampling, std::shared_ptr<const KnownStretches> known,
+                  const std::string& prompt) {
     const std::size_t size = models_[0]->vocabulary.pieces.size();
+    if (known) {
+      draft.novel = std::make_shared<const NovelTokens>(models_[0]->vocabulary, std::move(known));
+      for (const char32_t each : code_points(prompt)) draft.prompt.push_back(scatter(each));
+    }
     Request request{{}, {}, tokens_of(recent, size), std::move(draft), sampling, seed, texts};
     if (readers.size() != models_.size()) {
       throw std::invalid_argument("the readers are not those of the models");
@@ -257,7 +271,7 @@ class OwningSession {
       nb::gil_scoped_release released;
       pieces = session_->run(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
     }
-    constexpr const char* kReasons[] = {nullptr, "length", "stop", "end", "pattern"};
+    constexpr const char* kReasons[] = {nullptr, "length", "stop", "end", "pattern", "novel"};
     nb::list result;
     for (const Piece& piece : pieces) {
       result.append(nb::make_tuple(piece.request, piece.seed, nb::str(piece.text.data(), piece.text.size()),
@@ -305,6 +319,9 @@ NB_MODULE(_engine, module) {
            },
            "begins"_a, "tokens"_a, "targets"_a, "needed"_a, "finals"_a, "characters"_a);
 
+  nb::class_<OwningStretches>(module, "KnownStretches")
+      .def(nb::init<Array<std::uint64_t>, std::size_t>(), "keys"_a, "size"_a);
+
   nb::class_<OwningSession>(module, "Session")
       .def(nb::init<std::shared_ptr<Model>, const std::vector<Blended>&, std::size_t, std::size_t>(),
            "model"_a, nb::kw_only(), "blend"_a, "lanes"_a, "threads"_a)
@@ -313,15 +330,17 @@ NB_MODULE(_engine, module) {
               const Array<std::int64_t>& recent, std::uint64_t seed, std::uint64_t texts,
               std::size_t length, std::vector<std::string> stops, float temperature,
               std::size_t top_k, double top_p, double min_p, float repetition_penalty,
-              std::shared_ptr<Pattern> pattern, std::int32_t pattern_state) {
+              std::shared_ptr<Pattern> pattern, std::int32_t pattern_state,
+              std::shared_ptr<OwningStretches> known, const std::string& prompt) {
              return session.add(
                  readers, recent, seed, texts,
-                 {length, std::move(stops), std::move(pattern), pattern_state},
-                 {temperature, top_k, top_p, min_p, repetition_penalty});
+                 {length, std::move(stops), std::move(pattern), pattern_state, nullptr, {}},
+                 {temperature, top_k, top_p, min_p, repetition_penalty}, std::move(known), prompt);
            },
            "readers"_a, nb::kw_only(), "recent"_a, "seed"_a, "texts"_a, "length"_a, "stops"_a,
            "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "repetition_penalty"_a,
-           "pattern"_a.none(), "pattern_state"_a)
+           "pattern"_a.none(), "pattern_state"_a, "known"_a.none() = nb::none(),
+           "prompt"_a = "")
       .def("run", &OwningSession::run, "seconds"_a,
            "Write on for so long: what grew of each text.")
       .def_prop_ro("is_over", &OwningSession::is_over)
@@ -337,14 +356,21 @@ NB_MODULE(_engine, module) {
            },
            "text"_a)
       .def("read",
-           [](CopyFinder& finder, const nb::bytes& piece) {
+           [](CopyFinder& finder, const nb::bytes& piece, std::size_t threads) {
              const std::string_view view = view_of(piece);
              nb::gil_scoped_release released;
-             finder.read(view);
+             finder.read(view, threads);
            },
-           "piece"_a)
+           "piece"_a, "threads"_a = 1)
       .def("part", &CopyFinder::part)
-      .def("longest", [](const CopyFinder& finder) { return numpy_of(finder.longest()); });
+      .def("longest", [](const CopyFinder& finder) {
+        std::vector<std::int64_t> lengths;
+        {
+          nb::gil_scoped_release released;
+          lengths = finder.longest();
+        }
+        return numpy_of(std::move(lengths));
+      });
 }
 
 }  // namespace

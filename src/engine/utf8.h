@@ -15,6 +15,8 @@ class Utf8Decoder {
   std::string push(std::string_view piece);
   // What is left when no more comes.
   std::string finish();
+  // The bytes of a character that has only begun.
+  const std::string& begun() const { return begun_; }
 
  private:
   bool fits(unsigned char next) const;

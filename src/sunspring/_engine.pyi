@@ -77,6 +77,13 @@ class Pattern:
         characters: NDArray[np.int32],
     ) -> None: ...
 
+class KnownStretches:
+    """The keys of `sunspring.stretches.KnownStretches`, to be looked up."""
+
+    def __init__(self, keys: NDArray[np.uint64], size: int) -> None: ...
+
+FinishReason = Literal["length", "stop", "end", "pattern", "novel"]
+
 class Session:
     """Texts in the making, `lanes` of them at once.
 
@@ -108,15 +115,16 @@ class Session:
         repetition_penalty: float,
         pattern: Pattern | None,
         pattern_state: int,
+        known: KnownStretches | None = None,
+        prompt: str = "",
     ) -> int:
         """Let texts join, from any thread: one for each seed from `seed` on, `texts` in all.
 
-        The `readers` have read the prompt, one of each model. Gives the request's number, from 0.
+        The `readers` have read the prompt, one of each model. The text itself, which begins with
+        `prompt`, will have no stretch that is `known`. Gives the request's number, from 0.
         """
 
-    def run(
-        self, seconds: float
-    ) -> list[tuple[int, int, str, Literal["length", "stop", "end", "pattern"] | None, int]]:
+    def run(self, seconds: float) -> list[tuple[int, int, str, FinishReason | None, int]]:
         """Write on for so long, or until all texts are over.
 
         Gives of each text that grew (request, seed, text, finish reason, tokens so far).
@@ -131,7 +139,7 @@ class CopyFinder:
     """Finds which stretches of a text stand in another one, which is read piece by piece."""
 
     def __init__(self, text: bytes) -> None: ...
-    def read(self, piece: bytes) -> None:
+    def read(self, piece: bytes, threads: int = 1) -> None:
         """Read on in the other text."""
 
     def part(self) -> None:

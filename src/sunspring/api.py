@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -66,6 +67,7 @@ def train(
         SunspringError: something that the user can mend.
     """
     from sunspring import runs
+    from sunspring.report_page import report_training
 
     with tempfile.TemporaryDirectory(prefix="sunspring-") as temporary:
         folder = Path(out) if out is not None else Path(temporary) / "run"
@@ -84,6 +86,8 @@ def train(
         )
         stream = sys.stderr if progress is True else progress or None
         result = runs.train(request, stream)
+        if out is not None:
+            report_training(result, partial(print, file=stream) if stream else _ignore)
         model = load(folder)
         model.training = result
         return model
@@ -105,3 +109,7 @@ def load(folder: str | Path, device: str = "cpu", engine: Engine = "auto") -> Mo
     files, record_path = ModelFiles.read(Path(folder)), Path(folder) / "run.json"
     record = read_json(record_path) if record_path.exists() else None
     return Model(files, record, device, engine)
+
+
+def _ignore(line: str) -> None:
+    pass

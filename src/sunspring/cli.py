@@ -12,18 +12,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 
 from sunspring import cli_insight, options, printing
-from sunspring.console import ask, prepare_streams, print_json, print_stream, say
-from sunspring.errors import MissingExtraError, SettingsError, SourceError, SunspringError
-from sunspring.options import Device, Documents, EngineName, Protocol, Tokens
-
-if TYPE_CHECKING:
-    from sunspring.api import Model
-    from sunspring.dynamic import LearningSettings
+from sunspring.cli_checks import check_rate, is_given, learning, shown
+from sunspring.cli_writing import write
+from sunspring.console import prepare_streams, print_json, say
+from sunspring.errors import MissingExtraError, SettingsError, SunspringError
+from sunspring.options import Device, Documents, Protocol, Tokens, WriteCommand
 
 _EXTRAS = {
     "torch": ("this command", "train"),
@@ -73,6 +71,7 @@ def train(
     from sunspring.budget import choose_budget
     from sunspring.corpus import CorpusSettings
     from sunspring.decoding import ReadingOptions
+    from sunspring.report_page import report_training
     from sunspring.request import TrainingRequest
 
     if resume:
@@ -103,82 +102,17 @@ def train(
     if as_json:
         print_json(result.to_json())
     say(printing.describe_result(result))
+    report_training(result, say)
     if result.interrupted:
         raise typer.Exit(130)
 
 
-@app.command()
-def write(
-    context: typer.Context,
-    model: options.ModelFolder,
-    prompt: options.Prompt = "",
-    prompt_file: options.PromptFile = None,
-    length: options.Length = 500,
-    count: options.Count = 1,
-    temperature: options.Temperature = 0.8,
-    top_k: options.TopK = 0,
-    top_p: options.TopP = 1.0,
-    min_p: options.MinP = 0.0,
-    repetition_penalty: options.RepetitionPenalty = 1.0,
-    stop: options.Stop = None,
-    regex: options.Regex = None,
-    seed: options.WritingSeed = None,
-    unique: options.Unique = False,
-    novel: options.Novel = False,
-    label: options.Label = None,
-    interactive: options.Interactive = False,
-    mixture: options.MixtureWritten = False,
-    adapt: options.Adapt = None,
-    blend: options.Blend = None,
-    rate: options.Rate = None,
-    device: options.DeviceChoice = Device.auto,
-    engine: options.EngineChoice = EngineName.auto,
-    as_json: options.Json = False,
-) -> None:
-    """Write with a trained model, on from a prompt."""
-    from sunspring.api import load
-    from sunspring.interactive import write_together
-
-    if interactive:
-        _check_interactive(context)
-    _check_rate(rate, adapt is not None, "--adapt")
-    text = _read_prompt(prompt, prompt_file)
-    loaded = load(model, device.value, engine.value)
-    if adapt is not None:
-        loaded = loaded.adapted(adapt, label, _learning(rate), say)
-    if mixture:
-        loaded = loaded.mixed()
-    for other, share in map(_parse_share, blend or []):
-        loaded = loaded.blended(load(other, device.value, engine.value), share)
-    read = _read_as_model(loaded, text)
-    settings: dict[str, Any] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-        "label": label,
-    }
-    if interactive:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, and keeps the text
-        print(write_together(loaded, text, settings, ask, say))
-        return
-    settings |= {"length": length, "stop": stop or (), "regex": regex, "seed": seed}
-    if count == 1 and not (as_json or unique or novel):
-        print_stream(loaded.stream(text, **settings))
-        return
-    began = time.perf_counter()
-    writings = loaded.write_many(count, text, unique=unique, novel=novel, **settings)
-    seconds = time.perf_counter() - began
-    if as_json:
-        print_json(printing.writings_json(text, read, writings, seconds, loaded.engine))
-    else:
-        for writing in writings:
-            print(writing.text)
+app.command(cls=WriteCommand)(write)
 
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     model: options.ModelFolder,
     sources: options.Sources = None,
     protocol: options.ProtocolChoice = Protocol.stream,
@@ -191,14 +125,18 @@ def evaluate(
     mixture: options.MixtureMeasured = False,
     dynamic: options.Dynamic = False,
     rate: options.Rate = None,
+    canaries: options.Canaries = False,
     device: options.DeviceChoice = Device.auto,
     as_json: options.Json = False,
 ) -> None:
     """Measure how well a model predicts SOURCES, or its own held-out text if none is named."""
+    if canaries:
+        _measure_canaries(context, model, device, as_json)
+        return
     from sunspring.api import load
     from sunspring.decoding import ReadingOptions
 
-    _check_rate(rate, dynamic, "--dynamic")
+    check_rate(rate, dynamic, "--dynamic")
     loaded = load(model, device.value)
     reading = ReadingOptions(
         documents.value if documents else loaded.documents,
@@ -214,7 +152,7 @@ def evaluate(
         reading,
         say,
         mixture=mixture,
-        dynamic=dynamic and (_learning(rate) or True),
+        dynamic=dynamic and (learning(rate) or True),
     )
     if as_json:
         print_json(printing.evaluation_json(evaluation, baselines))
@@ -287,49 +225,40 @@ def _interrupt(number: int, frame: Any) -> NoReturn:
     raise SystemExit(130)
 
 
+def _measure_canaries(context: typer.Context, run: Path, device: Device, as_json: bool) -> None:
+    """Do what `evaluate --canaries` does."""
+    if besides := _given_besides(context, {"model", "canaries", "device", "as_json"}):
+        raise SettingsError(
+            f"{besides[0]} does not go with --canaries, which trains a copy of the run on its own "
+            "text: leave one of them out"
+        )
+    from sunspring.canaries import canary_exposure
+
+    report = canary_exposure(run, device.value, sys.stderr)
+    if report is None:
+        say("interrupted: the copy is deleted, and the run is as it was")
+        raise typer.Exit(130)
+    if as_json:
+        print_json({"canaries": printing.canaries_json(report)})
+    else:
+        print(printing.describe_canaries(report))
+
+
+def _given_besides(context: typer.Context, free: set[str]) -> list[str]:
+    """Name what the user gave besides some parameters, as it is written."""
+    names = [name for name in context.params if name not in free and is_given(context, name)]
+    return [shown(context, name) for name in names]
+
+
 def _check_resumed(context: typer.Context, out: Path | None) -> None:
     """Make sure that nothing is asked of a resumed run that was settled when it began."""
     if out is None:
         raise SettingsError("--resume goes on with the run in --out: name its folder")
     free = {"out", "minutes", "epochs", "steps", "resume", "as_json"}
-    for name in context.params:
-        if name not in free and _is_given(context, name):
-            raise SettingsError(
-                f"{_shown(context, name)} was settled when the run in {out} began: "
-                "leave it out with --resume"
-            )
-
-
-def _check_interactive(context: typer.Context) -> None:
-    """Make sure that nothing is asked of writing together that it does not do."""
-    for name in ("length", "count", "stop", "regex", "seed", "unique", "novel", "as_json"):
-        if _is_given(context, name):
-            raise SettingsError(
-                f"{_shown(context, name)} does not go with --interactive, where you choose: "
-                "leave one of them out"
-            )
-
-
-def _check_rate(rate: float | None, learns: bool, option: str) -> None:
-    if rate is not None and not learns:
-        raise SettingsError(f"--rate says how fast {option} learns: give that too, or leave it out")
-
-
-def _learning(rate: float | None) -> LearningSettings | None:
-    from sunspring.dynamic import LearningSettings
-
-    return None if rate is None else LearningSettings(rate)
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _shown(context: typer.Context, name: str) -> str:
-    """Name a parameter as the user writes it."""
-    parameter = next(each for each in context.command.params if each.name == name)
-    return parameter.opts[0] if parameter.opts[0].startswith("-") else name.upper()
+    if besides := _given_besides(context, free):
+        raise SettingsError(
+            f"{besides[0]} was settled when the run in {out} began: leave it out with --resume"
+        )
 
 
 def _free_run(sources: Sequence[str]) -> Path:
@@ -353,39 +282,3 @@ def _parse_settings(settings: Sequence[str]) -> dict[str, str]:
             raise SettingsError(f"--set {setting} has no value: write it as key=value")
         parsed[key.strip()] = value.strip()
     return parsed
-
-
-def _parse_share(blend: str) -> tuple[Path, float]:
-    folder, _, share = blend.rpartition(":")
-    try:
-        return Path(folder), float(share)
-    except ValueError:
-        raise SettingsError(f"--blend {blend} has no share: write it as MODEL:0.3") from None
-
-
-def _read_prompt(prompt: str, path: Path | None) -> str:
-    if path is None:
-        return prompt
-    if prompt:
-        raise SettingsError("give the prompt by --prompt or by --prompt-file, not both")
-    shown = "standard input" if str(path) == "-" else path
-    try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        at = f"byte {error.start}"
-        raise SourceError(f"{shown} is not utf-8 at {at}: convert the prompt to it") from None
-    except OSError as error:
-        raise SourceError(f"{shown} cannot be read ({error.strerror}): check the path") from None
-
-
-def _read_as_model(model: Model, prompt: str) -> str:
-    """Read a prompt as the model does, and say what became of characters that it does not know."""
-    read, replaced = model.adapt(prompt)
-    if replaced:
-        changes = ", ".join(
-            f"{old!r} is read as {new!r}" if new else f"{old!r} is left out"
-            for old, new in sorted(replaced.items())
-        )
-        say(f"characters of the prompt that the model has never seen: {changes}")
-    return read

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sunspring import options, printing
+from sunspring.cli_checks import is_given, shown
 from sunspring.console import arriving_lines, print_json, print_lines, say
 from sunspring.errors import SettingsError
 from sunspring.options import Device, EngineName
@@ -46,6 +47,7 @@ def encode(
 
 @app.command()
 def explain(
+    context: typer.Context,
     model: options.ModelFolder,
     file: options.ExplainedFile = None,
     text: options.ExplainedText = None,
@@ -53,6 +55,8 @@ def explain(
     top: options.Alternatives = 5,
     copied: options.Copied = False,
     label: options.Label = None,
+    gradients: options.Gradients = False,
+    steps: options.GradientSteps = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what the model makes of a text: surprisal, readable units, gates, copies."""
@@ -62,6 +66,11 @@ def explain(
 
     if out is None and not as_json:
         raise SettingsError("an explanation is a page or JSON: give --out page.html, or --json")
+    if gradients:
+        _explain_gradients(context, model, out, steps, as_json)
+        return
+    if steps is not None:
+        raise SettingsError("--steps are those of --gradients: give that too, or leave it out")
     if top < 1:
         raise SettingsError(f"--top is {top}: it must be 1 or more")
     loaded = load(model)
@@ -72,6 +81,29 @@ def explain(
         say(f"saved in {out}")
     if as_json:
         print_json(explanation_json(explanation))
+
+
+def _explain_gradients(
+    context: typer.Context, model: Path, out: Path | None, steps: int | None, as_json: bool
+) -> None:
+    """Show how far back the gradient reaches in networks that learn from a model's text."""
+    from sunspring.api import load
+    from sunspring.gradient_curves import gradients_json, gradients_page
+    from sunspring.gradient_flow import STEPS, gradient_flow
+    from sunspring.pages import write_page
+
+    for name in ("file", "text", "top", "copied", "label"):
+        if is_given(context, name):
+            raise SettingsError(
+                f"{shown(context, name)} does not go with --gradients, which looks at networks "
+                "of its own: leave one of them out"
+            )
+    flow = gradient_flow(load(model).open_text(say), say, STEPS if steps is None else steps)
+    if out is not None:
+        write_page(out, gradients_page(flow))
+        say(f"saved in {out}")
+    if as_json:
+        print_json(gradients_json(flow))
 
 
 def _text_to_explain(model: Model, file: Path | None, text: str | None) -> str:
@@ -99,6 +131,38 @@ def _beginning(file: Path) -> str:
         if characters > _MOST:
             break
     return "\n".join(lines)
+
+
+@app.command()
+def report(run: options.ReportedRun, out: options.ReportOut = None) -> None:
+    """Show on a page how a training went: curves, samples, mistakes, memory, copies, a verdict."""
+    from sunspring.report_page import NAME, write_report
+
+    page = out or run / NAME
+    write_report(run, page, say)
+    say(f"saved in {page}")
+
+
+@app.command()
+def compare(
+    runs: options.ComparedRuns,
+    text: options.ComparedText = None,
+    prompt: options.ComparedPrompt = "",
+    out: options.PageOut = None,
+    as_json: options.Json = False,
+) -> None:
+    """Measure several models on the same text, and set them beside one another."""
+    from sunspring import compare as comparing
+    from sunspring.pages import write_page
+
+    compared = comparing.compare(runs, text or (), prompt, say)
+    if as_json:
+        print_json(comparing.comparison_json(compared))
+    else:
+        print(comparing.describe_comparison(compared))
+    if out is not None:
+        write_page(out, comparing.comparison_page(compared))
+        say(f"saved in {out}")
 
 
 @app.command()

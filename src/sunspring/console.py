@@ -17,6 +17,7 @@ from typing import Any, cast
 from sunspring.errors import SourceError
 
 _CHUNK = 1 << 20  # bytes read at once
+_UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
 
 
 def prepare_streams() -> None:
@@ -100,3 +101,13 @@ def print_stream(pieces: Iterator[str]) -> None:
         print(piece, end="", flush=True)
     if sys.stdout.isatty():
         print()
+
+
+def can_mark() -> bool:
+    """Tell whether parts of a text can be marked where it goes."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def marked(text: str) -> str:
+    """Mark a text for the terminal: underlined, and coloured unless NO_COLOR is set."""
+    return f"{_UNDERLINE if os.environ.get('NO_COLOR') else _COLOURED}{text}{_PLAIN}"

@@ -118,6 +118,11 @@ class Corpus:
         """Give the same of the held-out part alone; its first line may be the end of one."""
         return self._lines_of([self.heldout])
 
+    def training_lines(self) -> Iterator[str]:
+        """Give the same of what is trained on; a line that the validation part cuts is in two."""
+        for tokens in np.split(self.train.tokens, [self.validation_at]):
+            yield from self._lines_of([replace(self.train, tokens=tokens)])
+
     def _lines_of(self, splits: Sequence[Split]) -> Iterator[str]:
         vocabulary, begun = self.vocabulary, ""
         if self.documents != "none":

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from sunspring.errors import SettingsError
 from sunspring.patterns import Pattern
 from sunspring.sampling import SamplingSettings
+from sunspring.stretches import CopyGuard
 from sunspring.vocabulary import Vocabulary
 
-FinishReason = Literal["length", "stop", "end", "pattern"]
+FinishReason = Literal["length", "stop", "end", "pattern", "novel"]
 
 _UNIFORMS = 64  # drawn from a draft's generator at a time
 
@@ -35,9 +36,11 @@ class WritingSettings:
         regex: a pattern that the whole text, prompt included, matches in the end.
         label: the label to write under, for a model that was trained with labels.
         seed: of the first text; each further one has the next seed.
+        longest_copy: the most characters, those of the prompt among them, that may stand together
+            in the training text too.
 
     Raises:
-        SettingsError: the length or the seed is negative, or a stop is empty.
+        SettingsError: the length or the seed is negative, a stop is empty, or no copy is allowed.
     """
 
     length: int = 500
@@ -46,6 +49,7 @@ class WritingSettings:
     regex: str | None = None
     label: str | None = None
     seed: int = 0
+    longest_copy: int | None = None
 
     def __post_init__(self) -> None:
         if self.length < 0:
@@ -54,6 +58,11 @@ class WritingSettings:
             raise SettingsError(f"seed is {self.seed}: it must be at least 0 and below 2**63")
         if "" in self.stop:
             raise SettingsError("a stop text is empty: leave it out")
+        if self.longest_copy is not None and self.longest_copy < 1:
+            raise SettingsError(
+                f"longest_copy is {self.longest_copy}: it must be at least 1, "
+                "as every single character stands in the training text"
+            )
 
 
 def writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
@@ -76,6 +85,7 @@ class WritingOptions(TypedDict, total=False):
     regex: str | None
     label: str | None
     seed: int | None
+    longest_copy: int | None
 
 
 def writing_settings(
@@ -90,6 +100,7 @@ def writing_settings(
     regex: str | None = None,
     label: str | None = None,
     seed: int | None = None,
+    longest_copy: int | None = None,
 ) -> WritingSettings:
     """Collect the settings of writing; see `SamplingSettings` and `WritingSettings`.
 
@@ -104,6 +115,7 @@ def writing_settings(
         regex: a pattern that the whole text matches.
         label: the label to write under.
         seed: gives the same text again; by default a new one.
+        longest_copy: no stretch of more characters stands in the training text; any may, if None.
 
     Raises:
         SettingsError: a value is impossible.
@@ -115,6 +127,7 @@ def writing_settings(
         regex=regex,
         label=label,
         seed=secrets.randbits(32) if seed is None else seed,
+        longest_copy=longest_copy,
     )
 
 
@@ -143,6 +156,7 @@ class Draft:
         seed: of the randomness.
         pattern: of `settings.regex`.
         pattern_state: where the prompt leaves the pattern.
+        guard: of this text, against copies; None if it may copy.
     """
 
     def __init__(
@@ -152,12 +166,15 @@ class Draft:
         seed: int,
         pattern: Pattern | None,
         pattern_state: int,
+        guard: CopyGuard | None = None,
     ) -> None:
         self._seed = seed
         self._vocabulary = vocabulary
         self._settings = settings
         self._pattern = pattern
         self._pattern_state = pattern_state
+        self._guard = guard
+        self._copying = None if guard is None else guard.forbidden()
         self._writable = writable_tokens(vocabulary)
         # Counter-based: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
         self._random = np.random.Generator(np.random.Philox(key=seed))
@@ -178,12 +195,12 @@ class Draft:
 
     def allowed(self) -> NDArray[np.bool_]:
         """Tell which tokens may come next; (vocabulary,)."""
-        if self._pattern is None:
-            return self._writable
-        mask = self._continuations(self._pattern)
-        if self._vocabulary.end_id is not None:
-            mask[self._vocabulary.end_id] = self._pattern.is_final(self._pattern_state)
-        return mask
+        mask = self._writable
+        if self._pattern is not None:
+            mask = self._continuations(self._pattern)
+            if self._vocabulary.end_id is not None:
+                mask[self._vocabulary.end_id] = self._pattern.is_final(self._pattern_state)
+        return mask if self._copying is None else mask & ~self._copying
 
     def push(self, token: int) -> None:
         """Take the next token."""
@@ -194,6 +211,9 @@ class Draft:
         if self._pattern is not None:
             self._pattern_state = self._pattern.follow(self._pattern_state, token) or 0
             self._begun += self._pattern.characters(token)
+        if self._guard is not None:
+            self._guard.push(token)
+            self._copying = self._guard.forbidden()
         piece = self._decoder.push(token)[: self._settings.length - self._written]
         self._written += len(piece)
         self._held_back += piece
@@ -209,6 +229,8 @@ class Draft:
                 self._end("pattern" if is_complete else "length")
         elif self._written >= self._settings.length:
             self._end("length")
+        if self._finish_reason is None and not self.allowed().any():
+            self._end("novel")
         return self._finish_reason is not None
 
     def take(self) -> Piece:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.arrays import untrained, weight_arrays
-from sunspring.copying import Copies, find_copies, training_bytes
+from sunspring.copying import LEAST_COPIED, Copies, find_copies, repeated_lines, training_bytes
 from sunspring.corpus import Corpus
 from sunspring.errors import SettingsError
 from sunspring.features import text_features
@@ -26,12 +26,9 @@ from sunspring.units import Reader, find_units
 LEAST_CHARACTERS = 200
 """Of a text whose units are looked at: each is chosen on one half and measured on the other."""
 
-LEAST_COPIED = 20
-"""Characters of a stretch that counts as copied."""
-
 _DIGITS = 4
-_CONTROLS = 3  # untrained networks
-_CONTROL_TOKENS = 3000  # that they read
+_CONTROLS = 8  # untrained networks
+_CONTROL_TOKENS = 1000  # that they read
 _GATE_TOKENS = 20_000  # over which gates are looked at
 
 
@@ -47,6 +44,7 @@ class Explanation:
         hidden_size: units in a layer.
         copies: what of the text stands in the training text, if that was asked for.
         control: the same of as much held-out text, which the model has never seen.
+        lines: of the text that are whole lines of the training text.
     """
 
     model: str
@@ -56,6 +54,7 @@ class Explanation:
     hidden_size: int
     copies: Copies | None = None
     control: Copies | None = None
+    lines: tuple[str, ...] = ()
 
     @property
     def bits_per_character(self) -> float:
@@ -92,11 +91,20 @@ def explain(
     gates = gate_activity(weights, model.config, trace.tokens[read], trace.outputs[read], index)
     units = _find_units(model, trace, label)
     copies = control = None
+    lines: list[str] = []
     if corpus is not None:
+        lines = repeated_lines("".join(trace.texts), corpus)
         heldout = corpus.vocabulary.decode(corpus.heldout.tokens[: len(trace.tokens)])
         copies, control = find_copies(["".join(trace.texts), heldout], training_bytes(corpus))
     return Explanation(
-        repr(model).strip("<>"), trace, units, gates, model.config.hidden_size, copies, control
+        repr(model).strip("<>"),
+        trace,
+        units,
+        gates,
+        model.config.hidden_size,
+        copies,
+        control,
+        tuple(lines),
     )
 
 
@@ -122,9 +130,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "model": explanation.model,
         "characters": sum(len(text) for text in trace.texts),
         "bits_per_character": explanation.bits_per_character,
-        "tokens": trace.texts,
-        "bits": _rounded(trace.bits),
-        "alternatives": _alternatives(trace),
+        **trace_json(trace),
         "units": [
             {
                 "feature": reader.feature,
@@ -160,8 +166,18 @@ def _copied(explanation: Explanation) -> dict[str, Any] | None:
         "stretches": [
             {"begin": begin, "end": end, "text": copies.text[begin:end]} for begin, end in stretches
         ],
+        "lines": list(explanation.lines),
         "new_shares": _rounded(copies.new_shares()),
         "heldout_new_shares": _rounded(control.new_shares()),
+    }
+
+
+def trace_json(trace: Trace) -> dict[str, list[Any]]:
+    """Give each token's text, its bits, and the alternatives with their probabilities."""
+    return {
+        "tokens": trace.texts,
+        "bits": _rounded(trace.bits),
+        "alternatives": _alternatives(trace),
     }
 
 

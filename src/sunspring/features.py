@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 Feature = NDArray[np.float32]
 
 _OPENING, _CLOSING = "([{", ")]}"
+_FARTHEST, _LONGEST = 40, 20  # distance and length of a repetition
 _SPEAKER = re.compile(r"[ \t]*[A-Z][A-Za-z .'\-]{0,30}:[ \t]*$")
 
 
@@ -30,6 +32,7 @@ def text_features(text: str) -> Mapping[str, Feature]:
         "depth of brackets": _depth(points),
         "speaker's line": _speaker_lines(text),
         "lines since a blank one": _lines_since_blank(points),
+        "repetition of what stood before": _repetition(points),
         "capital letter": _is(points, str.isupper),
         "digit": _is(points, str.isdigit),
         "punctuation": _is(points, lambda c: not c.isalnum() and not c.isspace()),
@@ -61,7 +64,7 @@ def _position_in_line(points: NDArray[np.uint32]) -> Feature:
     return (np.arange(len(points)) - _line_begins(points)).astype(np.float32)
 
 
-def _run(holds: Feature) -> Feature:
+def _run(holds: NDArray[Any]) -> Feature:
     """How long it has held, 0 where it does not."""
     return (np.arange(len(holds)) - _last(holds == 0)).astype(np.float32)
 
@@ -97,6 +100,15 @@ def _speaker_lines(text: str) -> Feature:
 
 def _lines_since_blank(points: NDArray[np.uint32]) -> Feature:
     return _since_blank_line(points, points == ord("\n"))
+
+
+def _repetition(points: NDArray[np.uint32]) -> Feature:
+    """How many characters are the same as those at one distance before them."""
+    longest = np.zeros(len(points), np.float32)
+    for distance in range(2, min(_FARTHEST, len(points) - 1) + 1):
+        is_same = points[distance:] == points[:-distance]
+        longest[distance:] = np.maximum(longest[distance:], _run(is_same))
+    return np.minimum(longest, _LONGEST)
 
 
 def _since_blank_line(points: NDArray[np.uint32], is_here: NDArray[np.bool_]) -> Feature:

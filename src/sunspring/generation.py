@@ -21,6 +21,7 @@ from sunspring.drafts import FinishReason, Piece, WritingSettings, writable_toke
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.patterns import Pattern
 from sunspring.sampling import REPETITION_WINDOW, token_probabilities
+from sunspring.stretches import KnownStretches
 from sunspring.vocabulary import SURROGATES, Vocabulary, adapt_text
 
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
@@ -37,8 +38,9 @@ class Writing:
     Args:
         text: the prompt as the model read it, and what follows.
         tokens: how many were written after the prompt.
-        finish_reason: `length`, `stop` (a stop text came), `end` (the model ended the document) or
-            `pattern` (nothing more can follow).
+        finish_reason: `length`, `stop` (a stop text came), `end` (the model ended the document),
+            `pattern` (nothing more can follow) or `novel` (all that could would be a copy that is
+            too long).
         seed: gives the same text again.
     """
 
@@ -59,6 +61,7 @@ class Task:
         label: the label's place among those of the model; None for a model without labels.
         pattern: of `settings.regex`.
         pattern_state: where the prompt leaves it.
+        known: the stretches that may not come, for `settings.longest_copy`.
     """
 
     prompt: str
@@ -67,6 +70,7 @@ class Task:
     label: int | None
     pattern: Pattern | None = None
     pattern_state: int = 0
+    known: KnownStretches | None = None
 
 
 class Proposal(NamedTuple):
@@ -118,17 +122,32 @@ class Writer(ABC, Generic[AnyReader]):
         """Give the prompt as the model will read it, and what became of characters it lacks."""
         return adapt_text(prompt, self._vocabulary)
 
-    def stream(self, prompt: str, settings: WritingSettings) -> Iterator[str]:
-        """Write one text; yields the prompt and then pieces of the text as they come."""
-        task = self._begin(prompt, settings)
+    def stream(
+        self, prompt: str, settings: WritingSettings, known: KnownStretches | None = None
+    ) -> Iterator[str]:
+        """Write one text; yields the prompt and then pieces of the text as they come.
+
+        Args:
+            prompt: to go on from.
+            settings: what is to be written.
+            known: the training text's stretches of one character more than
+                `settings.longest_copy`, if there is that.
+        """
+        task = self._begin(prompt, settings, known)
         yield task.prompt
         for piece in self._write(task, range(settings.seed, settings.seed + 1)):
             if piece.text:
                 yield piece.text
 
-    def write(self, prompt: str, settings: WritingSettings, count: int = 1) -> list[Writing]:
-        """Write several texts, each with a seed of its own, at once."""
-        task = self._begin(prompt, settings)
+    def write(
+        self,
+        prompt: str,
+        settings: WritingSettings,
+        count: int = 1,
+        known: KnownStretches | None = None,
+    ) -> list[Writing]:
+        """Write several texts, each with a seed of its own, at once; see `stream`."""
+        task = self._begin(prompt, settings, known)
         return self._writings(task, range(settings.seed, settings.seed + count))
 
     def write_distinct(
@@ -139,6 +158,7 @@ class Writer(ABC, Generic[AnyReader]):
         *,
         unique: bool,
         excluded: AbstractSet[str] = frozenset(),
+        known: KnownStretches | None = None,
     ) -> Iterator[Writing]:
         """Write texts that differ from those excluded, and if `unique` from one another.
 
@@ -148,7 +168,7 @@ class Writer(ABC, Generic[AnyReader]):
         Raises:
             SunspringError: a hundred tries for each text wanted did not give enough.
         """
-        task = self._begin(prompt, settings)
+        task = self._begin(prompt, settings, known)
         seen: set[str] = set()
         found = tried = 0
         while found < count:
@@ -239,17 +259,17 @@ class Writer(ABC, Generic[AnyReader]):
         recent = before[None, -REPETITION_WINDOW:]
         return np.asarray(token_probabilities(allowed[None], settings.sampling, recent)[0])
 
-    def _begin(self, prompt: str, settings: WritingSettings) -> Task:
+    def _begin(self, prompt: str, settings: WritingSettings, known: KnownStretches | None) -> Task:
         """Check what is asked for, and read the prompt as the model can."""
         label = self._config.label_index(settings.label)
         read, _ = self.adapt(prompt)
         tokens = self._encode(read)
         shown = SURROGATES.sub("\ufffd", read)
         if settings.regex is None:
-            return Task(shown, tokens, settings, label)
+            return Task(shown, tokens, settings, label, known=known)
         pattern = Pattern(settings.regex, self._vocabulary)
         state = _follow_prompt(pattern, tokens, shown, settings)
-        return Task(shown, tokens, settings, label, pattern, state)
+        return Task(shown, tokens, settings, label, pattern, state, known)
 
     def _encode(self, text: str) -> Tokens:
         return self._vocabulary.encode(text).astype(np.int64)

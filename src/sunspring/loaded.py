@@ -16,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.config import ModelConfig
+from sunspring.copying import training_bytes
 from sunspring.corpus import Corpus
-from sunspring.drafts import WritingOptions, writing_settings
+from sunspring.drafts import WritingOptions, WritingSettings, writing_settings
 from sunspring.errors import SettingsError
 from sunspring.files import Notice
 from sunspring.generation import Proposal, Writer, Writing
 from sunspring.machine import usable_cores
 from sunspring.model_files import ModelFiles
 from sunspring.native import Engine, choose_engine, load_native
+from sunspring.notebook import Surprisals, table_html
 from sunspring.run_corpus import RunText
 from sunspring.storage import write_json
+from sunspring.stretches import KnownStretches
 from sunspring.vocabulary import Vocabulary, adapt_text
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ class LoadedModel:
         self._asked_engine = engine
         self._engine = choose_engine(engine, device)
         self._mixture: Mixture | None = None
+        self._known: dict[int, KnownStretches] = {}
         self._pages: NDArray[np.int64] | None = None
         self._blend: tuple[tuple[LoadedModel, float], ...] = ()
         if self._engine == "native":
@@ -167,6 +171,21 @@ class LoadedModel:
             f"{parameters}, {config.vocabulary_size} tokens>"
         )
 
+    def _repr_html_(self) -> str:
+        config, trained = self.config, self.card
+        figures = {
+            "network": f"{config.layers} × {config.hidden_size} {config.cell}",
+            "parameters": f"{config.parameters:,}{' in 8 bits' * self.quantized}",
+            "tokens": f"{config.vocabulary_size:,} {self.vocabulary.kind}",
+            "engine": self.engine,
+        }
+        if config.labels:
+            figures["labels"] = ", ".join(config.labels)
+        if heldout := trained.get("heldout"):
+            figures["held-out text"] = f"{heldout['bpc']:.3f} bits per character"
+            figures["trained"] = f"{trained['budget']}, {trained['epochs']:.1f} readings"
+        return table_html("sunspring.Model", figures)
+
     def write(self, prompt: str = "", length: int = 500, **settings: Unpack[WritingOptions]) -> str:
         """Write one text; it begins with the prompt.
 
@@ -205,10 +224,17 @@ class LoadedModel:
         """
         wanted = writing_settings(length=length, **settings)
         if not unique and not novel:
-            return self._writer.write(prompt, wanted, count)
+            return self._writer.write(prompt, wanted, count, self._known_to(wanted))
         excluded = self.known_lines() if novel else frozenset()
         return list(
-            self._writer.write_distinct(prompt, wanted, count, unique=unique, excluded=excluded)
+            self._writer.write_distinct(
+                prompt,
+                wanted,
+                count,
+                unique=unique,
+                excluded=excluded,
+                known=self._known_to(wanted),
+            )
         )
 
     def stream(
@@ -221,7 +247,8 @@ class LoadedModel:
             length: the most characters after the prompt.
             settings: see `writing_settings`.
         """
-        return self._writer.stream(prompt, writing_settings(length=length, **settings))
+        wanted = writing_settings(length=length, **settings)
+        return self._writer.stream(prompt, wanted, self._known_to(wanted))
 
     def propose(
         self, text: str, count: int = 5, **settings: Unpack[WritingOptions]
@@ -233,14 +260,18 @@ class LoadedModel:
         """Give a prompt as the model reads it, and what became of characters it lacks."""
         return adapt_text(prompt, self.vocabulary)
 
-    def score(self, text: str, label: str | None = None) -> NDArray[np.float64]:
+    def score(self, text: str, label: str | None = None) -> Surprisals:
         """Bits that each token of a text costs the model: its surprisal, (tokens,).
 
         Args:
             text: read from a fresh state.
             label: of the text, for a model that has labels.
         """
-        return self.score_many([text], label)[0]
+        tokens, counts = self.vocabulary.encode_batch([text])
+        (bits,) = self.score_tokens(tokens, counts, label)
+        return Surprisals(
+            bits, [self.vocabulary.decode(tokens[n : n + 1]) for n in range(len(tokens))]
+        )
 
     def score_many(
         self, texts: Sequence[str], label: str | None = None
@@ -326,6 +357,27 @@ class LoadedModel:
             ModelError: the text is not at hand.
         """
         return frozenset(line.strip() for line in self._text.open().lines())
+
+    def known_stretches(self, size: int) -> KnownStretches:
+        """Give the stretches of so many characters that stand in the training text.
+
+        They are kept, in 8 bytes for each character of it.
+
+        Args:
+            size: characters of a stretch, at least 2.
+
+        Raises:
+            SunspringError: the text is not at hand.
+        """
+        if size not in self._known:
+            self._known[size] = KnownStretches(size, training_bytes(self._text.open()))
+        return self._known[size]
+
+    def _known_to(self, settings: WritingSettings) -> KnownStretches | None:
+        """Give what may not be written."""
+        if settings.longest_copy is None:
+            return None
+        return self.known_stretches(settings.longest_copy + 1)
 
     def open_text(self, say: Notice | None = None) -> Corpus:
         """Open the text that the model was trained and judged on; `say` is told what was mended.

@@ -15,6 +15,7 @@ from sunspring.config import ModelConfig
 from sunspring.drafts import Piece
 from sunspring.errors import SettingsError
 from sunspring.generation import Task, Tokens, Writer
+from sunspring.stretches import KnownStretches
 from sunspring.vocabulary import SURROGATES, Vocabulary
 
 _LANES = 32  # texts that a thread writes at once: more take no less time each
@@ -82,6 +83,7 @@ class NativeWriter(Writer[NativeReader]):
         self._voices = [
             (other, share, _known_tokens(vocabulary, other._vocabulary)) for other, share in blend
         ]
+        self._indexed: tuple[KnownStretches, _engine.KnownStretches] | None = None
 
     def _fresh_reader(self, label: int | None) -> NativeReader:
         return NativeReader(self._model, label)
@@ -112,10 +114,18 @@ class NativeWriter(Writer[NativeReader]):
             repetition_penalty=sampling.repetition_penalty,
             pattern=_engine.Pattern(*task.pattern.tables()) if task.pattern else None,
             pattern_state=task.pattern_state,
+            known=self._index(task.known) if task.known else None,
+            prompt=task.prompt,
         )
         while not session.is_over:
             for _, seed, text, finish_reason, tokens in session.run(_SLICE):
                 yield Piece(seed, text, finish_reason, tokens)
+
+    def _index(self, known: KnownStretches) -> _engine.KnownStretches:
+        """Give known stretches to the engine, which is kept: an index of millions takes a while."""
+        if self._indexed is None or self._indexed[0] is not known:
+            self._indexed = known, _engine.KnownStretches(known.keys, known.size)
+        return self._indexed[1]
 
     def _after(self, tokens: Tokens, label: int | None) -> NativeReader:
         """Give a reader of a prompt."""

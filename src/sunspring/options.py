@@ -5,11 +5,15 @@ Apart from cli.py so that the commands there can be read at a glance; right befo
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
+from typer.core import TyperCommand
+
+_NUMBER = re.compile(r"[+-]?\d+")
 
 
 class Documents(StrEnum):
@@ -49,6 +53,56 @@ class Protocol(StrEnum):
 
     stream = "stream"
     windows = "windows"
+
+
+WHOLE_LINES = 0
+"""What `--novel` is without a number."""
+
+_LINES = "lines"  # how that is written
+
+
+class WriteCommand(TyperCommand):
+    """A command whose option `--novel` may stand without a number."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give `--novel` its value where no number follows it."""
+        takes_value = {
+            name
+            for parameter in self.params
+            if parameter.param_type_name == "option" and not getattr(parameter, "is_flag", False)
+            for name in parameter.opts
+        }
+        words = iter(args)
+        given: list[str] = []
+        following = next(words, None)
+        while following is not None:
+            word, following = following, next(words, None)
+            given.append(word)
+            if word == "--":
+                break
+            if word == "--novel" and not (following and _NUMBER.fullmatch(following)):
+                given[-1] = f"--novel={_LINES}"
+            elif word in takes_value and following is not None:
+                given.append(following)
+                following = next(words, None)
+        if following is not None:
+            given.append(following)
+        return super().parse_args(ctx, [*given, *words])
+
+
+def parse_novel(value: str) -> int:
+    """Read the value of `--novel`.
+
+    Raises:
+        BadParameter: it is neither a whole number from 1 on nor missing.
+    """
+    if value == _LINES:
+        return WHOLE_LINES
+    if value.isascii() and value.isdigit() and int(value) > 0:
+        return int(value)
+    raise BadParameter(
+        f"{value!r} is no number of characters: give 1 or more, or none to forbid whole lines alone"
+    )
 
 
 Sources = Annotated[
@@ -158,7 +212,20 @@ WritingSeed = Annotated[
     int | None, Option("--seed", help="Gives the same text again.", show_default="a new one")
 ]
 Unique = Annotated[bool, Option("--unique", help="No text twice.")]
-Novel = Annotated[bool, Option("--novel", help="No text that is a line of the source.")]
+Novel = Annotated[
+    int | None,
+    Option(
+        "--novel",
+        metavar="[N]",
+        parser=parse_novel,
+        help="No text that is a line of the source; with a number, no copy longer than N "
+        "characters.",
+        show_default=False,
+    ),
+]
+CopiedMarked = Annotated[
+    bool, Option("--copied", help="Mark what stands in the training text, and say how much it is.")
+]
 Label = Annotated[str | None, Option("--label", help="The label to write under.")]
 Interactive = Annotated[
     bool, Option("--interactive", help="Write together: pick proposals, type, take back.")
@@ -240,6 +307,36 @@ Alternatives = Annotated[
 Copied = Annotated[
     bool, Option("--copied", help="Show also what of the text stands in the training text.")
 ]
+Gradients = Annotated[
+    bool,
+    Option(
+        "--gradients",
+        help="Instead train a plain RNN, a GRU and an LSTM on the model's text, and show how far "
+        "back the gradient reaches in each.",
+    ),
+]
+GradientSteps = Annotated[
+    int | None,
+    Option("--steps", help="Of each training of --gradients.", show_default="400"),
+]
+ReportedRun = Annotated[Path, Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
+ReportOut = Annotated[
+    Path | None,
+    Option("--out", help="The page to write.", show_default="report.html in the run"),
+]
+ComparedRuns = Annotated[
+    list[Path],
+    Argument(metavar="RUN RUN…", help="Folders of runs or models.", show_default=False),
+]
+ComparedText = Annotated[
+    list[str] | None,
+    Option(
+        "--text",
+        help="A source that none of them has seen, instead of their held-out text; may be "
+        "repeated.",
+    ),
+]
+ComparedPrompt = Annotated[str, Option("--prompt", help="What their samples go on from.")]
 
 # Quantizing
 ModelOut = Annotated[
@@ -252,6 +349,14 @@ MixtureMeasured = Annotated[
 ]
 Dynamic = Annotated[
     bool, Option("--dynamic", help="Measure it too while it goes on learning from what it scored.")
+]
+Canaries = Annotated[
+    bool,
+    Option(
+        "--canaries",
+        help="Instead hide random lines in the text, train a copy of the run on it, and see if it "
+        "gives them away.",
+    ),
 ]
 ProtocolChoice = Annotated[
     Protocol,

@@ -6,10 +6,13 @@ show.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sunspring.explanation import LEAST_CHARACTERS, LEAST_COPIED, Explanation, page_data
+from sunspring.charts import Chart, Line, Point
+from sunspring.copying import LEAST_COPIED
+from sunspring.explanation import LEAST_CHARACTERS, Explanation, page_data
 from sunspring.storage import write_atomically, writing
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -20,26 +23,33 @@ def explanation_page(explanation: Explanation) -> str:
     """Give the page of `explain`."""
     data = page_data(explanation, _SHOWN)
     shares = data["copied"] or {"new_shares": [], "heldout_new_shares": []}
-    return _render(
+    return render(
         "explain.html",
         data=data,
         total=len(explanation.trace.tokens),
         least=LEAST_CHARACTERS,
         least_copied=LEAST_COPIED,
-        curve=_curve(shares["new_shares"]),
-        heldout_curve=_curve(shares["heldout_new_shares"]),
-        curve_words=_curve_in_words(shares["new_shares"]),
-        script=_read("explain.js"),
+        curve=copying_chart(shares["new_shares"], shares["heldout_new_shares"]),
+        script=script("passage.js", "explain.js"),
     )
 
 
-def _curve(shares: list[float]) -> str:
-    """Give the points of a line in the template's box, shares of stretches of 1, 2, … long."""
-    return " ".join(f"{40 + 510 * n / 49:.1f},{190 - 180 * y:.1f}" for n, y in enumerate(shares))
+def copying_chart(shares: Sequence[float], control: Sequence[float]) -> Chart:
+    """Draw the share of n-grams that are new, for n from 1 on: of a text and of held-out text."""
+    return Chart(
+        "Share of stretches that are not in the training text, by their length",
+        "characters of a stretch",
+        "new, in per cent",
+        [
+            Line("held-out text", _in_per_cent(control), 1, dashed=True),
+            Line("this text", _in_per_cent(shares), 0),
+        ],
+        y_range=(0.0, 100.0),
+    )
 
 
-def _curve_in_words(shares: list[float]) -> str:
-    return ", ".join(f"{n}: {shares[n - 1]:.0%}" for n in (5, 10, 20, 50) if n <= len(shares))
+def _in_per_cent(shares: Sequence[float]) -> list[Point]:
+    return [(float(n), 100 * share) for n, share in enumerate(shares, start=1)]
 
 
 def write_page(path: Path, page: str) -> None:
@@ -52,14 +62,16 @@ def write_page(path: Path, page: str) -> None:
         write_atomically(path, page.encode("utf-8", "replace"))
 
 
-def _render(name: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """Fill a template in; it has the style of all pages."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined
     )
-    return environment.get_template(name).render(style=_read("style.css"), **values)
+    return environment.get_template(template).render(style=script("style.css"), **values)
 
 
-def _read(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
+def script(*names: str) -> str:
+    """Give files of the templates' folder, one after another."""
+    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)

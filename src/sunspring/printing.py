@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sunspring.canaries import CanaryReport, Exposures
+    from sunspring.copying import CopyReport
     from sunspring.evaluation import Evaluation
     from sunspring.generation import Writing
     from sunspring.line_scores import LineScore
@@ -52,8 +55,78 @@ def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) 
     return "\n".join(lines)
 
 
+def canaries_json(report: CanaryReport) -> dict[str, Any]:
+    """Give what `evaluate --canaries --json` has of canaries."""
+    return {
+        "letters": report.letters,
+        "length": report.length,
+        "training_characters": report.training_characters,
+        "hidden_characters": report.hidden_characters,
+        "hidden_share": report.hidden_share,
+        "references": report.references,
+        "most": report.most,
+        "hidden": [
+            {**_exposure_figures(each, report), "exposures": each.bits.tolist()}
+            for each in report.hidden
+        ],
+        "control": {**_exposure_figures(report.control, report), "expected": report.expected},
+    }
+
+
+def _exposure_figures(each: Exposures, report: CanaryReport) -> dict[str, Any]:
+    return {
+        "repetitions": each.repetitions,
+        "canaries": len(each.bits),
+        "mean": each.mean,
+        "chance_error": each.chance_error,
+        "largest": float(each.bits.max()),
+        "share_at_most": each.share_at(report.most),
+        "stands_out": each.stands_out,
+    }
+
+
+def describe_canaries(report: CanaryReport) -> str:
+    """Show exposures as a table, a row for each number of repetitions, and say what it means."""
+    lines = [
+        f"canaries: lines of {report.length} random letters; those in the training text added "
+        f"{report.hidden_share:.1%} to it ({report.hidden_characters:,} characters)",
+        "in the text    canaries  mean exposure  largest  at the most",
+    ]
+    for each in (report.control, *report.hidden):
+        times = _times(each.repetitions)
+        lines.append(
+            f"{times:<12} {len(each.bits):>10,} {each.mean:>14.2f} {each.bits.max():>8.2f}"
+            f" {each.share_at(report.most):>12.0%}"
+        )
+    lines += [
+        f"exposure is in bits: {report.expected:.2f} ± {report.control.chance_error:.2f} is "
+        f"expected of lines that never stood there, {report.most:.2f} is the most that can be seen",
+        _verdict(report.hidden),
+    ]
+    return "\n".join(lines)
+
+
+def _verdict(hidden: Sequence[Exposures]) -> str:
+    told = [each.repetitions for each in hidden if each.stands_out]
+    line, never = "a line that stood in the training text", "one that never did"
+    if not told:
+        return f"{line} {_times(hidden[-1].repetitions)} is not told from {never}"
+    verdict = f"{line} {_times(told[0])} is told from {never}"
+    less = [each.repetitions for each in hidden if each.repetitions < told[0]]
+    return f"{verdict},\none that stood there {_times(less[-1])} is not" if less else verdict
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
+
+
 def writings_json(
-    prompt: str, read: str, writings: Sequence[Writing], seconds: float, engine: str
+    prompt: str,
+    read: str,
+    writings: Sequence[Writing],
+    seconds: float,
+    engine: str,
+    copied: CopyReport | None = None,
 ) -> dict[str, Any]:
     """Give the object that `write --json` prints.
 
@@ -63,14 +136,49 @@ def writings_json(
         writings: what came of it.
         seconds: that it took.
         engine: that wrote.
+        copied: what of them, without the prompt, stands in the training text, if that was asked.
     """
     characters = sum(len(writing.text) - len(read) for writing in writings)
+    texts = [dict(vars(writing)) for writing in writings]
+    if copied:
+        for place, text in enumerate(texts):
+            text["copied"] = _copied_json(copied, place, len(read))
     return {
         "prompt": prompt,
-        "texts": [vars(writing) for writing in writings],
+        "texts": texts,
         "characters_per_second": characters / seconds,
         "engine": engine,
     }
+
+
+def _copied_json(report: CopyReport, place: int, prompt: int) -> dict[str, Any]:
+    """Give what of one text is copied; places count from the beginning of the prompt."""
+    from sunspring.copying import LEAST_COPIED
+
+    one = replace(report, copies=[report.copies[place]], lines=[report.lines[place]])
+    return {
+        "characters": one.characters,
+        "longest": one.longest,
+        "stretches": [
+            {"begin": prompt + begin, "end": prompt + end}
+            for begin, end in one.copies[0].stretches(LEAST_COPIED)
+        ],
+        "lines": one.lines[0],
+    }
+
+
+def describe_copies(report: CopyReport) -> str:
+    """Say in a line what of texts is copied."""
+    from sunspring.copying import LEAST_COPIED, LEAST_LINE
+
+    characters = sum(len(each.text) for each in report.copies)
+    lines = len({line for each in report.lines for line in each})
+    return (
+        f"copied: {report.characters:,} of {characters:,} characters, in stretches of "
+        f"{LEAST_COPIED} or more, the longest of {report.longest:,}; {lines:,} whole "
+        f"{'line' if lines == 1 else 'lines'} of the training text, of {LEAST_LINE} characters or "
+        "more"
+    )
 
 
 def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:

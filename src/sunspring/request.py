@@ -62,7 +62,9 @@ class TrainingRequest:
         for name in ("sources", "heldout"):
             values[name] = [_absolute(source) for source in values[name]]
         values["out"] = str(self.out.absolute())
-        values["init_from"] = None if self.init_from is None else str(self.init_from.absolute())
+        base = self.init_from
+        if base is not None:  # what is no folder is the name of a model that comes along
+            values["init_from"] = str(base.absolute() if base.exists() else base)
         return values
 
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any
 
 from sunspring.evaluation import Evaluation
 from sunspring.machine import Precision
+from sunspring.notebook import table_html
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ class TrainingResult:
     def interrupted(self) -> bool:
         """Whether training was asked to stop before its budget was spent."""
         return self.heldout is None
+
+    def _repr_html_(self) -> str:
+        figures = {
+            "preset": self.preset,
+            "parameters": f"{self.parameters:,}",
+            "text": f"{self.corpus['characters']:,} characters, read {self.epochs:.1f} times",
+            "time": f"{self.seconds:.0f} s, {self.characters_per_second:,.0f} characters a second",
+            "machine": f"{self.device}, {self.precision}",
+        }
+        if self.heldout is None:
+            return table_html("Training, interrupted", figures)
+        best = f"{self.heldout.bpc:.3f} bits per character ({self.heldout.protocol})"
+        return table_html("Training", {"held-out text": best, **figures, "folder": self.run})
 
     def to_json(self) -> dict[str, Any]:
         """Give the object that `train --json` prints."""

@@ -62,6 +62,7 @@ from sunspring.weights import encode_weights
 
 _HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
 _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of it, for the last look and the last files
+_REPORT_SHARE, _MOST_REPORT_SECONDS = 0.04, 6.0  # of it, for the report after all
 _FIRST_TOKENS, _TIMED_TOKENS = 1024, 4096  # scored to learn the speed; the first are slow
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
@@ -84,7 +85,7 @@ def train(
         SunspringError: something the user can mend: a source, a setting, a folder.
     """
     began = time.perf_counter() if began is None else began
-    say = _speaker(stream)
+    say = speaker(stream)
     RunFolder(request.out).check_free()
     if request.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError("TensorBoard logging", "tensorboard")
@@ -140,7 +141,7 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
         SunspringError: the run cannot go on: its folder is damaged, or its text has changed.
     """
     began = time.perf_counter()
-    say = _speaker(stream)
+    say = speaker(stream)
     folder = RunFolder(out)
     record = folder.record()
     request = replace(TrainingRequest.from_record(record), out=out)
@@ -173,6 +174,34 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
         write_json(out / "run.json", record)
     beginning = Beginning(request, corpus, plan, precision, device)
     return _run(beginning, folder, model, checkpoint, stream, began)
+
+
+def train_copy(
+    request: TrainingRequest,
+    plan: Plan,
+    precision: Precision,
+    corpus: Corpus,
+    stream: TextIO | None = None,
+) -> TrainingResult:
+    """Train once more what a run has trained, on a text that is nearly the same.
+
+    Args:
+        request: of the run, but for another `out`.
+        plan: of the run, whatever would be chosen for this text.
+        precision: of the run.
+        corpus: the text, in the vocabulary of the run.
+        stream: where progress and samples go; None for silence.
+
+    Raises:
+        SunspringError: the model that the run went on from is gone, or `out` cannot be written.
+    """
+    began = time.perf_counter()
+    base, device = load_base(request), choose_device(request.device)
+    model = _new_model(plan, request.seed, build_network(base) if base else None)
+    beginning = Beginning(request, corpus, plan, precision, device)
+    folder = RunFolder(request.out)
+    folder.begin(plan.model, corpus.vocabulary, beginning.record())
+    return _run(beginning, folder, model, None, stream, began)
 
 
 def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:
@@ -261,7 +290,7 @@ def _run(
 
 
 def _plan_scoring(model: RecurrentModel, corpus: Corpus, budget: Budget) -> tuple[int, float]:
-    """Say how many held-out tokens to score in the end, and how long that and saving will take."""
+    """Say how many held-out tokens to score in the end, and how long all that follows will take."""
     if budget.unit != "minutes":
         return HELDOUT_TOKENS, 0.0
     budget_seconds = 60 * budget.amount
@@ -273,7 +302,8 @@ def _plan_scoring(model: RecurrentModel, corpus: Corpus, budget: Budget) -> tupl
     affordable = max(_TIMED_TOKENS, int(_HELDOUT_SHARE * budget_seconds / a_token))
     scored = min(HELDOUT_TOKENS, affordable)
     seconds = a_token * min(scored, len(corpus.heldout.tokens))
-    return scored, seconds + min(_SAVING_SHARE * budget_seconds, _MOST_SAVING_SECONDS)
+    seconds += min(_SAVING_SHARE * budget_seconds, _MOST_SAVING_SECONDS)
+    return scored, seconds + min(_REPORT_SHARE * budget_seconds, _MOST_REPORT_SECONDS)
 
 
 def _callbacks(request: TrainingRequest, corpus: Corpus, stream: TextIO | None) -> list[Callback]:
@@ -330,7 +360,9 @@ def _describe(corpus: Corpus) -> str:
     return f"{parts}; {corpus.heldout.characters:,} characters held out"
 
 
-def _speaker(stream: TextIO | None) -> Notice:
+def speaker(stream: TextIO | None) -> Notice:
+    """Give what prints lines to a stream; None for silence."""
+
     def say(line: str) -> None:
         if stream is not None:
             print(line, file=stream, flush=True)

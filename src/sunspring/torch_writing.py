@@ -18,6 +18,7 @@ from sunspring.generation import Task, Tokens, Writer
 from sunspring.mixture import Predictor
 from sunspring.model import State, change_recurrent
 from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
+from sunspring.stretches import CopyGuard, NovelTokens
 from sunspring.vocabulary import Vocabulary
 
 _MOST_ROWS = 256  # written at once
@@ -80,15 +81,23 @@ class TorchWriter(Writer[TorchReader]):
         return TorchReader(self._model, label)
 
     def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
+        novel = NovelTokens(self._vocabulary, task.known) if task.known else None
         for first in range(0, len(seeds), _MOST_ROWS):
-            yield from self._write_rows(task, seeds[first : first + _MOST_ROWS])
+            drafts = [
+                Draft(
+                    self._vocabulary,
+                    task.settings,
+                    seed,
+                    task.pattern,
+                    task.pattern_state,
+                    CopyGuard(novel, task.prompt) if novel else None,
+                )
+                for seed in seeds[first : first + _MOST_ROWS]
+            ]
+            yield from self._write_rows(task, drafts)
 
-    def _write_rows(self, task: Task, seeds: range) -> Iterator[Piece]:
+    def _write_rows(self, task: Task, drafts: list[Draft]) -> Iterator[Piece]:
         """Write texts to their ends, a token of each at a time."""
-        drafts = [
-            Draft(self._vocabulary, task.settings, seed, task.pattern, task.pattern_state)
-            for seed in seeds
-        ]
         active = [draft for draft in drafts if not draft.finish()]
         if len(active) < len(drafts):  # they are alike, so all are over before the first token
             yield from (draft.take() for draft in drafts)

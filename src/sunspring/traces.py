@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sunspring.loaded import LoadedModel
 from sunspring.machine import usable_cores
+from sunspring.vocabulary import Vocabulary
 
 _PART = 1 << 12  # tokens whose distributions are in memory
 
@@ -81,8 +82,15 @@ def _log_probabilities(logits: Floats) -> Floats:
     return np.asarray(above - np.log(np.exp(above).sum(-1, keepdims=True)))
 
 
+def token_names(vocabulary: Vocabulary) -> list[str]:
+    """Give what each token stands for, as far as it can be shown alone."""
+    return [
+        vocabulary.token_bytes(token).decode("utf-8", "replace") for token in range(vocabulary.size)
+    ]
+
+
 def trace_text(model: LoadedModel, text: str, label: str | None = None, top: int = 5) -> Trace:
-    """Read a text, and keep what is needed to show it.
+    """Read a text, and keep what is needed to show it; see `trace_tokens`.
 
     Args:
         model: reads.
@@ -90,8 +98,15 @@ def trace_text(model: LoadedModel, text: str, label: str | None = None, top: int
         label: see `read_parts`.
         top: alternatives to keep of each token.
     """
+    tokens = model.vocabulary.encode(model.adapt(text)[0]).astype(np.int64)
+    return trace_tokens(model, tokens, label, top)
+
+
+def trace_tokens(
+    model: LoadedModel, tokens: NDArray[np.int64], label: str | None = None, top: int = 5
+) -> Trace:
+    """Read tokens (tokens,), and keep what is needed to show them."""
     vocabulary = model.vocabulary
-    tokens = vocabulary.encode(model.adapt(text)[0]).astype(np.int64)
     top = min(top, vocabulary.size)
     bits, alternatives, chances, outputs = [], [], [], []
     for first, (logs, part_outputs) in enumerate(read_parts(model, tokens, label)):
@@ -102,12 +117,9 @@ def trace_text(model: LoadedModel, text: str, label: str | None = None, top: int
         chances.append(np.exp(np.take_along_axis(logs, best, 1)))
         outputs.append(part_outputs)
     width = model.config.layers * model.config.hidden_size
-    names = [
-        vocabulary.token_bytes(token).decode("utf-8", "replace") for token in range(vocabulary.size)
-    ]
     return Trace(
         tokens,
-        names,
+        token_names(vocabulary),
         np.concatenate([np.zeros(0, np.float32), *bits]),
         np.concatenate([np.zeros((0, top), np.int64), *alternatives]),
         np.concatenate([np.zeros((0, top), np.float32), *chances]),

@@ -1,0 +1,115 @@
+"""Whether probabilities can be believed, and which tokens are taken for which.
+
+Both are sums over the distributions that traces.py gives, part by part. Right behind excerpts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sunspring.excerpts import Excerpt
+from sunspring.loaded import LoadedModel
+from sunspring.traces import read_parts
+
+_BINS = 20
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions of about the same probability.
+
+    Args:
+        predicted: their mean.
+        observed: the share that came true.
+        count: how many there were.
+    """
+
+    predicted: float
+    observed: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """How well one token is foreseen.
+
+    Args:
+        token: its id.
+        count: how often it came.
+        probability: that it had on average.
+        first: how often it was the most probable one when it came.
+        taken_for: ids that were the most probable in its place, and how often, the most frequent
+            first.
+    """
+
+    token: int
+    count: int
+    probability: float
+    first: int
+    taken_for: list[tuple[int, int]]
+
+
+class Calibration(NamedTuple):
+    """What a model predicted beside what came.
+
+    Args:
+        bins: twenty of probability, equally wide, over all tokens of the vocabulary at all places
+            (the reliability diagram of Guo et al. 2017); those that are empty are left out.
+        foreseen: each token that came, the most frequent first.
+    """
+
+    bins: list[Bin]
+    foreseen: list[Foreseen]
+
+
+def calibrate(model: LoadedModel, excerpts: Sequence[Excerpt]) -> Calibration:
+    """Compare what a model predicts with what comes.
+
+    Args:
+        model: reads each excerpt from a fresh state.
+        excerpts: of a text that it has not learned from.
+
+    Raises:
+        SettingsError: there is no native engine.
+    """
+    size = model.vocabulary.size
+    counts, hits, sums = (np.zeros(_BINS) for _ in range(3))
+    guessed = np.zeros((size, size), np.int64)  # what came, what was the most probable
+    probability = np.zeros(size)
+    for tokens, label in excerpts:
+        first = 0
+        for logs, _ in read_parts(model, tokens, label):
+            came = tokens[first : first + len(logs)]
+            first += len(came)
+            chances = np.exp(logs)
+            bins = np.minimum((chances * _BINS).astype(np.int64), _BINS - 1)
+            counts += np.bincount(bins.ravel(), minlength=_BINS)
+            sums += np.bincount(bins.ravel(), chances.ravel(), minlength=_BINS)
+            own = np.arange(len(came)), came
+            hits += np.bincount(bins[own], minlength=_BINS)
+            np.add.at(guessed, (came, chances.argmax(1)), 1)
+            probability += np.bincount(came, chances[own], minlength=size)
+    filled = np.flatnonzero(counts)
+    bins_found = [
+        Bin(float(sums[i] / counts[i]), float(hits[i] / counts[i]), int(counts[i])) for i in filled
+    ]
+    return Calibration(bins_found, _foreseen(guessed, probability))
+
+
+def _foreseen(guessed: NDArray[np.int64], probability: NDArray[np.float64]) -> list[Foreseen]:
+    totals = guessed.sum(1)
+    found = []
+    for token in np.argsort(-totals, kind="stable")[: int((totals > 0).sum())]:
+        others = guessed[token].copy()
+        others[token] = 0
+        order = np.argsort(-others, kind="stable")[: int((others > 0).sum())]
+        taken_for = [(int(other), int(others[other])) for other in order]
+        mean = float(probability[token] / totals[token])
+        first = int(guessed[token, token])
+        found.append(Foreseen(int(token), int(totals[token]), mean, first, taken_for))
+    return found

@@ -1,0 +1,74 @@
+"""How results show themselves in a notebook: small pieces of HTML that need no script.
+
+Right before result.py in the street: it, models and scored texts show themselves by it.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST_BITS = 10.0  # that full colour stands for
+_MOST_TOKENS = 5000  # that are shown
+_TONE = "214, 93, 14"
+
+
+class Surprisals(NDArray[np.float64]):
+    """Bits that each token of a text costs, (tokens,); a notebook shows the text coloured by them.
+
+    What is computed from it, or cut out of it, is a plain array.
+
+    Args:
+        bits: (tokens,) of the text.
+        texts: what each token stands for.
+    """
+
+    texts: Sequence[str] | None
+
+    def __new__(cls, bits: NDArray[np.float64], texts: Sequence[str]) -> Self:
+        """Look at the same numbers as such an array."""
+        made = np.asarray(bits).view(cls)
+        made.texts = texts
+        return made
+
+    def __array_finalize__(self, array: object) -> None:
+        """Forget the texts in views, which are of other tokens."""
+        self.texts = None
+
+    def __array_wrap__(
+        self, array: NDArray[Any], context: object = None, return_scalar: bool = False
+    ) -> Any:
+        """Give what is computed as plain arrays and numbers."""
+        plain = np.asarray(array)
+        return plain[()] if return_scalar else plain
+
+    def _repr_html_(self) -> str | None:
+        return None if self.texts is None else passage_html(self.texts, self.tolist())
+
+
+def passage_html(texts: Sequence[str], bits: Sequence[float]) -> str:
+    """Show a text, each token coloured by what it cost, which stands in its tooltip."""
+    spans = "".join(
+        f'<span title="{cost:.2f} bits" '
+        f'style="background: rgba({_TONE}, {0.75 * min(1.0, cost / _MOST_BITS):.2f})">'
+        f"{html.escape(text)}</span>"
+        for text, cost in zip(texts[:_MOST_TOKENS], bits, strict=False)
+    )
+    characters = sum(map(len, texts))
+    mean = f"{sum(bits) / max(1, characters):.3f} bits per character, {characters:,} characters"
+    more = f"; the first {_MOST_TOKENS:,} tokens" if len(texts) > _MOST_TOKENS else ""
+    return f'<pre style="white-space: pre-wrap">{spans}</pre><small>{mean}{more}</small>'
+
+
+def table_html(title: str, figures: Mapping[str, str]) -> str:
+    """Show figures by their names."""
+    rows = "".join(
+        f'<tr><th style="text-align: left">{html.escape(name)}</th>'
+        f'<td style="text-align: left">{html.escape(figure)}</td></tr>'
+        for name, figure in figures.items()
+    )
+    return f"<strong>{html.escape(title)}</strong><table>{rows}</table>"

@@ -1,0 +1,227 @@
+"""All that the report of a run shows: how it learned, what it foresees, writes, keeps and copies.
+
+Stands behind explanation.py and what looks at a model in the other ways; report_page.py shows it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sunspring.calibration import Calibration, calibrate
+from sunspring.copying import Copies, find_copies, repeated_lines, training_bytes
+from sunspring.corpus import Corpus, Split
+from sunspring.errors import ModelError
+from sunspring.evaluation import baselines
+from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
+from sunspring.explanation import trace_json
+from sunspring.files import Notice
+from sunspring.loaded import LoadedModel
+from sunspring.memory_curve import memory_curve
+from sunspring.model_files import ModelFiles
+from sunspring.request import TrainingRequest
+from sunspring.run_log import RunLog
+from sunspring.storage import read_json
+from sunspring.traces import token_names, trace_tokens
+from sunspring.verdict import Facts, Verdict, judge, train_command
+
+TEMPERATURES = (0.3, 0.6, 0.8, 1.0, 1.2)
+"""At which a finished model writes a sample."""
+
+WRITTEN_AT = 0.8
+"""Temperature of the writing that is searched for copies."""
+
+_READ = 20_000  # tokens of a part of the text that are looked at
+_SHOWN = 2000  # of the passage
+_COMPARED = 100_000  # held-out tokens that n-gram models are scored on
+_SAMPLE_LENGTH, _SAMPLE_LINES = 400, 12
+_SEED = 0
+
+
+class Sample(NamedTuple):
+    """What was written at a temperature."""
+
+    temperature: float
+    text: str
+
+
+class Speed(NamedTuple):
+    """Characters a second that a model writes on this machine: one text, and many at once."""
+
+    alone: float
+    together: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What there is to say of a run.
+
+    Args:
+        name: of its folder.
+        model: in a few words.
+        bytes: of its weights' file.
+        card: of the model: figures of the training.
+        record: its run.json.
+        command: that makes it again.
+        log: of the training.
+        verdict: what to think of it.
+        ngrams: bits per character of n-gram models of the orders 1 to 6, by `stream`.
+        passage: beginning of the held-out text as the model reads it, see `trace_json`.
+        names: what each token stands for.
+        calibration: on held-out text.
+        memory: bits per token, by the tokens read before it.
+        samples: at `TEMPERATURES`.
+        copies: what of a longer writing at `WRITTEN_AT` stands in the training text.
+        control: the same of as much held-out text.
+        lines: of the training text that this writing repeats.
+        speed: of writing.
+    """
+
+    name: str
+    model: str
+    bytes: int
+    card: Mapping[str, Any]
+    record: Mapping[str, Any]
+    command: str
+    log: RunLog
+    verdict: Verdict
+    ngrams: Mapping[str, float]
+    passage: Mapping[str, Any]
+    names: Sequence[str]
+    calibration: Calibration
+    memory: Mapping[int, float]
+    samples: Sequence[Sample]
+    copies: Copies
+    control: Copies
+    lines: Sequence[str]
+    speed: Speed
+
+
+def make_report(folder: Path, say: Notice) -> Report:
+    """Look at a run from all sides.
+
+    Args:
+        folder: of the run; its text must be at hand.
+        say: is told what was mended, or read again.
+
+    Raises:
+        ModelError: it is no run, its training is not over, or it is damaged.
+        SunspringError: its text is not at hand, or there is no native engine.
+    """
+    log = RunLog.read(folder)
+    record, files = read_json(folder / "run.json"), ModelFiles.read(folder)
+    if not files.card.get("heldout"):
+        raise ModelError(
+            f"the training in {folder} is not over: a report needs its end, so go on with "
+            f"sunspring train --out {folder} --resume"
+        )
+    model, request = LoadedModel(files, record), TrainingRequest.from_record(record)
+    corpus = model.open_text(say)
+    heldout = first_documents(corpus.heldout, corpus.labels, _READ)
+    ngrams = _ngrams(corpus)
+    written, speed = write_much(model, corpus.documents == "lines", _label(corpus))
+    control = _text(corpus, heldout)[: len(written)]
+    copies, control_copies = find_copies([written, control], training_bytes(corpus))
+    return Report(
+        name=folder.resolve().name,
+        model=repr(model).strip("<>"),
+        bytes=len(files.weights),
+        card=files.card,
+        record=record,
+        command=train_command(request),
+        log=log,
+        verdict=judge(_facts(model, corpus, files.card, log, ngrams), request),
+        ngrams=ngrams,
+        passage=_passage(model, first_documents(corpus.heldout, corpus.labels, _SHOWN)),
+        names=token_names(corpus.vocabulary),
+        calibration=calibrate(model, heldout),
+        memory=memory_curve(model, heldout),
+        samples=[_sample(model, corpus, temperature) for temperature in TEMPERATURES],
+        copies=copies,
+        control=control_copies,
+        lines=repeated_lines(written, corpus),
+        speed=speed,
+    )
+
+
+def _ngrams(corpus: Corpus) -> dict[str, float]:
+    size, start_id = corpus.vocabulary.size, corpus.vocabulary.start_id
+    nats = baselines(corpus.train, corpus.heldout, size, start_id, _COMPARED)
+    return {name: each / math.log(2) for name, each in nats.items()}
+
+
+def _facts(
+    model: LoadedModel,
+    corpus: Corpus,
+    card: Mapping[str, Any],
+    log: RunLog,
+    ngrams: Mapping[str, float],
+) -> Facts:
+    def bits(split: Split) -> float:
+        excerpts = spread_excerpts(split, corpus.labels, _READ)
+        return bits_per_token(model, excerpts) * len(split.tokens) / max(1, split.characters)
+
+    evaluations = [each for each in log.of("evaluation") if each["validation_bpc"] is not None]
+    best_at, lost = 1.0, 0.0
+    if evaluations and log.best is not None:
+        last = evaluations[-1]
+        best_at = log.best["step"] / max(1, last["step"])
+        lost = last["validation_bpc"] - log.best["validation_bpc"]
+    return Facts(
+        heldout=card["heldout"]["bpc"],
+        ngram=min(ngrams.values()),
+        training=bits(corpus.train),
+        validation=bits(corpus.validation),
+        characters=corpus.train.characters,
+        epochs=card["epochs"],
+        best_at=best_at,
+        lost=lost,
+        enough=card["recipe"]["most_epochs"],
+    )
+
+
+def _passage(model: LoadedModel, excerpts: Sequence[Excerpt]) -> dict[str, Any]:
+    """Read excerpts as one passage, each from a fresh state."""
+    joined: dict[str, Any] = {"tokens": [], "bits": [], "alternatives": []}
+    for tokens, label in excerpts:
+        for name, values in trace_json(trace_tokens(model, tokens, label)).items():
+            joined[name] += values
+    return joined
+
+
+def write_much(model: LoadedModel, of_lines: bool, label: str | None) -> tuple[str, Speed]:
+    """Write about 20,000 characters at `WRITTEN_AT`, the texts in lines, and take the time.
+
+    Args:
+        model: writes.
+        of_lines: whether its documents are lines, so that a text is short.
+        label: to write under, for a model that has labels.
+    """
+    length, count = (200, 400) if of_lines else (1000, _READ // 1000)
+    settings: dict[str, Any] = {"length": length, "label": label, "temperature": WRITTEN_AT}
+    began = time.perf_counter()
+    writings = model.write_many(count, seed=_SEED, **settings)
+    together = sum(len(each.text) for each in writings) / (time.perf_counter() - began)
+    began = time.perf_counter()
+    alone = model.write("", seed=_SEED, **settings)
+    speed = Speed(len(alone) / (time.perf_counter() - began), together)
+    return "\n".join(each.text for each in writings), speed
+
+
+def _text(corpus: Corpus, excerpts: Sequence[Excerpt]) -> str:
+    return "\n".join(corpus.vocabulary.decode(each.tokens) for each in excerpts)
+
+
+def _sample(model: LoadedModel, corpus: Corpus, temperature: float) -> Sample:
+    count = _SAMPLE_LINES if corpus.documents == "lines" else 1
+    settings: dict[str, Any] = {"label": _label(corpus), "temperature": temperature}
+    texts = model.write_many(count, length=_SAMPLE_LENGTH, seed=_SEED, **settings)
+    return Sample(temperature, "\n".join(each.text for each in texts))
+
+
+def _label(corpus: Corpus) -> str | None:
+    return corpus.labels[0] if corpus.labels else None

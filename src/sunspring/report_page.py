@@ -1,0 +1,182 @@
+"""The page of a report: its charts and tables, from figures to what the template draws.
+
+Right behind report.py and pages.py in the street.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from sunspring.charts import Chart, Line, Point
+from sunspring.copying import LEAST_COPIED, Copies
+from sunspring.errors import SunspringError
+from sunspring.files import Notice
+from sunspring.pages import copying_chart, render, script, write_page
+from sunspring.report import TEMPERATURES, WRITTEN_AT, Report, make_report
+from sunspring.result import TrainingResult
+from sunspring.run_log import RunLog
+
+NAME = "report.html"
+"""Of the page in the folder of its run."""
+
+_LISTED = 40  # characters in the table of mistakes
+_TAKEN_FOR = 4  # of each
+_COPIES = 12  # in the table of copied stretches
+_LINES = 12  # of repeated ones
+_ROOM = 0.25  # bits above the highest end in the learning curves
+_ENOUGH = 100  # predictions of a bin whose gap is told
+
+
+class Moment(NamedTuple):
+    """What was written at a moment of the training, by temperature."""
+
+    seconds: float
+    texts: dict[float, str]
+
+
+def write_report(folder: Path, out: Path, say: Notice) -> None:
+    """Write the page of a run.
+
+    Args:
+        folder: of the run.
+        out: the page.
+        say: see `make_report`.
+
+    Raises:
+        SunspringError: as `make_report` does, or the page cannot be written.
+    """
+    write_page(out, report_page(make_report(folder, say)))
+
+
+def report_training(result: TrainingResult, say: Notice) -> None:
+    """Write the page of a training that has just ended into its folder, and say where it is.
+
+    What hinders it is told: the training itself is saved already.
+    """
+    if result.interrupted:
+        return
+    out = Path(result.run) / NAME
+    try:
+        write_report(Path(result.run), out, say)
+    except SunspringError as error:
+        say(f"no report: {error}")
+    else:
+        say(f"what it learned, and what it copied: {out}")
+
+
+def report_page(report: Report) -> str:
+    """Give the page."""
+    unit = (
+        "character"
+        if report.card["corpus"]["characters"] == report.card["corpus"]["tokens"]
+        else "token"
+    )
+    stretches = sorted(
+        report.copies.stretches(LEAST_COPIED), key=lambda each: each.begin - each.end
+    )
+    bins = [each for each in report.calibration.bins if each.count >= _ENOUGH]
+    foreseen = report.calibration.foreseen
+    return render(
+        "report.html",
+        report=report,
+        data={**report.passage, "copied": None},
+        unit=unit,
+        moments=moments(report.log),
+        logged_temperatures=sorted({t for each in moments(report.log) for t in each.texts}),
+        learning=_learning(report),
+        reliability=_reliability(report),
+        gap=max((abs(each.predicted - each.observed) for each in bins), default=0.0),
+        memory=_memory(report, unit),
+        copying=copying_chart(
+            report.copies.new_shares().tolist(), report.control.new_shares().tolist()
+        ),
+        stretches=[(each.end - each.begin, report.copies.text[slice(*each)]) for each in stretches],
+        copied_share=_copied_share(report.copies),
+        control_share=_copied_share(report.control),
+        foreseen=[
+            (each, [(report.names[other], n) for other, n in each.taken_for[:_TAKEN_FOR]])
+            for each in foreseen[:_LISTED]
+        ],
+        right=sum(each.first for each in foreseen) / max(1, sum(each.count for each in foreseen)),
+        settings=json.dumps(report.record["plan"], indent=2, ensure_ascii=False),
+        limits={"copies": _COPIES, "lines": _LINES, "least": LEAST_COPIED},
+        temperatures=TEMPERATURES,
+        written_at=WRITTEN_AT,
+        script=script("passage.js"),
+    )
+
+
+def moments(log: RunLog) -> list[Moment]:
+    """Collect the samples of a training by the moment at which they were written."""
+    seconds = {event["step"]: event["seconds"] for event in log.of("evaluation")}
+    found: dict[int, dict[float, str]] = {}
+    for event in log.of("sample"):
+        found.setdefault(event["step"], {})[event["temperature"]] = event["text"]
+    return [Moment(seconds.get(step, 0.0), texts) for step, texts in found.items()]
+
+
+def _learning(report: Report) -> Chart:
+    log = report.log
+    is_long = log.seconds > 180
+    in_units = 60.0 if is_long else 1.0
+
+    def curve(kind: str, figure: str) -> list[Point]:
+        return [(seconds / in_units, bpc) for seconds, bpc in log.curve(kind, figure)]
+
+    training = curve("step", "training_bpc") + curve("evaluation", "training_bpc")
+    lines = [
+        Line("training text", sorted(training), 0),
+        Line("kept apart", curve("evaluation", "validation_bpc"), 1),
+        Line("held out", curve("evaluation", "heldout_bpc"), 2),
+    ]
+    end = log.seconds / in_units
+    levels = [
+        Line(f"{name.removeprefix('order-')}-grams", [(0.0, bits), (end, bits)], straight=True)
+        for name, bits in report.ngrams.items()
+        if name != "order-1"
+    ]
+    known = [y for line in (*lines, *levels) for _, y in line.points]
+    ends = [line.points[-1][1] for line in (*lines, *levels) if line.points]
+    mark = None
+    if log.best is not None:
+        mark = (log.best["seconds"] / in_units, "best weights")
+    return Chart(
+        "Bits per character in the course of the training, and of n-gram models",
+        f"{'minutes' if is_long else 'seconds'} of training",
+        "bits per character",
+        [*levels, *lines],
+        mark,
+        x_range=(0.0, end or 1.0),
+        y_range=(min(known, default=0.0) - 0.1, max(ends, default=8.0) + _ROOM),
+    )
+
+
+def _reliability(report: Report) -> Chart:
+    points = [(each.predicted, each.observed) for each in report.calibration.bins]
+    return Chart(
+        "Share of predictions that came true, by their probability",
+        "predicted probability",
+        "share that came true",
+        [Line("as predicted", [(0.0, 0.0), (1.0, 1.0)], straight=True), Line("the model", points)],
+        x_range=(0.0, 1.0),
+        y_range=(0.0, 1.0),
+    )
+
+
+def _memory(report: Report, unit: str) -> Chart | None:
+    if len(report.memory) < 2:
+        return None
+    return Chart(
+        f"Bits per {unit} by the number of {unit}s that were read before it",
+        f"{unit}s read before",
+        f"bits per {unit}",
+        [Line("the model", [(float(n), bits) for n, bits in report.memory.items()])],
+        log_x=True,
+    )
+
+
+def _copied_share(copies: Copies) -> float:
+    """Give the share of characters that are part of a copied stretch."""
+    return float(copies.is_copied(LEAST_COPIED).sum()) / max(1, len(copies.text))

@@ -1,0 +1,377 @@
+"""What the report of a run says, against slower ways to find the same."""
+
+import json
+import math
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chains import START, chain_model, random_model
+from commands import SMALL, error_of, succeed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sunspring
+from sunspring import runs
+from sunspring.api import Model
+from sunspring.budget import Budget
+from sunspring.calibration import calibrate
+from sunspring.checkpoint import pack_model
+from sunspring.cli import app
+from sunspring.config import ModelConfig
+from sunspring.corpus import CorpusSettings
+from sunspring.decoding import ReadingOptions
+from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
+from sunspring.memory_curve import memory_curve
+from sunspring.report import make_report
+from sunspring.report_page import moments
+from sunspring.request import TrainingRequest
+from sunspring.run_log import RunLog
+from sunspring.traces import trace_tokens
+from sunspring.verdict import Facts, judge, train_command
+from sunspring.vocabulary import CharacterVocabulary
+
+LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
+CONFIG = ModelConfig(LETTERS.size, hidden_size=12, embedding_size=6, skip=True)
+
+
+def model_of(config: ModelConfig = CONFIG) -> Model:
+    return Model(pack_model(random_model(config, std=0.3), LETTERS))
+
+
+def excerpt(text: str) -> Excerpt:
+    return Excerpt(LETTERS.encode(text).astype(np.int64), None)
+
+
+def random_excerpts(*lengths: int) -> list[Excerpt]:
+    draw = np.random.default_rng(0)
+    return [Excerpt(draw.integers(0, 5, length), None) for length in lengths]
+
+
+class TestRunLog:
+    def write(self, *events: dict[str, Any]) -> RunLog:
+        lines = [json.dumps({"event": "step", **event}) for event in events]
+        Path("log.jsonl").write_text("\n".join(lines) + "\n")
+        return RunLog.read(Path())
+
+    def test_leaves_out_what_a_resumed_run_took_again(self) -> None:
+        begun: list[dict[str, Any]] = [{"event": "start", "step": 0}]
+        begun += ({"step": n, "loss": 1} for n in (1, 2, 3))
+        log = self.write(*begun, {"event": "start", "step": 1}, {"step": 2, "loss": 2})
+        assert [(event["step"], event["loss"]) for event in log.of("step")] == [(1, 1), (2, 2)]
+
+    def test_knows_the_best_moment_and_the_curves(self) -> None:
+        log = self.write(
+            {"event": "start", "step": 0},
+            {"step": 1, "seconds": 1.0, "bpc": 3.0},
+            {"event": "evaluation", "step": 2, "seconds": 2.0, "bpc": 2.5, "best": True},
+            {"event": "evaluation", "step": 3, "seconds": 3.0, "bpc": None, "best": False},
+        )
+        assert log.best is not None
+        assert log.best["step"] == 2
+        assert log.curve("evaluation", "bpc") == [(2.0, 2.5)]
+        assert log.seconds == 3.0
+
+    @pytest.mark.parametrize("content", ["{", "[]\n", '{"step": 1}\n', "\x00"])
+    def test_that_is_damaged_is_one_line(self, content: str) -> None:
+        Path("log.jsonl").write_text(content)
+        with pytest.raises(sunspring.SunspringError, match=r"log\.jsonl is damaged"):
+            RunLog.read(Path())
+
+
+class TestCalibration:
+    def test_is_what_the_distributions_say_one_by_one(self) -> None:
+        model, excerpts = model_of(), random_excerpts(300, 1, 40)
+        found = calibrate(model, excerpts)
+        pairs: list[tuple[float, bool]] = []
+        came: dict[int, list[tuple[float, int]]] = {}
+        for tokens, label in excerpts:
+            trace = trace_tokens(model, tokens, label, top=LETTERS.size)
+            for place, token in enumerate(tokens.tolist()):
+                chances = dict(
+                    zip(trace.alternatives[place], trace.chances[place].tolist(), strict=True)
+                )
+                pairs += [(chances[other], other == token) for other in chances]
+                came.setdefault(token, []).append(
+                    (chances[token], max(chances, key=chances.__getitem__))
+                )
+        bins: dict[int, list[tuple[float, bool]]] = {}
+        for chance, is_true in pairs:
+            bins.setdefault(min(int(chance * 20), 19), []).append((chance, is_true))
+        assert sum(each.count for each in found.bins) == len(pairs)
+        for each, (_, values) in zip(found.bins, sorted(bins.items()), strict=True):
+            assert each.count == len(values)
+            assert each.predicted == pytest.approx(
+                np.mean([value for value, _ in values]), abs=1e-5
+            )
+            assert each.observed == pytest.approx(np.mean([is_true for _, is_true in values]))
+        for token in found.foreseen:
+            own = came[token.token]
+            assert token.count == len(own)
+            assert token.probability == pytest.approx(
+                np.mean([chance for chance, _ in own]), abs=1e-5
+            )
+            assert token.first + sum(n for _, n in token.taken_for) == token.count
+            assert token.first == sum(best == token.token for _, best in own)
+        assert [each.count for each in found.foreseen] == sorted(
+            (len(own) for own in came.values()), reverse=True
+        )
+
+    def test_of_a_source_by_its_own_probabilities_is_straight(self) -> None:
+        rows = {"a": {"a": 0.2, "b": 0.8}, "b": {"a": 0.7, "c": 0.3}, "c": {"b": 1.0}}
+        model = chain_model(LETTERS, {START: {"a": 1.0}, **rows})
+        text = model.write("", length=20_000, temperature=1.0, seed=1)
+        bins = calibrate(model, [excerpt(text)]).bins
+        assert len(bins) >= 5
+        for each in bins:
+            error = math.sqrt(each.predicted * (1 - each.predicted) / each.count)
+            assert abs(each.predicted - each.observed) <= 5 * error + 1e-4
+
+
+class TestMemoryCurve:
+    def test_scores_the_same_places_after_ever_more(self) -> None:
+        model, (only,) = model_of(), random_excerpts(200)
+        curve = memory_curve(model, [only], places=1000, contexts=(1, 4, 9))
+        for context, bits in curve.items():
+            costs = [
+                model.score(LETTERS.decode(only.tokens[place - context : place + 1]))[-1]
+                for place in range(9, 200)
+            ]
+            assert bits == pytest.approx(np.mean(costs), abs=1e-5)
+        assert list(curve) == [1, 4, 9]
+
+    def test_stays_within_documents_and_ends_where_they_are_too_short(self) -> None:
+        curve = memory_curve(model_of(), random_excerpts(*[10] * 40))
+        assert list(curve) == [1, 2, 4, 8]
+        assert memory_curve(model_of(), random_excerpts(3, 3)) == {}
+
+    def test_of_a_chain_is_level_after_one_token(self) -> None:
+        rows = {"a": {"a": 0.2, "b": 0.8}, "b": {"a": 0.7, "c": 0.3}, "c": {"b": 1.0}}
+        model = chain_model(LETTERS, {START: {"a": 1.0}, **rows})
+        text = model.write("", length=2000, temperature=1.0, seed=1)
+        curve = memory_curve(model, [excerpt(text)])
+        assert curve[512] == pytest.approx(curve[1], abs=1e-3)
+
+
+class TestExcerpts:
+    def test_cost_what_scoring_says(self) -> None:
+        model, excerpts = model_of(), random_excerpts(2500, 30)
+        parts = [excerpts[0].tokens[n : n + 1000] for n in (0, 1000, 2000)] + [excerpts[1].tokens]
+        expected = np.concatenate([model.score(LETTERS.decode(part)) for part in parts]).mean()
+        assert bits_per_token(model, excerpts) == pytest.approx(expected, abs=1e-5)
+        assert math.isnan(bits_per_token(model, []))
+
+    def test_from_all_over_are_stretches_of_a_text_or_whole_documents(
+        self, trained: Path, labelled: Path
+    ) -> None:
+        corpus = sunspring.load(trained).open_text()
+        text = corpus.train.tokens.tobytes()
+        found = spread_excerpts(corpus.train, corpus.labels, 5000)
+        places = [
+            text.index(each.tokens.astype(corpus.train.tokens.dtype).tobytes()) for each in found
+        ]
+        assert [len(each.tokens) for each in found] == [1000] * 5
+        assert places[0] == 0
+        assert places[-1] == len(text) - 1000
+        corpus = sunspring.load(labelled).open_text()
+        documents = {
+            (tuple(corpus.train.tokens[a:b].tolist()), corpus.labels[label])
+            for a, b, label in zip(
+                corpus.train.starts, corpus.train.starts[1:], corpus.train.labels, strict=False
+            )
+        }
+        found = spread_excerpts(corpus.train, corpus.labels, 100)
+        assert len(found) > 3
+        assert {(tuple(each.tokens.tolist()), each.label) for each in found} <= documents
+
+    def test_are_the_beginning_of_a_part(self, trained: Path) -> None:
+        corpus = sunspring.load(trained).open_text()
+        (first,) = first_documents(corpus.heldout, corpus.labels, 100)
+        assert first.tokens.tolist() == corpus.heldout.tokens[:100].tolist()
+
+
+FACTS = Facts(
+    heldout=2.0,
+    ngram=2.4,
+    training=1.9,
+    validation=2.0,
+    characters=1_000_000,
+    epochs=3.0,
+    best_at=1.0,
+    lost=0.0,
+    enough=12.0,
+)
+REQUEST = TrainingRequest(("text.txt",), Path("run"))
+
+
+def with_facts(**changed: Any) -> Facts:
+    return Facts(**{**vars(FACTS), **changed})
+
+
+class TestVerdict:
+    def test_says_that_more_time_would_help(self) -> None:
+        verdict = judge(FACTS, REQUEST)
+        assert "Still improving" in verdict.summary
+        assert verdict.steps[0].command == "sunspring train --out run --resume --minutes 9"
+
+    def test_says_that_it_was_overfitted(self) -> None:
+        verdict = judge(with_facts(best_at=0.5, lost=0.3, training=1.0), REQUEST)
+        assert "Overfitted" in verdict.summary
+        assert "after 50% of the training" in " ".join(verdict.sentences)
+        assert "MORE.txt" in verdict.steps[0].command
+
+    def test_says_that_it_learned_by_heart(self) -> None:
+        assert "by heart" in judge(with_facts(training=1.2), REQUEST).summary
+
+    def test_says_that_the_text_is_short(self) -> None:
+        verdict = judge(with_facts(characters=20_000), REQUEST)
+        assert "20,000 characters are little" in " ".join(verdict.sentences)
+        assert any("--init-from shakespeare" in step.command for step in verdict.steps)
+        assert not any(
+            "MORE" in step.command
+            for step in judge(with_facts(characters=20_000), TrainingRequest((), Path("run"))).steps
+        )
+
+    def test_says_that_the_text_was_read_often_enough(self) -> None:
+        assert "often enough" in judge(with_facts(epochs=12.0), REQUEST).summary
+
+    def test_knows_a_text_too_short_for_a_validation_part(self) -> None:
+        verdict = judge(with_facts(validation=math.nan), REQUEST)
+        assert "nan" not in " ".join(verdict.sentences)
+
+    def test_says_that_n_grams_do_better(self) -> None:
+        assert "n-gram model" in judge(with_facts(heldout=2.6), REQUEST).sentences[0]
+        assert "has not learned enough" in judge(with_facts(heldout=2.6), REQUEST).sentences[0]
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.builds(
+            TrainingRequest,
+            sources=st.lists(st.sampled_from(["/a/b c.txt", "gutenberg:100", "/x'y.txt"])).map(
+                tuple
+            ),
+            out=st.just(Path("/some where/run")),
+            budget=st.sampled_from(
+                [Budget("minutes", 0.5), Budget("epochs", 2.5), Budget("steps", 1_000_000)]
+            ),
+            preset=st.sampled_from(["auto", "tiny"]),
+            device=st.sampled_from(["auto", "cpu"]),
+            seed=st.sampled_from([0, 1, 1 << 40]),
+            reading=st.sampled_from(
+                [
+                    ReadingOptions(),
+                    ReadingOptions("lines", "latin-1", "replace", label_column="kind"),
+                    ReadingOptions("files", keep_newlines=True, label_folders=True),
+                ]
+            ),
+            encoding=st.builds(
+                CorpusSettings,
+                st.sampled_from(["chars", "subwords"]),
+                st.sampled_from([2000, 300]),
+                st.sampled_from([1, 5]),
+            ),
+            heldout=st.sampled_from([(), ("/h 1.txt", "/h2.txt")]),
+            overrides=st.sampled_from([{}, {"hidden_size": "64", "cell": "gru"}]),
+            init_from=st.sampled_from([None, Path("shakespeare")]),
+            tensorboard=st.booleans(),
+        )
+    )
+    def test_command_asks_for_the_same(self, request_: TrainingRequest) -> None:
+        asked: list[TrainingRequest] = []
+
+        class AskedError(Exception):
+            pass
+
+        def take(request: TrainingRequest, *rest: Any) -> None:
+            asked.append(request)
+            raise AskedError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runs, "train", take)
+            with pytest.raises(AskedError):
+                app(shlex.split(train_command(request_))[1:], standalone_mode=False)
+        assert asked == [request_]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on lines with labels, in subwords."""
+    folder = tmp_path_factory.mktemp("labelled")
+    rows = [
+        f"{word} {word} {n},{kind}" for n in range(60) for word, kind in (("ab", "x"), ("cd", "y"))
+    ]
+    (folder / "rows.csv").write_text("text,kind\n" + "\n".join(rows) + "\n")
+    options: Sequence[str] = (
+        "--documents",
+        "lines",
+        "--label-column",
+        "kind",
+        "--tokens",
+        "subwords",
+    )
+    source = f"{folder / 'rows.csv'}:text"
+    succeed(
+        "train",
+        source,
+        *options,
+        "--subword-vocabulary",
+        "260",
+        "--steps",
+        "5",
+        *SMALL,
+        "--out",
+        folder / "run",
+    )
+    return folder / "run"
+
+
+class TestReport:
+    def test_is_written_after_every_training(self, trained: Path) -> None:
+        page = (trained / "report.html").read_text()
+        assert "What it copied" in page
+        assert len(page) < 2_000_000
+
+    def test_is_written_again_by_its_command(self, trained: Path) -> None:
+        done = succeed("report", trained, "--out", "page.html")
+        assert done.err.strip() == "saved in page.html"
+        assert Path("page.html").read_text().count("<h2>") == 9
+
+    def test_knows_lines_labels_and_subwords(self, labelled: Path) -> None:
+        report = make_report(labelled, print)
+        assert len(report.samples) == 5
+        assert report.passage["tokens"].count("") > 1  # ends of lines
+        assert (labelled / "report.html").exists()
+
+    def test_has_the_samples_of_the_training(self) -> None:
+        succeed("train", "--steps", "30", *SMALL, "--out", "run")
+        found = moments(RunLog.read(Path("run")))
+        assert found
+        assert all(set(moment.texts) == {0.5, 1.0} for moment in found)
+        assert [moment.seconds for moment in found] == sorted(moment.seconds for moment in found)
+
+    def test_python_writes_it_too_where_a_run_is_kept(self, english: Path) -> None:
+        settings = {"hidden_size": 16, "embedding_size": 8, "window": 16, "batch_size": 4}
+        sunspring.train(
+            english, steps=5, preset="tiny", settings=settings, out="kept", progress=None
+        )
+        assert Path("kept/report.html").exists()
+
+    def test_of_what_is_no_run_is_one_line(self) -> None:
+        assert "no log.jsonl" in error_of("report", "shakespeare")
+        assert "no log.jsonl" in error_of("report", "nothing-here")
+
+    def test_of_a_training_that_is_not_over_is_one_line(self, trained: Path) -> None:
+        shutil.copytree(trained, "half")
+        Path("half/card.json").unlink()
+        assert "go on with sunspring train --out half --resume" in error_of("report", "half")
+
+    def test_that_cannot_be_written_does_not_harm_the_training(self, english: Path) -> None:
+        Path("run").mkdir()
+        Path("run/report.html").mkdir()
+        done = succeed("train", english, "--steps", "5", *SMALL, "--out", "run")
+        assert "no report: run/report.html cannot be written" in done.err
+        assert Path("run/model.safetensors").exists()
