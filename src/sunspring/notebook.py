@@ -17,7 +17,7 @@ _MOST_TOKENS = 5000  # that are shown
 _TONE = "214, 93, 14"
 
 
-class Surprisals(NDArray[np.float64]):
+class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
     """Bits that each token of a text costs, (tokens,); a notebook shows the text coloured by them.
 
     What is computed from it, or cut out of it, is a plain array.
