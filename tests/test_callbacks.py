@@ -155,7 +155,9 @@ class TestSamples:
     def test_come_now_and_then_at_two_temperatures(self) -> None:
         samples = self.samples()
         assert 5 <= len({step for step, _, _ in samples}) <= 7
-        assert [temperature for _, temperature, _ in samples] == [0.5, 1.0] * (len(samples) // 2)
+        assert [temperature for _, temperature, _ in samples] == [0.5, 0.8, 1.0] * (
+            len(samples) // 3
+        )
         assert {len(text) for _, _, text in samples} == {160}
         assert len({text for _, _, text in samples}) == len(samples)
 

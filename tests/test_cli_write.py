@@ -277,11 +277,6 @@ class TestNovel:
         assert succeed("write", namer, "--novel", *options).out == expected
         assert succeed("write", "--novel", *options, "--", namer).out == expected
 
-    def test_is_no_option_where_it_is_the_value_of_one(self, parrot: Path) -> None:
-        options = ("--temperature", "0.1", "--seed", "1")
-        done = succeed("write", parrot, *options, "--length", "0", "--prompt", "--novel")
-        assert set(done.out) <= set("novel-")
-
     @pytest.mark.parametrize("value", ["--novel=0", "--novel=-3", "--novel=x", "--novel="])
     def test_of_no_number_from_1_on_is_a_usage_error(self, parrot: Path, value: str) -> None:
         done = run("write", parrot, value)

@@ -11,6 +11,8 @@ from IPython.core.formatters import DisplayFormatter
 import sunspring
 from sunspring.notebook import passage_html
 
+SETTINGS = {"hidden_size": 16, "embedding_size": 8, "window": 16, "batch_size": 4}
+
 
 def shown(result: object) -> str | None:
     """What Jupyter would show as HTML."""
@@ -21,8 +23,7 @@ def shown(result: object) -> str | None:
 
 @pytest.fixture(scope="module")
 def model(english: Path) -> sunspring.Model:
-    settings = {"hidden_size": 16, "embedding_size": 8, "window": 16, "batch_size": 4}
-    return sunspring.train(english, steps=20, preset="tiny", settings=settings, progress=None)
+    return sunspring.train(english, steps=20, preset="tiny", settings=SETTINGS, progress=None)
 
 
 def test_model_shows_its_figures(model: sunspring.Model) -> None:
@@ -55,6 +56,12 @@ class TestScoredText:
         assert type(scored + 1) is np.ndarray
         assert shown(scored[:3]) is None
         assert scored.mean() == pytest.approx(np.mean(scored.tolist()))
+
+    def test_of_bytes_shows_parts_of_characters_too(self, english: Path) -> None:
+        model = sunspring.train(
+            english, steps=1, preset="tiny", tokens="bytes", settings=SETTINGS, progress=None
+        )
+        assert (shown(model.score("é")) or "").count("\ufffd</span>") == 2
 
     @needs_chromium
     def test_is_coloured_by_what_each_token_cost(self, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import math
 import shlex
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,16 @@ class TestExcerpts:
         assert places[0] == 0
         assert places[-1] == len(text) - 1000
         corpus = sunspring.load(labelled).open_text()
+        assert (
+            spread_excerpts(
+                replace(
+                    corpus.train, tokens=corpus.train.tokens[:0], starts=corpus.train.starts[:1]
+                ),
+                (),
+                9,
+            )
+            == []
+        )
         documents = {
             (tuple(corpus.train.tokens[a:b].tolist()), corpus.labels[label])
             for a, b, label in zip(
@@ -194,6 +205,7 @@ class TestExcerpts:
         assert first.tokens.tolist() == corpus.heldout.tokens[:100].tolist()
 
 
+TINY = {"hidden_size": 16, "embedding_size": 8, "window": 16, "batch_size": 4}
 FACTS = Facts(
     heldout=2.0,
     ngram=2.4,
@@ -237,7 +249,9 @@ class TestVerdict:
         )
 
     def test_says_that_the_text_was_read_often_enough(self) -> None:
-        assert "often enough" in judge(with_facts(epochs=12.0), REQUEST).summary
+        verdict = judge(with_facts(epochs=12.0), REQUEST)
+        assert "often enough" in verdict.summary
+        assert not any("--resume" in step.command for step in verdict.steps)
 
     def test_knows_a_text_too_short_for_a_validation_part(self) -> None:
         verdict = judge(with_facts(validation=math.nan), REQUEST)
@@ -340,6 +354,15 @@ class TestReport:
         assert done.err.strip() == "saved in page.html"
         assert Path("page.html").read_text().count("<h2>") == 9
 
+    def test_of_a_long_text_does_not_search_it_at_once(
+        self, english: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sunspring.report_page._SOON_SEARCHED", 1000)
+        sunspring.train(english, steps=2, preset="tiny", settings=TINY, out="run", progress=None)
+        assert "was not searched for copies" in Path("run/report.html").read_text()
+        succeed("report", "run")
+        assert "are part of a stretch of 20" in Path("run/report.html").read_text()
+
     def test_knows_lines_labels_and_subwords(self, labelled: Path) -> None:
         report = make_report(labelled, print)
         assert len(report.samples) == 5
@@ -350,24 +373,26 @@ class TestReport:
         succeed("train", "--steps", "30", *SMALL, "--out", "run")
         found = moments(RunLog.read(Path("run")))
         assert found
-        assert all(set(moment.texts) == {0.5, 1.0} for moment in found)
+        assert all(set(moment.texts) == {0.5, 0.8, 1.0} for moment in found)
         assert [moment.seconds for moment in found] == sorted(moment.seconds for moment in found)
 
     def test_python_writes_it_too_where_a_run_is_kept(self, english: Path) -> None:
-        settings = {"hidden_size": 16, "embedding_size": 8, "window": 16, "batch_size": 4}
-        sunspring.train(
-            english, steps=5, preset="tiny", settings=settings, out="kept", progress=None
-        )
+        sunspring.train(english, steps=5, preset="tiny", settings=TINY, out="kept", progress=None)
         assert Path("kept/report.html").exists()
 
     def test_of_what_is_no_run_is_one_line(self) -> None:
         assert "no log.jsonl" in error_of("report", "shakespeare")
         assert "no log.jsonl" in error_of("report", "nothing-here")
+        assert "no log.jsonl" in error_of("report", __file__)
 
     def test_of_a_training_that_is_not_over_is_one_line(self, trained: Path) -> None:
         shutil.copytree(trained, "half")
         Path("half/card.json").unlink()
         assert "go on with sunspring train --out half --resume" in error_of("report", "half")
+        card = json.loads((trained / "card.json").read_text())
+        del card["epochs"]
+        Path("half/card.json").write_text(json.dumps(card))
+        assert "half/card.json is damaged (it lacks epochs)" in error_of("report", "half")
 
     def test_that_cannot_be_written_does_not_harm_the_training(self, english: Path) -> None:
         Path("run").mkdir()

@@ -22,6 +22,7 @@ from sunspring.vocabulary import Vocabulary
 
 FinishReason = Literal["length", "stop", "end", "pattern", "novel"]
 
+_LONGEST_COPY = 100_000  # characters
 _UNIFORMS = 64  # drawn from a draft's generator at a time
 
 
@@ -40,7 +41,8 @@ class WritingSettings:
             in the training text too.
 
     Raises:
-        SettingsError: the length or the seed is negative, a stop is empty, or no copy is allowed.
+        SettingsError: the length or the seed is negative, a stop is empty, or the
+            longest copy impossible.
     """
 
     length: int = 500
@@ -58,10 +60,10 @@ class WritingSettings:
             raise SettingsError(f"seed is {self.seed}: it must be at least 0 and below 2**63")
         if "" in self.stop:
             raise SettingsError("a stop text is empty: leave it out")
-        if self.longest_copy is not None and self.longest_copy < 1:
+        if self.longest_copy is not None and not 1 <= self.longest_copy <= _LONGEST_COPY:
             raise SettingsError(
-                f"longest_copy is {self.longest_copy}: it must be at least 1, "
-                "as every single character stands in the training text"
+                f"longest_copy is {self.longest_copy:,}: it must be from 1, as every single "
+                f"character stands in the training text, to {_LONGEST_COPY:,}"
             )
 
 

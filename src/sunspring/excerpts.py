@@ -53,11 +53,15 @@ def first_documents(split: Split, labels: Sequence[str], most: int) -> list[Exce
 def spread_excerpts(split: Split, labels: Sequence[str], most: int) -> list[Excerpt]:
     """Give documents from all over a part of a corpus, or stretches of the only one.
 
+    There are none of an empty part.
+
     Args:
         split: of the corpus.
         labels: of the corpus.
         most: tokens in all.
     """
+    if not len(split.tokens):
+        return []
     lengths = np.diff(split.starts)
     stretches = np.minimum(lengths, _STRETCH)
     wanted = max(1, most // max(1, int(stretches.mean())))

@@ -25,7 +25,7 @@ from sunspring.generation import Proposal, Writer, Writing
 from sunspring.machine import usable_cores
 from sunspring.model_files import ModelFiles
 from sunspring.native import Engine, choose_engine, load_native
-from sunspring.notebook import Surprisals, table_html
+from sunspring.notebook import Surprisals, table_html, token_names
 from sunspring.run_corpus import RunText
 from sunspring.storage import write_json
 from sunspring.stretches import KnownStretches
@@ -269,9 +269,7 @@ class LoadedModel:
         """
         tokens, counts = self.vocabulary.encode_batch([text])
         (bits,) = self.score_tokens(tokens, counts, label)
-        return Surprisals(
-            bits, [self.vocabulary.decode(tokens[n : n + 1]) for n in range(len(tokens))]
-        )
+        return Surprisals(bits, lambda: token_names(self.vocabulary, tokens))
 
     def score_many(
         self, texts: Sequence[str], label: str | None = None

@@ -6,15 +6,22 @@ Right before result.py in the street: it, models and scored texts show themselve
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.vocabulary import Vocabulary
+
 _MOST_BITS = 10.0  # that full colour stands for
 _MOST_TOKENS = 5000  # that are shown
 _TONE = "214, 93, 14"
+
+
+def token_names(vocabulary: Vocabulary, tokens: Iterable[int]) -> list[str]:
+    """Give what tokens stand for, each as far as it can be shown alone."""
+    return [vocabulary.token_bytes(int(token)).decode("utf-8", "replace") for token in tokens]
 
 
 class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
@@ -24,12 +31,12 @@ class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
 
     Args:
         bits: (tokens,) of the text.
-        texts: what each token stands for.
+        texts: gives what each token stands for, when it is shown.
     """
 
-    texts: Sequence[str] | None
+    texts: Callable[[], Sequence[str]] | None
 
-    def __new__(cls, bits: NDArray[np.float64], texts: Sequence[str]) -> Self:
+    def __new__(cls, bits: NDArray[np.float64], texts: Callable[[], Sequence[str]]) -> Self:
         """Look at the same numbers as such an array."""
         made = np.asarray(bits).view(cls)
         made.texts = texts
@@ -47,7 +54,7 @@ class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
         return plain[()] if return_scalar else plain
 
     def _repr_html_(self) -> str | None:
-        return None if self.texts is None else passage_html(self.texts, self.tolist())
+        return None if self.texts is None else passage_html(self.texts(), self.tolist())
 
 
 def passage_html(texts: Sequence[str], bits: Sequence[float]) -> str:

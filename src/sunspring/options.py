@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,28 +67,11 @@ class WriteCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give `--novel` its value where no number follows it."""
-        takes_value = {
-            name
-            for parameter in self.params
-            if parameter.param_type_name == "option" and not getattr(parameter, "is_flag", False)
-            for name in parameter.opts
-        }
-        words = iter(args)
-        given: list[str] = []
-        following = next(words, None)
-        while following is not None:
-            word, following = following, next(words, None)
-            given.append(word)
-            if word == "--":
-                break
-            if word == "--novel" and not (following and _NUMBER.fullmatch(following)):
-                given[-1] = f"--novel={_LINES}"
-            elif word in takes_value and following is not None:
-                given.append(following)
-                following = next(words, None)
-        if following is not None:
-            given.append(following)
-        return super().parse_args(ctx, [*given, *words])
+        given = [
+            f"{word}={_LINES}" if word == "--novel" and not _NUMBER.fullmatch(following) else word
+            for word, following in pairwise([*args, ""])
+        ]
+        return super().parse_args(ctx, given)
 
 
 def parse_novel(value: str) -> int:

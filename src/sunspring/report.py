@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +23,11 @@ from sunspring.files import Notice
 from sunspring.loaded import LoadedModel
 from sunspring.memory_curve import memory_curve
 from sunspring.model_files import ModelFiles
+from sunspring.notebook import token_names
 from sunspring.request import TrainingRequest
 from sunspring.run_log import RunLog
 from sunspring.storage import read_json
-from sunspring.traces import token_names, trace_tokens
+from sunspring.traces import trace_tokens
 from sunspring.verdict import Facts, Verdict, judge, train_command
 
 TEMPERATURES = (0.3, 0.6, 0.8, 1.0, 1.2)
@@ -37,9 +38,13 @@ WRITTEN_AT = 0.8
 
 _READ = 20_000  # tokens of a part of the text that are looked at
 _SHOWN = 2000  # of the passage
-_COMPARED = 100_000  # held-out tokens that n-gram models are scored on
+_COMPARED = 100_000  # held-out tokens that n-gram models are scored on at the most
 _SAMPLE_LENGTH, _SAMPLE_LINES = 400, 12
 _SEED = 0
+_SHOWN_OF_CARD = {
+    *("characters_per_second", "corpus", "device", "epochs", "heldout", "precision", "preset"),
+    *("recipe", "seconds", "seed"),
+}
 
 
 class Sample(NamedTuple):
@@ -47,6 +52,20 @@ class Sample(NamedTuple):
 
     temperature: float
     text: str
+
+
+class Copying(NamedTuple):
+    """What a writing at `WRITTEN_AT` repeats of the training text.
+
+    Args:
+        copies: its stretches that stand there.
+        control: the same of as much held-out text.
+        lines: of the training text that it repeats.
+    """
+
+    copies: Copies
+    control: Copies
+    lines: Sequence[str]
 
 
 class Speed(NamedTuple):
@@ -61,11 +80,11 @@ class Report:
     """What there is to say of a run.
 
     Args:
-        name: of its folder.
+        folder: of the run.
         model: in a few words.
         bytes: of its weights' file.
         card: of the model: figures of the training.
-        record: its run.json.
+        settings: of the model and of its training.
         command: that makes it again.
         log: of the training.
         verdict: what to think of it.
@@ -75,17 +94,15 @@ class Report:
         calibration: on held-out text.
         memory: bits per token, by the tokens read before it.
         samples: at `TEMPERATURES`.
-        copies: what of a longer writing at `WRITTEN_AT` stands in the training text.
-        control: the same of as much held-out text.
-        lines: of the training text that this writing repeats.
+        copying: what a longer writing repeats; None if it was not looked for.
         speed: of writing.
     """
 
-    name: str
+    folder: Path
     model: str
     bytes: int
     card: Mapping[str, Any]
-    record: Mapping[str, Any]
+    settings: Mapping[str, Any]
     command: str
     log: RunLog
     verdict: Verdict
@@ -95,18 +112,17 @@ class Report:
     calibration: Calibration
     memory: Mapping[int, float]
     samples: Sequence[Sample]
-    copies: Copies
-    control: Copies
-    lines: Sequence[str]
+    copying: Copying | None
     speed: Speed
 
 
-def make_report(folder: Path, say: Notice) -> Report:
+def make_report(folder: Path, say: Notice, most_searched: int | None = None) -> Report:
     """Look at a run from all sides.
 
     Args:
         folder: of the run; its text must be at hand.
         say: is told what was mended, or read again.
+        most_searched: characters of a training text that is searched for copies; any by default.
 
     Raises:
         ModelError: it is no run, its training is not over, or it is damaged.
@@ -114,43 +130,57 @@ def make_report(folder: Path, say: Notice) -> Report:
     """
     log = RunLog.read(folder)
     record, files = read_json(folder / "run.json"), ModelFiles.read(folder)
-    if not files.card.get("heldout"):
-        raise ModelError(
-            f"the training in {folder} is not over: a report needs its end, so go on with "
-            f"sunspring train --out {folder} --resume"
-        )
+    _check_card(folder, files.card)
     model, request = LoadedModel(files, record), TrainingRequest.from_record(record)
     corpus = model.open_text(say)
     heldout = first_documents(corpus.heldout, corpus.labels, _READ)
-    ngrams = _ngrams(corpus)
+    ngrams = _ngrams(corpus, files.card["heldout"]["characters"])
     written, speed = write_much(model, corpus.documents == "lines", _label(corpus))
-    control = _text(corpus, heldout)[: len(written)]
-    copies, control_copies = find_copies([written, control], training_bytes(corpus))
+    copying = None
+    if most_searched is None or corpus.train.characters <= most_searched:
+        control = "\n".join(corpus.vocabulary.decode(each.tokens) for each in heldout)
+        texts = [written, control[: len(written)]]
+        copies, of_heldout = find_copies(texts, training_bytes(corpus))
+        copying = Copying(copies, of_heldout, repeated_lines(written, corpus))
     return Report(
-        name=folder.resolve().name,
+        folder=folder.resolve(),
         model=repr(model).strip("<>"),
         bytes=len(files.weights),
         card=files.card,
-        record=record,
+        settings={"model": asdict(files.config), "training": files.card["recipe"]},
         command=train_command(request),
         log=log,
         verdict=judge(_facts(model, corpus, files.card, log, ngrams), request),
         ngrams=ngrams,
         passage=_passage(model, first_documents(corpus.heldout, corpus.labels, _SHOWN)),
-        names=token_names(corpus.vocabulary),
+        names=token_names(corpus.vocabulary, range(corpus.vocabulary.size)),
         calibration=calibrate(model, heldout),
         memory=memory_curve(model, heldout),
         samples=[_sample(model, corpus, temperature) for temperature in TEMPERATURES],
-        copies=copies,
-        control=control_copies,
-        lines=repeated_lines(written, corpus),
+        copying=copying,
         speed=speed,
     )
 
 
-def _ngrams(corpus: Corpus) -> dict[str, float]:
+def _check_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """See that the training is over, and all is known of it that the page shows."""
+    if not card.get("heldout"):
+        raise ModelError(
+            f"the training in {folder} is not over: a report needs its end, so go on with "
+            f"sunspring train --out {folder} --resume"
+        )
+    if missing := _SHOWN_OF_CARD - card.keys():
+        raise ModelError(
+            f"{folder}/card.json is damaged (it lacks {', '.join(sorted(missing))}): "
+            "restore it from a copy, or train again"
+        )
+
+
+def _ngrams(corpus: Corpus, scored: int) -> dict[str, float]:
+    """Score n-gram models on as many held-out characters as the network was scored on."""
     size, start_id = corpus.vocabulary.size, corpus.vocabulary.start_id
-    nats = baselines(corpus.train, corpus.heldout, size, start_id, _COMPARED)
+    tokens = round(scored * len(corpus.heldout.tokens) / corpus.heldout.characters)
+    nats = baselines(corpus.train, corpus.heldout, size, start_id, min(tokens, _COMPARED))
     return {name: each / math.log(2) for name, each in nats.items()}
 
 
@@ -210,10 +240,6 @@ def write_much(model: LoadedModel, of_lines: bool, label: str | None) -> tuple[s
     alone = model.write("", seed=_SEED, **settings)
     speed = Speed(len(alone) / (time.perf_counter() - began), together)
     return "\n".join(each.text for each in writings), speed
-
-
-def _text(corpus: Corpus, excerpts: Sequence[Excerpt]) -> str:
-    return "\n".join(corpus.vocabulary.decode(each.tokens) for each in excerpts)
 
 
 def _sample(model: LoadedModel, corpus: Corpus, temperature: float) -> Sample:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sunspring.charts import Chart, Line, Point
 from sunspring.copying import LEAST_COPIED, Copies
 from sunspring.errors import SunspringError
 from sunspring.files import Notice
 from sunspring.pages import copying_chart, render, script, write_page
-from sunspring.report import TEMPERATURES, WRITTEN_AT, Report, make_report
+from sunspring.report import WRITTEN_AT, Copying, Report, make_report
 from sunspring.result import TrainingResult
 from sunspring.run_log import RunLog
 
@@ -26,6 +26,7 @@ _TAKEN_FOR = 4  # of each
 _COPIES = 12  # in the table of copied stretches
 _LINES = 12  # of repeated ones
 _ROOM = 0.25  # bits above the highest end in the learning curves
+_SOON_SEARCHED = 30_000_000  # characters: in a few seconds
 _ENOUGH = 100  # predictions of a bin whose gap is told
 
 
@@ -36,30 +37,32 @@ class Moment(NamedTuple):
     texts: dict[float, str]
 
 
-def write_report(folder: Path, out: Path, say: Notice) -> None:
+def write_report(folder: Path, out: Path, say: Notice, most_searched: int | None = None) -> None:
     """Write the page of a run.
 
     Args:
         folder: of the run.
         out: the page.
         say: see `make_report`.
+        most_searched: likewise.
 
     Raises:
         SunspringError: as `make_report` does, or the page cannot be written.
     """
-    write_page(out, report_page(make_report(folder, say)))
+    write_page(out, report_page(make_report(folder, say, most_searched)))
 
 
 def report_training(result: TrainingResult, say: Notice) -> None:
     """Write the page of a training that has just ended into its folder, and say where it is.
 
-    What hinders it is told: the training itself is saved already.
+    A training text of more than thirty million characters is not searched for copies, as that would
+    take long. What hinders the report is told: the training itself is saved already.
     """
     if result.interrupted:
         return
     out = Path(result.run) / NAME
     try:
-        write_report(Path(result.run), out, say)
+        write_report(Path(result.run), out, say, _SOON_SEARCHED)
     except SunspringError as error:
         say(f"no report: {error}")
     else:
@@ -72,9 +75,6 @@ def report_page(report: Report) -> str:
         "character"
         if report.card["corpus"]["characters"] == report.card["corpus"]["tokens"]
         else "token"
-    )
-    stretches = sorted(
-        report.copies.stretches(LEAST_COPIED), key=lambda each: each.begin - each.end
     )
     bins = [each for each in report.calibration.bins if each.count >= _ENOUGH]
     foreseen = report.calibration.foreseen
@@ -89,20 +89,13 @@ def report_page(report: Report) -> str:
         reliability=_reliability(report),
         gap=max((abs(each.predicted - each.observed) for each in bins), default=0.0),
         memory=_memory(report, unit),
-        copying=copying_chart(
-            report.copies.new_shares().tolist(), report.control.new_shares().tolist()
-        ),
-        stretches=[(each.end - each.begin, report.copies.text[slice(*each)]) for each in stretches],
-        copied_share=_copied_share(report.copies),
-        control_share=_copied_share(report.control),
+        copying=None if report.copying is None else _copying(report.copying),
         foreseen=[
             (each, [(report.names[other], n) for other, n in each.taken_for[:_TAKEN_FOR]])
             for each in foreseen[:_LISTED]
         ],
         right=sum(each.first for each in foreseen) / max(1, sum(each.count for each in foreseen)),
-        settings=json.dumps(report.record["plan"], indent=2, ensure_ascii=False),
-        limits={"copies": _COPIES, "lines": _LINES, "least": LEAST_COPIED},
-        temperatures=TEMPERATURES,
+        settings=json.dumps(report.settings, indent=2, ensure_ascii=False),
         written_at=WRITTEN_AT,
         script=script("passage.js"),
     )
@@ -175,6 +168,24 @@ def _memory(report: Report, unit: str) -> Chart | None:
         [Line("the model", [(float(n), bits) for n, bits in report.memory.items()])],
         log_x=True,
     )
+
+
+def _copying(found: Copying) -> dict[str, Any]:
+    """Give what the section on copies shows."""
+    copies, control = found.copies, found.control
+    stretches = sorted(copies.stretches(LEAST_COPIED), key=lambda each: each.begin - each.end)
+    shares = (copies.new_shares().tolist(), control.new_shares().tolist())
+    return {
+        "characters": len(copies.text),
+        "least": LEAST_COPIED,
+        "share": _copied_share(copies),
+        "control_share": _copied_share(control),
+        "chart": copying_chart(*shares),
+        "count": len(stretches),
+        "stretches": [copies.text[slice(*each)] for each in stretches[:_COPIES]],
+        "lines": found.lines[:_LINES],
+        "line_count": len(found.lines),
+    }
 
 
 def _copied_share(copies: Copies) -> float:

@@ -42,7 +42,7 @@ class RunLog:
                     if event["event"] == "start":  # what came after its checkpoint was lost
                         kept = [each for each in kept if each["step"] <= event["step"]]
                     kept.append(event)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise ModelError(
                 f"{folder} has no log.jsonl, so it is no run: name the folder that train --out "
                 "made (explain shows a model without its training)"

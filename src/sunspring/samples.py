@@ -19,7 +19,7 @@ from sunspring.torch_writing import TorchWriter
 from sunspring.training import Callback, EvaluationReport, Trainer
 from sunspring.vocabulary import Vocabulary
 
-_SAMPLE_TEMPERATURES = (0.5, 1.0)
+_SAMPLE_TEMPERATURES = (0.5, 0.8, 1.0)
 _SAMPLE_LENGTH = 160
 
 OnSample = Callable[[int, float, str], None]
@@ -27,7 +27,7 @@ OnSample = Callable[[int, float, str], None]
 
 
 class SampleWriter(Callback):
-    """Lets the model write a little every so often, at two temperatures.
+    """Lets the model write a little every so often, at three temperatures.
 
     Args:
         vocabulary: of the model.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sunspring.loaded import LoadedModel
 from sunspring.machine import usable_cores
-from sunspring.vocabulary import Vocabulary
+from sunspring.notebook import token_names
 
 _PART = 1 << 12  # tokens whose distributions are in memory
 
@@ -82,13 +82,6 @@ def _log_probabilities(logits: Floats) -> Floats:
     return np.asarray(above - np.log(np.exp(above).sum(-1, keepdims=True)))
 
 
-def token_names(vocabulary: Vocabulary) -> list[str]:
-    """Give what each token stands for, as far as it can be shown alone."""
-    return [
-        vocabulary.token_bytes(token).decode("utf-8", "replace") for token in range(vocabulary.size)
-    ]
-
-
 def trace_text(model: LoadedModel, text: str, label: str | None = None, top: int = 5) -> Trace:
     """Read a text, and keep what is needed to show it; see `trace_tokens`.
 
@@ -119,7 +112,7 @@ def trace_tokens(
     width = model.config.layers * model.config.hidden_size
     return Trace(
         tokens,
-        token_names(vocabulary),
+        token_names(vocabulary, range(vocabulary.size)),
         np.concatenate([np.zeros(0, np.float32), *bits]),
         np.concatenate([np.zeros((0, top), np.int64), *alternatives]),
         np.concatenate([np.zeros((0, top), np.float32), *chances]),

@@ -30,7 +30,7 @@ class Facts:
 
     Args:
         heldout: of the held-out text, by `stream`.
-        ngram: the same of the best n-gram model; None if it is not known.
+        ngram: the same of the best n-gram model.
         training: of a piece of the training text, read as `validation` was.
         validation: of as much of the validation part; NaN of a text too short to have one.
         characters: that there were to learn from.
@@ -41,7 +41,7 @@ class Facts:
     """
 
     heldout: float
-    ngram: float | None
+    ngram: float
     training: float
     validation: float
     characters: int
@@ -79,6 +79,7 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
     gap = facts.validation - facts.training
     by_heart = gap > _BY_HEART * facts.validation
     worse = facts.best_at < _LATE and facts.lost > _WORSE * facts.validation
+    enough = 0 < facts.enough <= facts.epochs
     little = facts.characters < _LITTLE
     known = (
         f"A piece of its training text costs it {facts.training:.2f} bits a character, as much of "
@@ -92,8 +93,12 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
         )
     elif by_heart:
         summary = "It begins to learn by heart: more text would help more than more time"
-    elif facts.enough and facts.epochs >= facts.enough:
+    elif enough:
         summary = "It has read the text often enough"
+        sentences.append(
+            f"After {facts.enough:g} readings a training of so many minutes ends: more would be "
+            "learning by heart."
+        )
     else:
         summary = "Still improving: more time would help"
         sentences.append(
@@ -107,13 +112,11 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
             f"{facts.characters:,} characters are little to learn from: a hundred thousand are a "
             "beginning, a million are good."
         )
-    return Verdict(summary, sentences, _steps(request, by_heart or worse, little))
+    return Verdict(summary, sentences, _steps(request, by_heart or worse or enough, little))
 
 
 def _quality(facts: Facts) -> str:
     text = f"Text that it has never seen costs it {facts.heldout:.2f} bits a character"
-    if facts.ngram is None:
-        return f"{text}."
     if facts.heldout < facts.ngram:
         return (
             f"{text}; the best n-gram model, which only counts what followed the last few "
@@ -129,11 +132,11 @@ def _times(epochs: float) -> str:
     return "once" if 0.95 <= epochs < 1.05 else f"{epochs:.1f} times"
 
 
-def _steps(request: TrainingRequest, by_heart: bool, little: bool) -> list[Step]:
+def _steps(request: TrainingRequest, enough_time: bool, little: bool) -> list[Step]:
     longer = replace(request.budget, amount=_LONGER * request.budget.amount)
     on = f"sunspring train --out {shlex.quote(str(request.out))} --resume {_budget(longer)}"
     steps = [Step(f"Go on to {longer} in all.", on)]
-    if not (by_heart or little):
+    if not (enough_time or little):
         return steps
     another = replace(request, out=request.out.with_name(f"{request.out.name}-more"))
     other = []
@@ -144,7 +147,7 @@ def _steps(request: TrainingRequest, by_heart: bool, little: bool) -> list[Step]
         boxed = replace(another, preset="auto", overrides={}, init_from=Path("shakespeare"))
         what = "If the text is English: begin from the model that comes along."
         other.append(Step(what, train_command(boxed)))
-    return other if by_heart and other else [*other, *steps]
+    return other if enough_time and other else [*other, *steps]
 
 
 def train_command(request: TrainingRequest) -> str:
