@@ -17,14 +17,14 @@ _PICTURE = Path(__file__).parent / "terminal.svg"
 _SHOWN = 14  # lines of a training's progress: its beginning, and its end
 
 
-def run(console: Console, arguments: list[str], shown: str) -> None:
+def run(console: Console, arguments: list[str], out: str, shown: str) -> None:
     """Run a command of Sunspring and record it under the words that a user would type."""
     console.print(Text("$ ", style="bold green") + Text(shown, style="bold"))
     command = [sys.executable, "-m", "sunspring", *arguments]
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    lines = done.stdout.rstrip("\n").splitlines()
+    lines = done.stdout.replace(out, "romeo").rstrip("\n").splitlines()
     if len(lines) > 2 * _SHOWN:
         lines = [*lines[:_SHOWN], "  …", *lines[-_SHOWN:]]
     for line in lines:
@@ -45,14 +45,16 @@ def main() -> None:
         run(
             console,
             ["train", *arguments.sources, "--minutes", arguments.minutes, "--out", out],
+            out,
             " ".join(["sunspring train", *names, "--out romeo"]),
         )
         run(
             console,
             ["write", out, "--prompt", "ROMEO:", "--length", "400", "--seed", "1"],
+            out,
             'sunspring write romeo --prompt "ROMEO:" --length 400 --seed 1',
         )
-    svg = console.export_svg(title="sunspring").replace(folder + "/run", "romeo")
+    svg = console.export_svg(title="sunspring")
     # The picture must not load its font from elsewhere.
     head, _, rest = svg.partition("@font-face")
     while rest:
