@@ -50,6 +50,11 @@ def test_is_a_start_for_training(english: Path) -> None:
     options = ("--init-from", "shakespeare", "--out", "run", "--steps", "2")
     done = succeed("train", english, *options, "--json")
     assert done.json["parameters"] > 900_000
+    shutil.rmtree("run/checkpoints")
+    for name in ("model.safetensors", "report.html"):
+        Path("run", name).unlink()  # as if it had been killed before its first checkpoint
+    again = succeed("train", "--out", "run", "--resume", "--json")
+    assert again.json["heldout"] == done.json["heldout"]
 
 
 def test_that_is_not_there_is_named_with_those_that_are() -> None:
