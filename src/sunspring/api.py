@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -87,7 +86,7 @@ def train(
         stream = sys.stderr if progress is True else progress or None
         result = runs.train(request, stream)
         if out is not None:
-            report_training(result, partial(print, file=stream) if stream else _ignore)
+            report_training(result, runs.speaker(stream))
         model = load(folder)
         model.training = result
         return model
@@ -109,7 +108,3 @@ def load(folder: str | Path, device: str = "cpu", engine: Engine = "auto") -> Mo
     files, record_path = ModelFiles.read(Path(folder)), Path(folder) / "run.json"
     record = read_json(record_path) if record_path.exists() else None
     return Model(files, record, device, engine)
-
-
-def _ignore(line: str) -> None:
-    pass

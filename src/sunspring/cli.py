@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import typer
 
 from sunspring import cli_insight, options, printing
-from sunspring.cli_checks import check_rate, is_given, learning, shown
+from sunspring.cli_checks import check_rate, is_given, learning, refuse, shown
 from sunspring.cli_writing import write
 from sunspring.console import prepare_streams, print_json, say
 from sunspring.errors import MissingExtraError, SettingsError, SunspringError
@@ -227,11 +227,9 @@ def _interrupt(number: int, frame: Any) -> NoReturn:
 
 def _measure_canaries(context: typer.Context, run: Path, device: Device, as_json: bool) -> None:
     """Do what `evaluate --canaries` does."""
-    if besides := _given_besides(context, {"model", "canaries", "device", "as_json"}):
-        raise SettingsError(
-            f"{besides[0]} does not go with --canaries, which trains a copy of the run on its own "
-            "text: leave one of them out"
-        )
+    free = ("model", "canaries", "device", "as_json")
+    beside = "--canaries, which trains a copy of the run on its own text"
+    refuse(context, [name for name in context.params if name not in free], beside)
     from sunspring.canaries import canary_exposure
 
     report = canary_exposure(run, device.value, sys.stderr)
@@ -244,21 +242,17 @@ def _measure_canaries(context: typer.Context, run: Path, device: Device, as_json
         print(printing.describe_canaries(report))
 
 
-def _given_besides(context: typer.Context, free: set[str]) -> list[str]:
-    """Name what the user gave besides some parameters, as it is written."""
-    names = [name for name in context.params if name not in free and is_given(context, name)]
-    return [shown(context, name) for name in names]
-
-
 def _check_resumed(context: typer.Context, out: Path | None) -> None:
     """Make sure that nothing is asked of a resumed run that was settled when it began."""
     if out is None:
         raise SettingsError("--resume goes on with the run in --out: name its folder")
     free = {"out", "minutes", "epochs", "steps", "resume", "as_json"}
-    if besides := _given_besides(context, free):
-        raise SettingsError(
-            f"{besides[0]} was settled when the run in {out} began: leave it out with --resume"
-        )
+    for name in context.params:
+        if name not in free and is_given(context, name):
+            raise SettingsError(
+                f"{shown(context, name)} was settled when the run in {out} began: "
+                "leave it out with --resume"
+            )
 
 
 def _free_run(sources: Sequence[str]) -> Path:

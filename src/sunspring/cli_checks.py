@@ -5,6 +5,7 @@ Right before these commands in the street.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import typer
@@ -38,3 +39,12 @@ def shown(context: typer.Context, name: str) -> str:
     """Name a parameter as the user writes it."""
     parameter = next(each for each in context.command.params if each.name == name)
     return parameter.opts[0] if parameter.opts[0].startswith("-") else name.upper()
+
+
+def refuse(context: typer.Context, names: Iterable[str], beside: str) -> None:
+    """Make sure that the user wrote none of some parameters beside something."""
+    for name in names:
+        if is_given(context, name):
+            raise SettingsError(
+                f"{shown(context, name)} does not go with {beside}: leave one of them out"
+            )

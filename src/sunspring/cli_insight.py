@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sunspring import options, printing
-from sunspring.cli_checks import is_given, shown
+from sunspring.cli_checks import refuse
 from sunspring.console import arriving_lines, print_json, print_lines, say
 from sunspring.errors import SettingsError
 from sunspring.options import Device, EngineName
@@ -92,12 +92,8 @@ def _explain_gradients(
     from sunspring.gradient_flow import STEPS, gradient_flow
     from sunspring.pages import write_page
 
-    for name in ("file", "text", "top", "copied", "label"):
-        if is_given(context, name):
-            raise SettingsError(
-                f"{shown(context, name)} does not go with --gradients, which looks at networks "
-                "of its own: leave one of them out"
-            )
+    beside = "--gradients, which looks at networks of its own"
+    refuse(context, ("file", "text", "top", "copied", "label"), beside)
     flow = gradient_flow(load(model).open_text(say), say, STEPS if steps is None else steps)
     if out is not None:
         write_page(out, gradients_page(flow))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sunspring import options, printing
-from sunspring.cli_checks import check_rate, is_given, learning, shown
+from sunspring.cli_checks import check_rate, learning, refuse
 from sunspring.console import ask, can_mark, marked, print_json, print_stream, say
 from sunspring.errors import SettingsError, SourceError
 from sunspring.options import WHOLE_LINES, Device, EngineName
@@ -124,22 +124,8 @@ def _marked(pieces: Iterable[str], known: KnownStretches | None) -> Iterable[str
 
 def _check_interactive(context: typer.Context) -> None:
     """Make sure that nothing is asked of writing together that it does not do."""
-    for name in (
-        "length",
-        "count",
-        "stop",
-        "regex",
-        "seed",
-        "unique",
-        "novel",
-        "copied",
-        "as_json",
-    ):
-        if is_given(context, name):
-            raise SettingsError(
-                f"{shown(context, name)} does not go with --interactive, where you choose: "
-                "leave one of them out"
-            )
+    names = ("length", "count", "stop", "regex", "seed", "unique", "novel", "copied", "as_json")
+    refuse(context, names, "--interactive, where you choose")
 
 
 def _parse_share(blend: str) -> tuple[Path, float]:

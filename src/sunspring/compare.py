@@ -1,6 +1,6 @@
 """Several models beside one another: on the same text, by the same protocol.
 
-Right behind trained.py in the street, whose models are measured.
+Right behind api.py in the street, which loads them.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sunspring.api import Model, load
 from sunspring.charts import Chart, Line, Point
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation import Evaluation
 from sunspring.files import Notice
-from sunspring.model_files import ModelFiles
 from sunspring.pages import render
 from sunspring.report import WRITTEN_AT, Speed, write_much
 from sunspring.run_log import RunLog
-from sunspring.storage import read_json
-from sunspring.trained import Model
 
 _SAMPLE_LENGTH = 400
 _SEED = 0
@@ -68,7 +66,7 @@ def compare(
         SettingsError: the runs have different held-out texts and no source is named.
         SunspringError: a model is damaged, or the text is not at hand.
     """
-    models = [_load(folder) for folder in folders]
+    models = [load(folder) for folder in folders]
     if not sources:
         _check_same_text(folders, models, say)
     found = [
@@ -76,11 +74,6 @@ def compare(
         for folder, model in zip(folders, models, strict=True)
     ]
     return sorted(found, key=lambda each: each.evaluation.nats_per_character)
-
-
-def _load(folder: Path) -> Model:
-    path = folder / "run.json"
-    return Model(ModelFiles.read(folder), read_json(path) if path.exists() else None)
 
 
 def _check_same_text(folders: Sequence[Path], models: Sequence[Model], say: Notice) -> None:
@@ -101,8 +94,8 @@ def _measure(
     folder: Path, model: Model, sources: Sequence[str], prompt: str, say: Notice
 ) -> Compared:
     evaluation, _ = model.evaluate(sources, on_notice=say)
-    label = model.config.labels[0] if model.config.labels else None
-    _, speed = write_much(model, model.documents == "lines", label)
+    _, speed = write_much(model)
+    label = model.config.first_label
     sample = model.write(prompt, _SAMPLE_LENGTH, temperature=WRITTEN_AT, seed=_SEED, label=label)
     course: Sequence[Point] = ()
     try:
@@ -111,7 +104,7 @@ def _measure(
         say(f"{folder} has no log of its training")
     return Compared(
         str(folder),
-        repr(model).strip("<>"),
+        model.summary,
         evaluation,
         model.config.parameters,
         len(model.files.weights),

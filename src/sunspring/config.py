@@ -127,6 +127,11 @@ class ModelConfig:
         above = self.hidden_size + (self.embedding_size if self.skip else 0)
         return [self.embedding_size] + [above] * (self.layers - 1)
 
+    @property
+    def first_label(self) -> str | None:
+        """The label to write under where none is asked for; None for a model that has none."""
+        return self.labels[0] if self.labels else None
+
     def label_index(self, label: str | None) -> int | None:
         """Find a label's place in `labels`; None for a model that has none.
 

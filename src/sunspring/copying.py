@@ -70,6 +70,10 @@ class Copies:
         ends = np.flatnonzero((self.lengths >= at_least) & ~grows)
         return [Stretch(int(end + 1 - self.lengths[end]), int(end + 1)) for end in ends]
 
+    def longest(self, at_least: int) -> list[Stretch]:
+        """Give the same, the longest first."""
+        return sorted(self.stretches(at_least), key=lambda each: each.begin - each.end)
+
     def is_copied(self, at_least: int) -> NDArray[np.bool_]:
         """Tell of each character whether it is part of such a stretch, (characters,)."""
         mask = np.zeros(len(self.lengths), np.bool_)

@@ -231,7 +231,7 @@ class Draft:
                 self._end("pattern" if is_complete else "length")
         elif self._written >= self._settings.length:
             self._end("length")
-        if self._finish_reason is None and not self.allowed().any():
+        if self._finish_reason is None and self._copying is not None and not self.allowed().any():
             self._end("novel")
         return self._finish_reason is not None
 

@@ -97,7 +97,7 @@ def explain(
         heldout = corpus.vocabulary.decode(corpus.heldout.tokens[: len(trace.tokens)])
         copies, control = find_copies(["".join(trace.texts), heldout], training_bytes(corpus))
     return Explanation(
-        repr(model).strip("<>"),
+        model.summary,
         trace,
         units,
         gates,
@@ -125,12 +125,17 @@ def _find_units(model: LoadedModel, trace: Trace, label: str | None) -> list[Rea
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """Give the object that `explain --json` prints."""
+    return _laid_out(explanation, None)
+
+
+def _laid_out(explanation: Explanation, most: int | None) -> dict[str, Any]:
+    """Lay an explanation out, but what belongs to single tokens of the first ones alone."""
     trace = explanation.trace
     return {
         "model": explanation.model,
         "characters": sum(len(text) for text in trace.texts),
         "bits_per_character": explanation.bits_per_character,
-        **trace_json(trace),
+        **trace_json(trace, most),
         "units": [
             {
                 "feature": reader.feature,
@@ -149,7 +154,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
                 "mean": round(float(gate.openness.mean()), _DIGITS),
                 "left_saturated": round(float(gate.left.mean()), _DIGITS),
                 "right_saturated": round(float(gate.right.mean()), _DIGITS),
-                "openness": _rounded(gate.openness),
+                "openness": _rounded(gate.openness[:most]),
             }
             for gate in explanation.gates
         ],
@@ -161,7 +166,7 @@ def _copied(explanation: Explanation) -> dict[str, Any] | None:
     copies, control = explanation.copies, explanation.control
     if copies is None or control is None:
         return None
-    stretches = sorted(copies.stretches(LEAST_COPIED), key=lambda each: each.begin - each.end)
+    stretches = copies.longest(LEAST_COPIED)
     return {
         "stretches": [
             {"begin": begin, "end": end, "text": copies.text[begin:end]} for begin, end in stretches
@@ -172,12 +177,17 @@ def _copied(explanation: Explanation) -> dict[str, Any] | None:
     }
 
 
-def trace_json(trace: Trace) -> dict[str, list[Any]]:
-    """Give each token's text, its bits, and the alternatives with their probabilities."""
+def trace_json(trace: Trace, most: int | None = None) -> dict[str, list[Any]]:
+    """Give each token's text, its bits, and the alternatives with their probabilities.
+
+    Args:
+        trace: of the text.
+        most: tokens to give, the first ones; all of them by default.
+    """
     return {
-        "tokens": trace.texts,
-        "bits": _rounded(trace.bits),
-        "alternatives": _alternatives(trace),
+        "tokens": trace.texts[:most],
+        "bits": _rounded(trace.bits[:most]),
+        "alternatives": _alternatives(trace, most),
     }
 
 
@@ -188,12 +198,8 @@ def page_data(explanation: Explanation, shown: int) -> dict[str, Any]:
         explanation: of a text.
         shown: tokens at the most.
     """
-    data = explanation_json(explanation)
+    data = _laid_out(explanation, shown)
     data["shown"] = min(shown, len(explanation.trace.tokens))
-    for name in ("tokens", "bits", "alternatives"):
-        data[name] = data[name][:shown]
-    for gate in data["gates"]:
-        gate["openness"] = gate["openness"][:shown]
     outputs = explanation.trace.outputs[:shown]
     data["hidden_size"] = explanation.hidden_size
     data["layers"] = outputs.shape[1] // explanation.hidden_size
@@ -207,9 +213,9 @@ def _as_bytes(outputs: NDArray[np.float32]) -> str:
     return base64.b64encode(np.ascontiguousarray(rounded).tobytes()).decode()
 
 
-def _alternatives(trace: Trace) -> list[list[tuple[str, float]]]:
-    chances = np.round(trace.chances.astype(np.float64), _DIGITS).tolist()
-    texts = np.array(trace.names, object)[trace.alternatives].tolist()
+def _alternatives(trace: Trace, most: int | None) -> list[list[tuple[str, float]]]:
+    chances = np.round(trace.chances[:most].astype(np.float64), _DIGITS).tolist()
+    texts = np.array(trace.names, object)[trace.alternatives[:most]].tolist()
     return [list(zip(*each, strict=True)) for each in zip(texts, chances, strict=True)]
 
 

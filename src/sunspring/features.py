@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.decoding import code_points
+
 Feature = NDArray[np.float32]
 
 _OPENING, _CLOSING = "([{", ")]}"
@@ -22,7 +24,7 @@ _SPEAKER = re.compile(r"[ \t]*[A-Z][A-Za-z .'\-]{0,30}:[ \t]*$")
 
 def text_features(text: str) -> Mapping[str, Feature]:
     """Give features by their names, each (characters,); those that never change are left out."""
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    points = code_points(text)
     found = {
         "position in the line": _position_in_line(points),
         "indentation": _indentation(points),

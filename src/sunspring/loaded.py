@@ -163,13 +163,18 @@ class LoadedModel:
 
         return pack_model(self.network, self.vocabulary, self.card, self.quantized)
 
-    def __repr__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """What it is, in a few words."""
         config = self.config
         parameters = f"{config.parameters:,} parameters{' in 8 bits' * self.quantized}"
         return (
-            f"<sunspring.Model: {config.layers} × {config.hidden_size} {config.cell}, "
-            f"{parameters}, {config.vocabulary_size} tokens>"
+            f"sunspring.Model: {config.layers} × {config.hidden_size} {config.cell}, "
+            f"{parameters}, {config.vocabulary_size} tokens"
         )
+
+    def __repr__(self) -> str:
+        return f"<{self.summary}>"
 
     def _repr_html_(self) -> str:
         config, trained = self.config, self.card

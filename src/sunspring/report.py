@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sunspring.calibration import Calibration, calibrate
 from sunspring.copying import Copies, find_copies, repeated_lines, training_bytes
 from sunspring.corpus import Corpus, Split
+from sunspring.drafts import WritingOptions
 from sunspring.errors import ModelError
 from sunspring.evaluation import baselines
 from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
@@ -135,7 +136,7 @@ def make_report(folder: Path, say: Notice, most_searched: int | None = None) -> 
     corpus = model.open_text(say)
     heldout = first_documents(corpus.heldout, corpus.labels, _READ)
     ngrams = _ngrams(corpus, files.card["heldout"]["characters"])
-    written, speed = write_much(model, corpus.documents == "lines", _label(corpus))
+    written, speed = write_much(model)
     copying = None
     if most_searched is None or corpus.train.characters <= most_searched:
         control = "\n".join(corpus.vocabulary.decode(each.tokens) for each in heldout)
@@ -144,7 +145,7 @@ def make_report(folder: Path, say: Notice, most_searched: int | None = None) -> 
         copying = Copying(copies, of_heldout, repeated_lines(written, corpus))
     return Report(
         folder=folder.resolve(),
-        model=repr(model).strip("<>"),
+        model=model.summary,
         bytes=len(files.weights),
         card=files.card,
         settings={"model": asdict(files.config), "training": files.card["recipe"]},
@@ -156,7 +157,7 @@ def make_report(folder: Path, say: Notice, most_searched: int | None = None) -> 
         names=token_names(corpus.vocabulary, range(corpus.vocabulary.size)),
         calibration=calibrate(model, heldout),
         memory=memory_curve(model, heldout),
-        samples=[_sample(model, corpus, temperature) for temperature in TEMPERATURES],
+        samples=[_sample(model, temperature) for temperature in TEMPERATURES],
         copying=copying,
         speed=speed,
     )
@@ -223,31 +224,25 @@ def _passage(model: LoadedModel, excerpts: Sequence[Excerpt]) -> dict[str, Any]:
     return joined
 
 
-def write_much(model: LoadedModel, of_lines: bool, label: str | None) -> tuple[str, Speed]:
-    """Write about 20,000 characters at `WRITTEN_AT`, the texts in lines, and take the time.
-
-    Args:
-        model: writes.
-        of_lines: whether its documents are lines, so that a text is short.
-        label: to write under, for a model that has labels.
-    """
-    length, count = (200, 400) if of_lines else (1000, _READ // 1000)
-    settings: dict[str, Any] = {"length": length, "label": label, "temperature": WRITTEN_AT}
+def write_much(model: LoadedModel) -> tuple[str, Speed]:
+    """Write about 20,000 characters at `WRITTEN_AT`, the texts in lines, and take the time."""
+    length, count = (200, 400) if model.documents == "lines" else (1000, _READ // 1000)
+    settings = _settings(model, WRITTEN_AT)
     began = time.perf_counter()
-    writings = model.write_many(count, seed=_SEED, **settings)
+    writings = model.write_many(count, length=length, **settings)
     together = sum(len(each.text) for each in writings) / (time.perf_counter() - began)
     began = time.perf_counter()
-    alone = model.write("", seed=_SEED, **settings)
+    alone = model.write("", length, **settings)
     speed = Speed(len(alone) / (time.perf_counter() - began), together)
     return "\n".join(each.text for each in writings), speed
 
 
-def _sample(model: LoadedModel, corpus: Corpus, temperature: float) -> Sample:
-    count = _SAMPLE_LINES if corpus.documents == "lines" else 1
-    settings: dict[str, Any] = {"label": _label(corpus), "temperature": temperature}
-    texts = model.write_many(count, length=_SAMPLE_LENGTH, seed=_SEED, **settings)
+def _sample(model: LoadedModel, temperature: float) -> Sample:
+    count = _SAMPLE_LINES if model.documents == "lines" else 1
+    settings = _settings(model, temperature)
+    texts = model.write_many(count, length=_SAMPLE_LENGTH, **settings)
     return Sample(temperature, "\n".join(each.text for each in texts))
 
 
-def _label(corpus: Corpus) -> str | None:
-    return corpus.labels[0] if corpus.labels else None
+def _settings(model: LoadedModel, temperature: float) -> WritingOptions:
+    return {"label": model.config.first_label, "temperature": temperature, "seed": _SEED}

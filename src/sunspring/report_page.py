@@ -77,14 +77,14 @@ def report_page(report: Report) -> str:
         else "token"
     )
     bins = [each for each in report.calibration.bins if each.count >= _ENOUGH]
-    foreseen = report.calibration.foreseen
+    foreseen, along = report.calibration.foreseen, moments(report.log)
     return render(
         "report.html",
         report=report,
         data={**report.passage, "copied": None},
         unit=unit,
-        moments=moments(report.log),
-        logged_temperatures=sorted({t for each in moments(report.log) for t in each.texts}),
+        moments=along,
+        logged_temperatures=sorted({t for each in along for t in each.texts}),
         learning=_learning(report),
         reliability=_reliability(report),
         gap=max((abs(each.predicted - each.observed) for each in bins), default=0.0),
@@ -173,7 +173,7 @@ def _memory(report: Report, unit: str) -> Chart | None:
 def _copying(found: Copying) -> dict[str, Any]:
     """Give what the section on copies shows."""
     copies, control = found.copies, found.control
-    stretches = sorted(copies.stretches(LEAST_COPIED), key=lambda each: each.begin - each.end)
+    stretches = copies.longest(LEAST_COPIED)
     shares = (copies.new_shares().tolist(), control.new_shares().tolist())
     return {
         "characters": len(copies.text),

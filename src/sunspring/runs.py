@@ -123,10 +123,7 @@ def train(
     say(_describe(corpus))
     say(f"preset {plan.preset}: {plan.reason}")
     precision = _choose_precision(plan, device)
-    beginning = Beginning(request, corpus, plan, precision, device)
-    folder = RunFolder(request.out)
-    folder.begin(plan.model, corpus.vocabulary, beginning.record())
-    return _run(beginning, folder, model, None, stream, began)
+    return _begin(Beginning(request, corpus, plan, precision, device), model, stream, began)
 
 
 def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None) -> TrainingResult:
@@ -198,9 +195,15 @@ def train_copy(
     began = time.perf_counter()
     base, device = load_base(request), choose_device(request.device)
     model = _new_model(plan, request.seed, build_network(base) if base else None)
-    beginning = Beginning(request, corpus, plan, precision, device)
-    folder = RunFolder(request.out)
-    folder.begin(plan.model, corpus.vocabulary, beginning.record())
+    return _begin(Beginning(request, corpus, plan, precision, device), model, stream, began)
+
+
+def _begin(
+    beginning: Beginning, model: RecurrentModel, stream: TextIO | None, began: float
+) -> TrainingResult:
+    """Make the folder of a new run, and train into it."""
+    folder = RunFolder(beginning.request.out)
+    folder.begin(beginning.plan.model, beginning.corpus.vocabulary, beginning.record())
     return _run(beginning, folder, model, None, stream, began)
 
 
@@ -269,7 +272,7 @@ def _run(
         quick=QuickSets(
             quick_batches(corpus.validation, start_id), quick_batches(corpus.heldout, start_id)
         ),
-        callbacks=_callbacks(request, corpus, stream),
+        callbacks=_callbacks(request, corpus, plan.model.first_label, stream),
         save=folder.save_checkpoint,
     )
     if checkpoint is not None:
@@ -306,7 +309,9 @@ def _plan_scoring(model: RecurrentModel, corpus: Corpus, budget: Budget) -> tupl
     return scored, seconds + min(_REPORT_SHARE * budget_seconds, _MOST_REPORT_SECONDS)
 
 
-def _callbacks(request: TrainingRequest, corpus: Corpus, stream: TextIO | None) -> list[Callback]:
+def _callbacks(
+    request: TrainingRequest, corpus: Corpus, label: str | None, stream: TextIO | None
+) -> list[Callback]:
     units = Units(len(corpus.train.tokens) / max(1, corpus.train.characters))
     log = JsonLog(request.out / "log.jsonl", units)
     callbacks: list[Callback] = [log]
@@ -319,7 +324,6 @@ def _callbacks(request: TrainingRequest, corpus: Corpus, stream: TextIO | None) 
         board = TensorBoardLog(request.out / "tensorboard", units)
         callbacks.append(board)
         listeners.append(board.on_sample)
-    label = corpus.labels[0] if corpus.labels else None
     samples = _MOST_SAMPLES
     if request.budget.unit == "minutes":
         samples = min(samples, int(60 * request.budget.amount / _SECONDS_A_SAMPLE))

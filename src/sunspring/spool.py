@@ -20,6 +20,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.decoding import code_points
 from sunspring.errors import SettingsError
 from sunspring.sources import Passage
 from sunspring.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
@@ -87,7 +88,7 @@ class Spool:
 
     def _write(self, text: str) -> None:
         self.file.write(text)
-        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        points = code_points(text)
         self.content.update(points.data)
         counts = np.bincount(points, minlength=1)
         for point in np.flatnonzero(counts):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.decoding import code_points
 from sunspring.vocabulary import Vocabulary
 
 _BLOCK = 1 << 20  # characters whose stretches are found at a time
@@ -165,7 +166,7 @@ def _blocks(pieces: Iterable[bytes | None], size: int) -> Iterator[str]:
 
 def _keys(text: str, size: int) -> Hashes:
     """Give the keys of all stretches of a text, but for those that go on over a break."""
-    points = _code_points(text)
+    points = code_points(text).astype(np.uint64)
     if len(points) < size:
         return np.zeros(0, np.uint64)
     hashes = _window_hashes(_mixed(points[:-1]), size - 1)
@@ -175,10 +176,6 @@ def _keys(text: str, size: int) -> Hashes:
         return keys
     before = np.concatenate(([0], breaks))
     return np.asarray(keys[before[size:] == before[: len(before) - size]])
-
-
-def _code_points(text: str) -> Hashes:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.uint64)
 
 
 def _mixed(values: Hashes) -> Hashes:
@@ -210,7 +207,7 @@ def _window_hashes(mixed: Hashes, size: int) -> Hashes:
 
 def _end_hashes(text: str) -> Hashes:
     """Hash the last 0, 1, 2, … characters of a text, (characters + 1,)."""
-    mixed = _mixed(_code_points(text[::-1]))
+    mixed = _mixed(code_points(text[::-1]).astype(np.uint64))
     return np.concatenate((np.zeros(1, np.uint64), np.cumsum(mixed * _powers(len(mixed)))))
 
 

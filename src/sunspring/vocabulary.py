@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.decoding import code_points
 from sunspring.errors import ModelError, SettingsError
 from sunspring.subwords import (
     BYTE_CHARACTERS,
@@ -200,7 +201,7 @@ class CharacterVocabulary(Vocabulary):
     def encode_batch(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """See `Vocabulary.encode_batch`; takes up to 30 bytes of memory a character."""
         counts = np.fromiter(map(len, texts), np.int64, len(texts))
-        points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        points = code_points("".join(texts))
         ids = self._ids.take(points, mode="clip")
         if self.unknown_id is None and ids.min(initial=0) < 0:
             known = ids >= 0
