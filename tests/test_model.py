@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processors import require_bf16
 from torch import Tensor, nn
 
 from sunspring.attention import CausalAttention
@@ -371,6 +372,7 @@ def test_attention_state_does_not_grow_with_the_text(config: ModelConfig) -> Non
 
 @every_config
 def test_bf16_stays_near_float32_from_window_to_window(config: ModelConfig) -> None:
+    require_bf16(config)
     model, tokens = make_model(config), random_tokens(2, 12)
     expected, _ = model(tokens, model.initial_state(2))
     state, parts = model.initial_state(2), []

@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processors import require_bf16
 from torch import Tensor, nn
 
+from sunspring.config import ModelConfig
+from sunspring.machine import forced_instruction_set
 from sunspring.recurrence import Embedded, has_fused_scan, run_layer
 
 fused = pytest.mark.skipif(
@@ -171,6 +174,7 @@ def test_saturated_gates_stay_finite() -> None:
 
 @pytest.mark.parametrize("hidden", [1, 20, 100])
 def test_other_sizes_take_pytorchs_layer(hidden: int) -> None:
+    require_bf16(ModelConfig(2, layers=1, hidden_size=hidden, embedding_size=4))
     layer = make_layer(hidden)
     inputs, state = draw(2, 5, hidden)
     expected, _ = layer(inputs, tuple(each.unsqueeze(0) for each in state))
@@ -182,6 +186,8 @@ def test_other_sizes_take_pytorchs_layer(hidden: int) -> None:
 
 def test_fused_loop_is_there_where_it_can_be() -> None:
     """Else a kernel that does not compile would only skip the tests above."""
+    if forced_instruction_set():
+        pytest.skip("another instruction set is forced")
     info = Path("/proc/cpuinfo")
     if shutil.which("c++") is None or not info.exists() or "avx512_bf16" not in info.read_text():
         pytest.skip("no compiler, or a processor without bfloat16 products")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processors import require_bf16
 
 from sunspring.config import ModelConfig
 from sunspring.plan import Recipe
@@ -31,6 +32,7 @@ CPU = torch.device("cpu")
 def test_probe_measures_both_formats_and_takes_the_faster_that_is_sound(
     config: ModelConfig,
 ) -> None:
+    require_bf16(config)
     probe = measure_speed(config, Recipe(batch_size=4, window=8), CPU)
     assert probe.fp32 > 0
     assert probe.bf16 > 0

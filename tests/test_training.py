@@ -11,6 +11,7 @@ import torch
 from chains import load_network
 from hypothesis import given
 from hypothesis import strategies as st
+from processors import require_bf16
 from trainers import (
     CONFIG,
     DROPOUT,
@@ -57,6 +58,7 @@ def test_loss_falls(cell: Any, optimizer: str, batching: str) -> None:
 
 def test_loss_falls_in_bf16() -> None:
     config = replace(CONFIG, skip=True, attention=True)
+    require_bf16(config)
     trainer = make_trainer(config, budget=Budget("steps", 120), precision="bf16")
     batches = quick_batches(TEXT, VOCABULARY.start_id)
     before = mean_loss(trainer.model, batches)

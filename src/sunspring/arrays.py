@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from sunspring.config import GATES, ModelConfig
 from sunspring.model_files import ModelFiles
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -34,24 +35,53 @@ def weight_arrays(files: ModelFiles) -> Arrays:
 
 
 def untrained(files: ModelFiles, seed: int = 0) -> ModelFiles:
-    """Give a model of the same shape whose weights are drawn as before a training.
+    """Give a model with the same layers, its weights drawn as those that a training begins with.
 
-    Embeddings are normal, and all else uniform up to one over the root of `hidden_size`: PyTorch's
-    own beginning.
+    It has no attention, no pointer and no labels, which change nothing of what untrained layers put
+    out.
+
+    Args:
+        files: of the model.
+        seed: of what is drawn.
     """
-    draw = np.random.default_rng(seed)
-    limit = files.config.hidden_size**-0.5
-    drawn: dict[str, NDArray[np.float32]] = {}
-    for name, array in weight_arrays(files).items():
-        is_embedding = name.endswith("embedding.weight")
-        values = (
-            draw.standard_normal(array.shape)
-            if is_embedding
-            else draw.uniform(-limit, limit, array.shape)
+    config = replace(files.config, attention=False, pointer=0, tied=False, labels=())
+    weights = save(_initial_weights(config, np.random.default_rng(seed)))
+    return replace(files, config=config, weights=weights, quantization=None)
+
+
+def _initial_weights(
+    config: ModelConfig, draw: np.random.Generator
+) -> dict[str, NDArray[np.float32]]:
+    """Draw weights from the distributions that `RecurrentModel` draws them from."""
+    size, gates = config.hidden_size, GATES[config.cell]
+
+    def uniform(*shape: int, width: int) -> NDArray[np.float32]:
+        """Give what PyTorch's layers begin with: uniform up to one over the root of a width."""
+        return np.asarray(width**-0.5 * (2 * draw.random(shape, np.float32) - 1), np.float32)
+
+    drawn = {
+        "embedding.weight": draw.standard_normal(
+            (config.vocabulary_size, config.embedding_size), np.float32
+        ),
+        "head.weight": uniform(
+            config.vocabulary_size, config.features_size, width=config.features_size
+        ),
+        "head.bias": uniform(config.vocabulary_size, width=config.features_size),
+    }
+    for layer, width in enumerate(config.input_sizes):
+        name, bias = f"layers.{layer}.", np.zeros(gates * size, np.float32)
+        drawn[f"{name}weight_ih_l0"] = uniform(gates * size, width, width=size)
+        drawn[f"{name}weight_hh_l0"] = np.concatenate(
+            [_orthogonal(size, draw) for _ in range(gates)]
         )
-        if files.config.cell != "gru" and name.startswith("layers.") and name.endswith(".bias"):
-            for half in ("_ih_l0", "_hh_l0"):
-                drawn[name + half] = (values / 2).astype(np.float32)
-        else:
-            drawn[name] = values.astype(np.float32)
-    return replace(files, weights=save(drawn), quantization=None)
+        drawn[f"{name}bias_ih_l0"] = np.zeros_like(bias)
+        if config.cell == "lstm":
+            bias[size : 2 * size] = 1
+        drawn[f"{name}bias_hh_l0"] = bias
+    return drawn
+
+
+def _orthogonal(size: int, draw: np.random.Generator) -> NDArray[np.float32]:
+    """Draw an orthogonal matrix (size, size), each as probable as any other (Mezzadri 2007)."""
+    q, r = np.linalg.qr(draw.standard_normal((size, size), np.float32))
+    return np.asarray(q * np.sign(np.diag(r)), np.float32)

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from sunspring.errors import ModelError, SettingsError
 
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # matrices that a cell of each kind has side by side
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+"""Matrices that a cell of each kind has side by side."""
 
 DROPOUTS = ("embedding_dropout", "layer_dropout", "output_dropout", "recurrent_dropout")
 """The fields of `ModelConfig` that are shares left out in training; nothing else sees them."""
@@ -65,8 +66,8 @@ class ModelConfig:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.cell not in _GATES:
-            raise SettingsError(f"cell is {self.cell!r}: choose one of {', '.join(_GATES)}")
+        if self.cell not in GATES:
+            raise SettingsError(f"cell is {self.cell!r}: choose one of {', '.join(GATES)}")
         if self.embedding_activation not in ("none", "tanh"):
             raise SettingsError(
                 f"embedding_activation is {self.embedding_activation!r}: choose none or tanh"
@@ -113,16 +114,15 @@ class ModelConfig:
     def parameters(self) -> int:
         """Number of trainable values; tied weights count once."""
         hidden, embedding, features = self.hidden_size, self.embedding_size, self.features_size
-        layers = sum(
-            _GATES[self.cell] * hidden * (width + hidden + 2) for width in self._input_sizes()
-        )
+        layers = sum(GATES[self.cell] * hidden * (width + hidden + 2) for width in self.input_sizes)
         embeddings = (self.vocabulary_size + len(self.labels)) * embedding
         head = self.vocabulary_size * (1 + (0 if self.tied else features))
         attention = self.layer_features_size if self.attention else 0
         pointer = features * (2 * self.pointer_size + 1) + 3 if self.pointer else 0
         return embeddings + layers + attention + head + pointer
 
-    def _input_sizes(self) -> list[int]:
+    @property
+    def input_sizes(self) -> list[int]:
         """Width of each layer's input."""
         above = self.hidden_size + (self.embedding_size if self.skip else 0)
         return [self.embedding_size] + [above] * (self.layers - 1)
@@ -185,7 +185,7 @@ class ModelConfig:
 
 def least_parameters(config: ModelConfig) -> int:
     """Number of trainable values that a model has at least, told without building it."""
-    gates = _GATES[config.cell]
+    gates = GATES[config.cell]
     hidden, embedding = config.hidden_size, config.embedding_size
     layers = gates * hidden * (config.layers * hidden + embedding)
     pointer = 2 * config.pointer_size * config.features_size if config.pointer else 0

@@ -7,6 +7,7 @@ network, gates from gates.py. Stands behind these.
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +21,17 @@ from sunspring.errors import SettingsError
 from sunspring.features import text_features
 from sunspring.gates import GateActivity, gate_activity
 from sunspring.loaded import LoadedModel
+from sunspring.machine import usable_cores
+from sunspring.model_files import ModelFiles
 from sunspring.traces import Trace, read_parts, trace_text
-from sunspring.units import Reader, find_units
+from sunspring.units import FeatureUnit, find_units
 
 LEAST_CHARACTERS = 200
 """Of a text whose units are looked at: each is chosen on one half and measured on the other."""
 
 _DIGITS = 4
-_CONTROLS = 8  # untrained networks
-_CONTROL_TOKENS = 1000  # that they read
+_UNTRAINED = 19  # networks: so one explanation in twenty of an untrained one finds something
+_COMPARED_TOKENS = 2000  # that they read
 _GATE_TOKENS = 20_000  # over which gates are looked at
 
 
@@ -49,7 +52,7 @@ class Explanation:
 
     model: str
     trace: Trace
-    units: list[Reader]
+    units: list[FeatureUnit]
     gates: list[GateActivity]
     hidden_size: int
     copies: Copies | None = None
@@ -89,7 +92,7 @@ def explain(
     read = slice(_GATE_TOKENS)
     weights = weight_arrays(model.files)
     gates = gate_activity(weights, model.config, trace.tokens[read], trace.outputs[read], index)
-    units = _find_units(model, trace, label)
+    units = _find_units(model, trace)
     copies = control = None
     lines: list[str] = []
     if corpus is not None:
@@ -108,19 +111,22 @@ def explain(
     )
 
 
-def _find_units(model: LoadedModel, trace: Trace, label: str | None) -> list[Reader]:
+def _find_units(model: LoadedModel, trace: Trace) -> list[FeatureUnit]:
     """Compare the units with features of the characters that the tokens end with."""
     text = "".join(trace.texts)
     if len(text) < LEAST_CHARACTERS:
         return []
     last = np.cumsum([len(piece) for piece in trace.texts]) - 1
     features = {name: values[last.clip(0)] for name, values in text_features(text).items()}
-    controls = []
-    for seed in range(_CONTROLS):
-        bare = LoadedModel(untrained(model.files, seed))
-        parts = read_parts(bare, trace.tokens[:_CONTROL_TOKENS], label)
-        controls.append(np.concatenate([outputs for _, outputs in parts]))
-    return find_units(trace.outputs, controls, features)
+
+    def read_alone(files: ModelFiles) -> NDArray[np.float32]:
+        parts = read_parts(LoadedModel(files), trace.tokens[:_COMPARED_TOKENS], threads=1)
+        return np.concatenate([outputs for _, outputs in parts])
+
+    bare = [untrained(model.files, seed) for seed in range(_UNTRAINED)]
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        others = list(threads.map(read_alone, bare))
+    return find_units(trace.outputs, others, features)
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
@@ -138,14 +144,14 @@ def _laid_out(explanation: Explanation, most: int | None) -> dict[str, Any]:
         **trace_json(trace, most),
         "units": [
             {
-                "feature": reader.feature,
-                "layer": reader.unit // explanation.hidden_size,
-                "unit": reader.unit % explanation.hidden_size,
-                "correlation": round(reader.correlation, _DIGITS),
-                "untrained": round(reader.control, _DIGITS),
-                "found": reader.is_found,
+                "feature": each.feature,
+                "layer": each.unit // explanation.hidden_size,
+                "unit": each.unit % explanation.hidden_size,
+                "correlation": round(each.correlation, _DIGITS),
+                "untrained": round(each.untrained, _DIGITS),
+                "found": each.is_found,
             }
-            for reader in explanation.units
+            for each in explanation.units
         ],
         "gates": [
             {

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "bf16"]
 
+INSTRUCTION_SET = "SUNSPRING_ENGINE_ISA"
+"""The environment variable that forces an instruction set on what is written in C++."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+
+
+def forced_instruction_set() -> str:
+    """Give the instruction set that the user asks for; empty for the fastest there is."""
+    return os.environ.get(INSTRUCTION_SET, "")
 
 
 def has_torch() -> bool:

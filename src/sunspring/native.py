@@ -7,11 +7,10 @@ with it.
 from __future__ import annotations
 
 import json
-import os
 from typing import Literal
 
 from sunspring.errors import ModelError, SettingsError
-from sunspring.machine import has_torch
+from sunspring.machine import INSTRUCTION_SET, forced_instruction_set, has_torch
 from sunspring.model_files import ModelFiles
 
 try:
@@ -22,9 +21,6 @@ else:
     HAS_ENGINE = True
 
 Engine = Literal["auto", "native", "torch"]
-
-INSTRUCTION_SET = "SUNSPRING_ENGINE_ISA"
-"""The environment variable that forces an instruction set, one of `instruction_sets`."""
 
 
 def instruction_sets() -> list[str]:
@@ -67,7 +63,7 @@ def load_native(files: ModelFiles) -> _engine.Model:
         ModelError: a file is damaged, or of an architecture that the engine does not run.
         SettingsError: the environment asks for an instruction set that is not there.
     """
-    wanted = os.environ.get(INSTRUCTION_SET, "")
+    wanted = forced_instruction_set()
     if wanted not in ("", *instruction_sets()):
         raise SettingsError(
             f"{INSTRUCTION_SET} is {wanted!r}: this machine has {', '.join(instruction_sets())}"

@@ -18,13 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sunspring.dropout import drop_out
+from sunspring.machine import forced_instruction_set
 
 try:
     from sunspring import _kernels
 except ImportError:  # installed without a compiler, or for another kind of processor
     _is_fusible = False
 else:
-    _is_fusible = _kernels.is_supported()
+    _is_fusible = _kernels.is_supported() and forced_instruction_set() in ("", "avx512")
 
 _RUN: dict[type[nn.RNNBase], Callable[..., tuple[Tensor, ...]]] = {
     # what the layers call, here with other recurrent weights

@@ -49,7 +49,7 @@ from sunspring.result import TrainingResult
 from sunspring.run_corpus import encode_request, load_base, open_run_corpus
 from sunspring.run_record import Beginning, read_plan
 from sunspring.samples import OnSample, SampleWriter
-from sunspring.speeds import measure_machine, measure_speed
+from sunspring.speeds import measure_machine, measure_speed, runs_in_bf16
 from sunspring.storage import write_json, writing
 from sunspring.training import (
     Callback,
@@ -122,7 +122,7 @@ def train(
     make_batches(corpus.train, corpus.vocabulary.start_id, plan.recipe, request.seed)  # long enough
     say(_describe(corpus))
     say(f"preset {plan.preset}: {plan.reason}")
-    precision = _choose_precision(plan, device)
+    precision = _choose_precision(plan, model, device)
     return _begin(Beginning(request, corpus, plan, precision, device), model, stream, began)
 
 
@@ -167,6 +167,9 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
             )
     _check_size(plan.model, device)
     model = _new_model(plan, request.seed, build_network(base) if base else None)
+    if precision == "bf16" and not runs_in_bf16(model.to(device), plan.recipe):
+        say(f"this {device.type} cannot go on in bf16, in which the run was begun: fp32 is taken")
+        record["precision"] = precision = "fp32"
     with writing(out):
         write_json(out / "run.json", record)
     beginning = Beginning(request, corpus, plan, precision, device)
@@ -240,11 +243,16 @@ def _new_model(plan: Plan, seed: int, base: RecurrentModel | None) -> RecurrentM
     return model
 
 
-def _choose_precision(plan: Plan, device: torch.device) -> Precision:
+def _choose_precision(plan: Plan, model: RecurrentModel, device: torch.device) -> Precision:
     recipe = plan.recipe
-    if recipe.precision != "auto":
-        return recipe.precision
-    return measure_speed(plan.model, recipe, device, cache_folder()).choice
+    if recipe.precision == "auto":
+        return measure_speed(plan.model, recipe, device, cache_folder()).choice
+    if recipe.precision == "bf16" and not runs_in_bf16(model.to(device), recipe):
+        raise SettingsError(
+            f"this {device.type} cannot train {plan.model.cell} layers in bf16: leave out "
+            "precision=bf16, and the faster of the formats that it has is taken"
+        )
+    return recipe.precision
 
 
 def _run(

@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -96,6 +97,27 @@ def measure_speed(
     )
 
 
+def runs_in_bf16(model: RecurrentModel, recipe: Recipe) -> bool:
+    """Tell whether a model's layers can be trained under bf16 autocast on its device.
+
+    PyTorch has no such LSTM layer for processors without AVX-512.
+    """
+    tokens = torch.zeros((1, 2), dtype=torch.int64, device=model.device)
+    fresh = torch.zeros(1, dtype=torch.bool, device=model.device)
+    labels = tokens[:, 0] if model.config.labels else None
+    try:
+        with _kept_random(model.device):
+            _gradient(model, recipe, Sequences(tokens, tokens, fresh, labels), bf16=True)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _kept_random(device: torch.device) -> AbstractContextManager[None]:
+    """Leave the random generators as they were."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
 def measure_machine(device: torch.device, cache: Path | None = None) -> Throughput:
     """Predict the speed of training any model from two sizes, timed when it is first asked for.
 
@@ -153,8 +175,7 @@ def _remember(path: Path, question: str, measure: Callable[[], Speed]) -> Speed:
 
 
 def _measure(config: ModelConfig, recipe: Recipe, device: torch.device) -> Speed:
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _kept_random(device):
         torch.manual_seed(0)
         model = RecurrentModel(config).to(device)
         size = (recipe.batch_size, recipe.window + 1)

@@ -48,7 +48,10 @@ class Trace:
 
 
 def read_parts(
-    model: LoadedModel, tokens: NDArray[np.int64], label: str | None = None
+    model: LoadedModel,
+    tokens: NDArray[np.int64],
+    label: str | None = None,
+    threads: int | None = None,
 ) -> Iterator[tuple[Floats, Floats]]:
     """Read a text from a fresh state, part by part.
 
@@ -56,6 +59,7 @@ def read_parts(
         model: reads.
         tokens: (tokens,) of the text.
         label: of the text, for a model that has labels.
+        threads: that read; None for one on each core.
 
     Yields:
         For some tokens, log-probabilities (time, vocabulary) before each of them was read, and the
@@ -68,7 +72,9 @@ def read_parts(
     before = reader.read(np.array([vocabulary.start_id]))
     for first in range(0, len(tokens), _PART):
         part = tokens[first : first + _PART]
-        flat_logits, flat_outputs = reader.trace(part, usable_cores())
+        flat_logits, flat_outputs = reader.trace(
+            part, usable_cores() if threads is None else threads
+        )
         logits = flat_logits.reshape(len(part), vocabulary.size)
         yield (
             _log_probabilities(np.concatenate((before[None], logits[:-1]))),
