@@ -10,8 +10,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of subprocesses too; set before torch is 
 
 collect_ignore: list[str] = []
 if find_spec("sunspring._engine") is None:
-    collect_ignore += [path.name for path in Path(__file__).parent.glob("test_engine*.py")]
-    collect_ignore += ["test_endings.py", "test_generation.py", "test_proposals.py"]
+    names = ("engine*", "endings", "generation", "proposals")
+    here = Path(__file__).parent
+    collect_ignore += [
+        str(path.relative_to(here)) for name in names for path in here.rglob(f"test_{name}.py")
+    ]
 
 
 def pytest_report_header() -> str:
