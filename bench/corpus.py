@@ -19,7 +19,7 @@ _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 from sunspring.corpus import CorpusSettings, build_corpus
-from sunspring.decoding import ReadingOptions
+from sunspring.text.decoding import ReadingOptions
 from sunspring.budget import Budget
 from sunspring.request import TrainingRequest
 from sunspring.runs import train

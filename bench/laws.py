@@ -36,7 +36,7 @@ from sunspring.model import RecurrentModel
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
 from sunspring.plan import PRESETS
-from sunspring.sources import embedded_text
+from sunspring.text.sources import embedded_text
 from sunspring.training import QuickSets, Trainer, make_batches
 
 SCORED = 100_000

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sunspring.corpus import Corpus, CorpusSettings, build_corpus
-from sunspring.decoding import ReadingOptions
-from sunspring.downloads import cache_folder
 from sunspring.evaluation import evaluate_stream, evaluate_windows
 from sunspring.model import LayerState, RecurrentModel, State
+from sunspring.text.decoding import ReadingOptions
+from sunspring.text.downloads import cache_folder
 
 
 def read_text(source: str) -> Corpus:

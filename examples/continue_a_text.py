@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import sunspring
-from sunspring.sources import embedded_text
+from sunspring.text.sources import embedded_text
 
 LAST = 300  # characters that the model reads before it writes
 

@@ -33,7 +33,7 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def english(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text of 40,000 characters."""
-    from sunspring.sources import embedded_text
+    from sunspring.text.sources import embedded_text
 
     path = tmp_path_factory.mktemp("text") / "english.txt"
     path.write_text(embedded_text()[:40_000])

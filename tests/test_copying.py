@@ -18,7 +18,7 @@ from sunspring.copying import (
     training_bytes,
 )
 from sunspring.corpus import Corpus, CorpusSettings, build_corpus
-from sunspring.decoding import ReadingOptions
+from sunspring.text.decoding import ReadingOptions
 
 few_letters = st.text("abé", max_size=25)
 

@@ -28,7 +28,7 @@ from hypothesis import given, settings
 from sunspring.batches import Lanes
 from sunspring.corpus import CorpusSettings, Split, build_corpus, encode_sources
 from sunspring.errors import SettingsError, SourceError
-from sunspring.sources import ReadingOptions
+from sunspring.text.sources import ReadingOptions
 from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 
@@ -264,7 +264,7 @@ from pathlib import Path
 import numpy as np
 from sunspring.batches import Lanes, Windows
 from sunspring.corpus import CorpusSettings, build_corpus
-from sunspring.sources import ReadingOptions
+from sunspring.text.sources import ReadingOptions
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10

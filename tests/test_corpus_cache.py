@@ -9,7 +9,7 @@ from files import write
 
 from sunspring.corpus import Corpus, open_corpus
 from sunspring.errors import SourceError
-from sunspring.sources import ReadingOptions
+from sunspring.text.sources import ReadingOptions
 from sunspring.vocabulary import CharacterVocabulary
 
 

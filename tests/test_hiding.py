@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sunspring.corpus import Corpus
 from sunspring.hiding import hide_lines
-from sunspring.sources import ReadingOptions
+from sunspring.text.sources import ReadingOptions
 
 HIDDEN = ("ԱԲԳ", "ԳԱԲ", "ԲԳԱ")  # no text of the tests has such letters
 KNOWN = "".join(sorted({*"".join(HIDDEN)}))

@@ -11,7 +11,7 @@ from trainers import train_small as train
 
 import sunspring
 from sunspring import Model, SunspringError
-from sunspring.decoding import ReadingOptions
+from sunspring.text.decoding import ReadingOptions
 
 PLAY = "To be, or not to be: that is the question.\n" * 100
 

@@ -25,13 +25,13 @@ from sunspring.checkpoint import pack_model
 from sunspring.cli import app
 from sunspring.config import ModelConfig
 from sunspring.corpus import CorpusSettings
-from sunspring.decoding import ReadingOptions
 from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.memory_curve import memory_curve
 from sunspring.report import make_report
 from sunspring.report_page import moments
 from sunspring.request import TrainingRequest
 from sunspring.run_log import RunLog
+from sunspring.text.decoding import ReadingOptions
 from sunspring.traces import trace_tokens
 from sunspring.verdict import Facts, judge, train_command
 from sunspring.vocabulary import CharacterVocabulary

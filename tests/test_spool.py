@@ -21,7 +21,7 @@ from files import write
 from hypothesis import given, settings
 
 from sunspring.errors import SettingsError
-from sunspring.sources import ReadingOptions
+from sunspring.text.sources import ReadingOptions
 
 
 class TestOneText:

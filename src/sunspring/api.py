@@ -14,11 +14,11 @@ from typing import Any, Literal, TextIO
 
 from sunspring.budget import choose_budget
 from sunspring.corpus import CorpusSettings, TokenKind
-from sunspring.decoding import ReadingOptions
 from sunspring.model_files import ModelFiles
 from sunspring.native import Engine
 from sunspring.request import TrainingRequest
 from sunspring.storage import read_json
+from sunspring.text.decoding import ReadingOptions
 from sunspring.trained import Model, source_names
 
 __all__ = ["Model", "load", "train"]

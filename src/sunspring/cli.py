@@ -70,9 +70,9 @@ def train(
     from sunspring import runs
     from sunspring.budget import choose_budget
     from sunspring.corpus import CorpusSettings
-    from sunspring.decoding import ReadingOptions
     from sunspring.report_page import report_training
     from sunspring.request import TrainingRequest
+    from sunspring.text.decoding import ReadingOptions
 
     if resume:
         _check_resumed(context, out)
@@ -134,7 +134,7 @@ def evaluate(
         _measure_canaries(context, model, device, as_json)
         return
     from sunspring.api import load
-    from sunspring.decoding import ReadingOptions
+    from sunspring.text.decoding import ReadingOptions
 
     check_rate(rate, dynamic, "--dynamic")
     loaded = load(model, device.value)

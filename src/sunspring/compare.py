@@ -14,10 +14,10 @@ from sunspring.api import Model, load
 from sunspring.charts import Chart, Line, Point
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation import Evaluation
-from sunspring.files import Notice
 from sunspring.pages import render
 from sunspring.report import WRITTEN_AT, Speed, write_much
 from sunspring.run_log import RunLog
+from sunspring.text.files import Notice
 
 _SAMPLE_LENGTH = 400
 _SEED = 0

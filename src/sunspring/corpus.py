@@ -19,13 +19,13 @@ from typing import Any, Literal, TextIO, cast
 
 import numpy as np
 
-from sunspring.decoding import ReadingOptions
 from sunspring.errors import ModelError, SettingsError, SourceError
-from sunspring.files import Progress
-from sunspring.sources import read_passages, source_signature
 from sunspring.splits import HELDOUT, SPLITS, open_split, read_runs
 from sunspring.splits import Split as Split
 from sunspring.spool import Pieces, Spool, assign_splits, training_text, whole_split, write_ids
+from sunspring.text.decoding import ReadingOptions
+from sunspring.text.files import Progress
+from sunspring.text.sources import read_passages, source_signature
 from sunspring.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,

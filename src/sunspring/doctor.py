@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sunspring.budget import Budget
-from sunspring.downloads import cache_folder
 from sunspring.loaded import LoadedModel
 from sunspring.machine import describe_machine, has_torch
 from sunspring.model_files import ModelFiles
 from sunspring.native import instruction_sets
+from sunspring.text.downloads import cache_folder
 
 _CHARACTERS = 1_000_000  # of the text that the plan is asked for
 _MODEL = Path("shakespeare")

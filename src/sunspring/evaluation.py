@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from sunspring.corpus import Split
 from sunspring.errors import SettingsError, SourceError
-from sunspring.files import Progress
 from sunspring.mixture import Predictor
 from sunspring.model import RecurrentModel, State
 from sunspring.ngrams import NGramModel
+from sunspring.text.files import Progress
 
 HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all
 

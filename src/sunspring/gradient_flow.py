@@ -24,13 +24,13 @@ from sunspring.batches import Batch
 from sunspring.config import ModelConfig
 from sunspring.corpus import Corpus, Split
 from sunspring.errors import SettingsError, SourceError
-from sunspring.files import Notice
 from sunspring.gradient_curves import REACH, Curve, GradientFlow, Trained
 from sunspring.gradients import gradients_of
 from sunspring.model import RecurrentModel, State
 from sunspring.objective import to_device
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.plan import PRESETS, Recipe
+from sunspring.text.files import Notice
 from sunspring.training import make_batches
 
 STEPS = 400

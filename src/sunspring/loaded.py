@@ -20,7 +20,6 @@ from sunspring.copying import training_bytes
 from sunspring.corpus import Corpus
 from sunspring.drafts import WritingOptions, WritingSettings, writing_settings
 from sunspring.errors import SettingsError
-from sunspring.files import Notice
 from sunspring.generation import Proposal, Writer, Writing
 from sunspring.machine import usable_cores
 from sunspring.model_files import ModelFiles
@@ -29,6 +28,7 @@ from sunspring.notebook import Surprisals, table_html, token_names
 from sunspring.run_corpus import RunText
 from sunspring.storage import write_json
 from sunspring.stretches import KnownStretches
+from sunspring.text.files import Notice
 from sunspring.vocabulary import Vocabulary, adapt_text
 
 if TYPE_CHECKING:

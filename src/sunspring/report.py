@@ -20,7 +20,6 @@ from sunspring.errors import ModelError
 from sunspring.evaluation import baselines
 from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.explanation import trace_json
-from sunspring.files import Notice
 from sunspring.loaded import LoadedModel
 from sunspring.memory_curve import memory_curve
 from sunspring.model_files import ModelFiles
@@ -28,6 +27,7 @@ from sunspring.notebook import token_names
 from sunspring.request import TrainingRequest
 from sunspring.run_log import RunLog
 from sunspring.storage import read_json
+from sunspring.text.files import Notice
 from sunspring.traces import trace_tokens
 from sunspring.verdict import Facts, Verdict, judge, train_command
 

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from sunspring.charts import Chart, Line, Point
 from sunspring.copying import LEAST_COPIED, Copies
 from sunspring.errors import SunspringError
-from sunspring.files import Notice
 from sunspring.pages import copying_chart, render, script, write_page
 from sunspring.report import WRITTEN_AT, Copying, Report, make_report
 from sunspring.result import TrainingResult
 from sunspring.run_log import RunLog
+from sunspring.text.files import Notice
 
 NAME = "report.html"
 """Of the page in the folder of its run."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from sunspring.budget import Budget
 from sunspring.corpus import CorpusSettings
-from sunspring.decoding import ReadingOptions
 from sunspring.errors import ModelError, SettingsError
+from sunspring.text.decoding import ReadingOptions
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sunspring.corpus import Corpus, Split, build_corpus, encode_sources, open_corpus
-from sunspring.decoding import ReadingOptions
-from sunspring.downloads import cache_folder
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
-from sunspring.files import Notice, Progress
 from sunspring.model_files import ModelFiles
 from sunspring.request import TrainingRequest, reading_record
+from sunspring.text.decoding import ReadingOptions
+from sunspring.text.downloads import cache_folder
+from sunspring.text.files import Notice, Progress
 from sunspring.vocabulary import Vocabulary
 
 _SECONDS_BETWEEN = 3.0  # two lines of progress

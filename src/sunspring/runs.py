@@ -34,10 +34,8 @@ from sunspring.checkpoint import (
 )
 from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.corpus import Corpus
-from sunspring.downloads import cache_folder
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import HELDOUT_TOKENS, evaluate_stream
-from sunspring.files import Notice
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
 from sunspring.model import RecurrentModel, extend
 from sunspring.model_files import ModelFiles
@@ -51,6 +49,8 @@ from sunspring.run_record import Beginning, read_plan
 from sunspring.samples import OnSample, SampleWriter
 from sunspring.speeds import measure_machine, measure_speed, runs_in_bf16
 from sunspring.storage import write_json, writing
+from sunspring.text.downloads import cache_folder
+from sunspring.text.files import Notice
 from sunspring.training import (
     Callback,
     QuickSets,

@@ -20,10 +20,10 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.decoding import code_points
 from sunspring.errors import SettingsError
-from sunspring.sources import Passage
 from sunspring.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
+from sunspring.text.decoding import code_points
+from sunspring.text.sources import Passage
 from sunspring.vocabulary import Vocabulary, adapt_text
 
 HELDOUT_SHARE = 0.1

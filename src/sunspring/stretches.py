@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.decoding import code_points
+from sunspring.text.decoding import code_points
 from sunspring.vocabulary import Vocabulary
 
 _BLOCK = 1 << 20  # characters whose stretches are found at a time

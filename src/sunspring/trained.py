@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sunspring.corpus import Split, encode_sources
-from sunspring.decoding import ReadingOptions
 from sunspring.errors import ModelError, SettingsError, SunspringError
-from sunspring.files import Notice
 from sunspring.loaded import LoadedModel
 from sunspring.model_files import ModelFiles
 from sunspring.native import Engine
+from sunspring.text.decoding import ReadingOptions
+from sunspring.text.files import Notice
 
 if TYPE_CHECKING:
     from sunspring.dynamic import LearningSettings

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from sunspring.budget import Budget
 from sunspring.corpus import CorpusSettings
-from sunspring.decoding import ReadingOptions
 from sunspring.request import TrainingRequest
+from sunspring.text.decoding import ReadingOptions
 
 _LITTLE = 100_000  # characters to learn from
 _BY_HEART = 0.2  # of the bits of new text: how much less the training text costs

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.decoding import code_points
 from sunspring.errors import ModelError, SettingsError
 from sunspring.subwords import (
     BYTE_CHARACTERS,
@@ -31,6 +30,7 @@ from sunspring.subwords import (
     learn_merges,
     tokenizer_document,
 )
+from sunspring.text.decoding import code_points
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sunspring.corpus import Corpus, CorpusSettings, Split, build_corpus
-from sunspring.sources import ReadingOptions
+from sunspring.text.sources import ReadingOptions
 from sunspring.vocabulary import Vocabulary
 
 PLAIN = ReadingOptions()

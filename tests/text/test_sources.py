@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunspring.errors import SettingsError, SourceError
-from sunspring.sources import (
+from sunspring.text.sources import (
     Passage,
     ReadingOptions,
     embedded_text,
@@ -146,7 +146,7 @@ class TestText:
 
     def test_from_standard_input_may_be_packed(self) -> None:
         program = (
-            "from sunspring.sources import *\n"
+            "from sunspring.text.sources import *\n"
             "print([*read_passages(['-'], ReadingOptions())], source_signature(['-'], "
             "ReadingOptions()))"
         )

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from sunspring.decoding import File, ReadingOptions, is_text, read_chunks, unreadable
-from sunspring.downloads import fetch, gutenberg_url
 from sunspring.errors import SettingsError, SourceError
+from sunspring.text.decoding import File, ReadingOptions, is_text, read_chunks, unreadable
+from sunspring.text.downloads import fetch, gutenberg_url
 
 Progress = Callable[[int, int | None], None]
 Notice = Callable[[str], None]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sunspring.downloads import cache_folder, fetch, gutenberg_url, strip_licence
 from sunspring.errors import SourceError
-from sunspring.sources import ReadingOptions, read_passages, source_signature
+from sunspring.text.downloads import cache_folder, fetch, gutenberg_url, strip_licence
+from sunspring.text.sources import ReadingOptions, read_passages, source_signature
 
 BOOK = "CHAPTER 1\n\n  Call me Ishmael.\n"
 EBOOK = (

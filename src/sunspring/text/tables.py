@@ -10,8 +10,8 @@ import csv
 import json
 from collections.abc import Iterator
 
-from sunspring.decoding import File, ReadingOptions
 from sunspring.errors import SourceError
+from sunspring.text.decoding import File, ReadingOptions
 
 _LONGEST_FIELD = (1 << 31) - 1  # what a C long holds everywhere
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sunspring.decoding import File, ReadingOptions, decode, read_chunks
-from sunspring.downloads import strip_licence
 from sunspring.errors import SourceError
-from sunspring.files import Notice, Progress, find_files
-from sunspring.tables import read_rows
+from sunspring.text.decoding import File, ReadingOptions, decode, read_chunks
+from sunspring.text.downloads import strip_licence
+from sunspring.text.files import Notice, Progress, find_files
+from sunspring.text.tables import read_rows
 
 CHUNK_SIZE = 1 << 20
 _EMBEDDED_CHARACTERS = 1_050_000

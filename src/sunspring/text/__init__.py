@@ -1,0 +1,1 @@
+"""Names become documents: sources are found, fetched, decoded and taken apart."""
