@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import sunspring
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.line_scores import UNSEEN_BITS, score_lines
 from sunspring.ngrams import NGramModel
 

@@ -25,7 +25,7 @@ import numpy as np
 from itertools import chain
 from pathlib import Path
 from sunspring.copying import find_copies, token_bytes
-from sunspring.vocabulary import CharacterVocabulary
+from sunspring.corpus.vocabulary import CharacterVocabulary
 folder, threads = Path(sys.argv[1]), int(sys.argv[2])
 characters = (folder / "characters.txt").read_bytes().decode()
 vocabulary = CharacterVocabulary(characters, end=False, unknown=False)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from sunspring.budget import Budget
 from sunspring.config import ModelConfig
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
 from sunspring.evaluation import evaluate_stream
 from sunspring.machine import keep_freed_memory, usable_cores
 from sunspring.model import RecurrentModel

@@ -37,7 +37,7 @@ import torch
 from peers import StatelessPeer, add_common_arguments, print_figures, read_text, windows_nats
 from torch import Tensor
 
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.model import State
 
 BLOCK, BATCH = 64, 12

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.corpus import Corpus, CorpusSettings, build_corpus
+from sunspring.corpus.corpus import Corpus, CorpusSettings, build_corpus
 from sunspring.evaluation import evaluate_stream, evaluate_windows
 from sunspring.model import LayerState, RecurrentModel, State
 from sunspring.text.decoding import ReadingOptions

@@ -39,7 +39,7 @@ from peers import (
 )
 from torch import Tensor, nn
 
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.model import State
 
 LAYERS, HIDDEN_SIZE = 2, 256

@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.batches import Lanes
 from sunspring.config import ModelConfig
-from sunspring.corpus import Split
+from sunspring.corpus.batches import Lanes
+from sunspring.corpus.corpus import Split
 from sunspring.gradients import gradients_of
 from sunspring.machine import choose_device, processor_name
 from sunspring.model import RecurrentModel

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from sunspring import _engine
 from sunspring.checkpoint import pack_model
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.drafts import WritingSettings
 from sunspring.machine import processor_name, usable_cores
 from sunspring.model import RecurrentModel
@@ -41,7 +42,6 @@ from sunspring.native_writing import NativeWriter
 from sunspring.plan import PRESETS
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter
-from sunspring.vocabulary import CharacterVocabulary
 
 VOCABULARY = CharacterVocabulary(map(chr, range(32, 97)), end=False, unknown=False)
 EMBEDDING, LAYERS, TEMPERATURE = 64, 2, 0.8

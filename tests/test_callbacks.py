@@ -26,7 +26,8 @@ from sunspring.callbacks import (
     choose_progress,
 )
 from sunspring.config import ModelConfig
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
+from sunspring.corpus.vocabulary import CharacterVocabulary, Vocabulary, train_subwords
 from sunspring.errors import MissingExtraError
 from sunspring.model import RecurrentModel
 from sunspring.objective import Objective
@@ -43,7 +44,6 @@ from sunspring.training import (
     make_batches,
     quick_batches,
 )
-from sunspring.vocabulary import CharacterVocabulary, Vocabulary, train_subwords
 
 TEXT = "to be, or not to be: that is the question.\n" * 40
 LETTERS = CharacterVocabulary(TEXT, end=False, unknown=False)

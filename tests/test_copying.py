@@ -17,7 +17,7 @@ from sunspring.copying import (
     token_bytes,
     training_bytes,
 )
-from sunspring.corpus import Corpus, CorpusSettings, build_corpus
+from sunspring.corpus.corpus import Corpus, CorpusSettings, build_corpus
 from sunspring.text.decoding import ReadingOptions
 
 few_letters = st.text("abé", max_size=25)

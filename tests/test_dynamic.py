@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunspring.config import DROPOUTS, ModelConfig
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
 from sunspring.dynamic import LearningSettings, evaluate_dynamic, learn_from
 from sunspring.errors import SettingsError, SourceError, SunspringError
 from sunspring.evaluation import evaluate_stream

@@ -13,12 +13,17 @@ from hypothesis import strategies as st
 from test_patterns import regexes
 
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import (
+    ByteVocabulary,
+    CharacterVocabulary,
+    Vocabulary,
+    train_subwords,
+)
 from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.generation import Writer, Writing
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter
-from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 LETTERS = CharacterVocabulary("abc é\n", end=False, unknown=False)
 NAMES = CharacterVocabulary("abc é\n", end=True, unknown=True)

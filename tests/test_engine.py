@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from sunspring import _engine
 from sunspring.checkpoint import model_weights
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
 from sunspring.evaluation import final_outputs, surprisals
@@ -29,7 +30,6 @@ from sunspring.native_writing import NativeWriter
 from sunspring.plan import PRESETS
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter
-from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.weights import dequantize, quantize
 
 LETTERS = CharacterVocabulary("abcdefghijklmno \n", end=True, unknown=True)

@@ -20,8 +20,8 @@ from chains import random_model
 from sunspring import _engine
 from sunspring.checkpoint import pack_model
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.native import load_native
-from sunspring.vocabulary import CharacterVocabulary
 
 ROOT = Path(__file__).parents[1]
 NATIVE = ROOT / "tests" / "native"

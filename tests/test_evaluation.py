@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunspring.config import DROPOUTS, ModelConfig
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.evaluation import baselines, evaluate_stream, evaluate_windows, surprisals
 from sunspring.model import RecurrentModel

@@ -17,13 +17,13 @@ from sunspring.api import Model
 from sunspring.arrays import untrained, weight_arrays
 from sunspring.checkpoint import build_network, pack_model
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.explanation import explain
 from sunspring.features import text_features
 from sunspring.gates import gate_activity
 from sunspring.model import RecurrentModel
 from sunspring.traces import trace_text
 from sunspring.units import correlations, find_units
-from sunspring.vocabulary import CharacterVocabulary
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
 CONFIG = ModelConfig(LETTERS.size, hidden_size=20, embedding_size=6, skip=True)

@@ -14,13 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import (
+    ByteVocabulary,
+    CharacterVocabulary,
+    Vocabulary,
+    train_subwords,
+)
 from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
 from sunspring.generation import Writer, Writing
 from sunspring.sampling import SamplingSettings
 from sunspring.stretches import KnownStretches
 from sunspring.torch_writing import TorchWriter
-from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 LETTERS = CharacterVocabulary("abcdefgh \n", end=False, unknown=False)
 NAMES = CharacterVocabulary("abc é\n", end=True, unknown=True)

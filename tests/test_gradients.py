@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from trainers import DROPOUT
 
-from sunspring.batches import IGNORED, Batch
 from sunspring.config import ModelConfig
+from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.gradients import gradients_of
 from sunspring.model import RecurrentModel, State, detach
 from sunspring.objective import Objective, read_batch, to_device

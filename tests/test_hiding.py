@@ -11,7 +11,7 @@ from files import write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.hiding import hide_lines
 from sunspring.text.sources import ReadingOptions
 

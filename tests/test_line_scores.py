@@ -12,8 +12,8 @@ from chains import START, chain_model
 from commands import SMALL, error_of, succeed
 
 import sunspring
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.line_scores import UNSEEN_BITS, heldout_threshold, score_lines
-from sunspring.vocabulary import CharacterVocabulary
 
 NAMES = CharacterVocabulary("ab", end=True, unknown=False)
 MODEL = chain_model(

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from sunspring.config import ModelConfig
-from sunspring.corpus import Corpus, Split
+from sunspring.corpus.corpus import Corpus, Split
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import SourceError
 from sunspring.evaluation import evaluate_stream
 from sunspring.mixing import learn_mixture
 from sunspring.model import RecurrentModel
-from sunspring.vocabulary import CharacterVocabulary
 
 LETTERS = CharacterVocabulary("abcdefgh", end=False, unknown=False)
 SIZE = LETTERS.size

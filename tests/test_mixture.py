@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 
 from sunspring.config import ModelConfig
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.drafts import WritingSettings
 from sunspring.evaluation import evaluate_stream, evaluate_windows
 from sunspring.mixture import Mixture
@@ -20,7 +21,6 @@ from sunspring.model import RecurrentModel
 from sunspring.ngrams import NGramModel
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter
-from sunspring.vocabulary import CharacterVocabulary
 
 ORDER = 3
 LETTERS = CharacterVocabulary("abc\n", end=False, unknown=False)

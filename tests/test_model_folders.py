@@ -20,10 +20,10 @@ from sunspring.checkpoint import (
     write_atomically,
 )
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError
 from sunspring.model import RecurrentModel
 from sunspring.model_files import ModelFiles
-from sunspring.vocabulary import CharacterVocabulary
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 CONFIG = ModelConfig(5, layers=2, hidden_size=4, embedding_size=3, labels=("a", "é"))

@@ -5,9 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sunspring.corpus.vocabulary import (
+    ByteVocabulary,
+    CharacterVocabulary,
+    Vocabulary,
+    train_subwords,
+)
 from sunspring.errors import SettingsError
 from sunspring.patterns import Pattern
-from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 LETTERS = CharacterVocabulary("abc é\n", end=True, unknown=True)
 BYTES = ByteVocabulary(end=False)

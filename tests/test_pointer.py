@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sunspring.attention import Pointer
-from sunspring.batches import IGNORED
 from sunspring.config import ModelConfig
+from sunspring.corpus.batches import IGNORED
 from sunspring.model import RecurrentModel, State, detach
 from sunspring.recurrence import has_fused_scan
 

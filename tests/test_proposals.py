@@ -10,11 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import (
+    ByteVocabulary,
+    CharacterVocabulary,
+    Vocabulary,
+    train_subwords,
+)
 from sunspring.drafts import WritingSettings
 from sunspring.generation import Proposal
 from sunspring.model import RecurrentModel
 from sunspring.sampling import SamplingSettings
-from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 NAMES = CharacterVocabulary("ab ,é\n", end=True, unknown=True)
 LETTERS = CharacterVocabulary("ab ,\n", end=False, unknown=False)

@@ -24,7 +24,8 @@ from sunspring.calibration import calibrate
 from sunspring.checkpoint import pack_model
 from sunspring.cli import app
 from sunspring.config import ModelConfig
-from sunspring.corpus import CorpusSettings
+from sunspring.corpus.corpus import CorpusSettings
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.memory_curve import memory_curve
 from sunspring.report import make_report
@@ -34,7 +35,6 @@ from sunspring.run_log import RunLog
 from sunspring.text.decoding import ReadingOptions
 from sunspring.traces import trace_tokens
 from sunspring.verdict import Facts, judge, train_command
-from sunspring.vocabulary import CharacterVocabulary
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
 CONFIG = ModelConfig(LETTERS.size, hidden_size=12, embedding_size=6, skip=True)

@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 
 from sunspring import stretches
 from sunspring.copying import find_copies
+from sunspring.corpus.vocabulary import (
+    ByteVocabulary,
+    CharacterVocabulary,
+    Vocabulary,
+    train_subwords,
+)
 from sunspring.marks import mark_copies
 from sunspring.stretches import CopyGuard, KnownStretches, NovelTokens
-from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 few_letters = st.text("abé", max_size=25)
 LETTERS = CharacterVocabulary("abé", end=True, unknown=True)

@@ -30,9 +30,9 @@ from trainers import (
     weights,
 )
 
-from sunspring.batches import IGNORED, Batch
 from sunspring.budget import Budget
 from sunspring.checkpoint import Checkpoint, RunFolder
+from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.errors import SunspringError
 from sunspring.model import Reading, RecurrentModel
 from sunspring.objective import Objective

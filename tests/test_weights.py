@@ -17,10 +17,10 @@ from torch import Tensor
 
 from sunspring.checkpoint import model_weights, pack_model
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError
 from sunspring.model import RecurrentModel
 from sunspring.model_files import ModelFiles
-from sunspring.vocabulary import CharacterVocabulary
 from sunspring.weights import FORMAT, dequantize, encode_weights, quantize
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)

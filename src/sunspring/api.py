@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from sunspring.budget import choose_budget
-from sunspring.corpus import CorpusSettings, TokenKind
+from sunspring.corpus.corpus import CorpusSettings, TokenKind
 from sunspring.model_files import ModelFiles
 from sunspring.native import Engine
 from sunspring.request import TrainingRequest

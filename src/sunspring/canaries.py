@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sunspring.budget import Budget
 from sunspring.config import ModelConfig
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.errors import ModelError, SourceError
 from sunspring.hiding import hide_lines
 from sunspring.loaded import LoadedModel

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from sunspring.config import ModelConfig, least_parameters
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError
 from sunspring.model import RecurrentModel, Weights
 from sunspring.model_files import ModelFiles
@@ -31,7 +32,6 @@ from sunspring.storage import (
     write_synced,
     writing,
 )
-from sunspring.vocabulary import Vocabulary
 from sunspring.weights import FORMAT, decode_weights, encode_weights
 
 _KEPT_CHECKPOINTS = 2

@@ -69,7 +69,7 @@ def train(
     began = time.perf_counter()
     from sunspring import runs
     from sunspring.budget import choose_budget
-    from sunspring.corpus import CorpusSettings
+    from sunspring.corpus.corpus import CorpusSettings
     from sunspring.report_page import report_training
     from sunspring.request import TrainingRequest
     from sunspring.text.decoding import ReadingOptions

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
 from sunspring.machine import usable_cores
 from sunspring.native import HAS_ENGINE
-from sunspring.vocabulary import Vocabulary
 
 LEAST_COPIED = 20
 """Characters of a stretch that counts as copied."""

@@ -14,11 +14,11 @@ from typing import Literal, NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
 from sunspring.patterns import Pattern
 from sunspring.sampling import SamplingSettings
 from sunspring.stretches import CopyGuard
-from sunspring.vocabulary import Vocabulary
 
 FinishReason = Literal["length", "stop", "end", "pattern", "novel"]
 

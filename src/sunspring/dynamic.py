@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sunspring.batches import IGNORED
-from sunspring.corpus import Split
+from sunspring.corpus.batches import IGNORED
+from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation import Evaluation, check_labels, evaluation_of, first_tokens
 from sunspring.mixture import Mixture

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.mixture import Predictor
 from sunspring.model import RecurrentModel, State

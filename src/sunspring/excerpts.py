@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
 from sunspring.loaded import LoadedModel
 
 _STRETCH = 1000  # tokens, so that many are read at once; a fresh state costs little of that

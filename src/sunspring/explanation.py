@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sunspring.arrays import untrained, weight_arrays
 from sunspring.copying import LEAST_COPIED, Copies, find_copies, repeated_lines, training_bytes
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.errors import SettingsError
 from sunspring.features import text_features
 from sunspring.gates import GateActivity, gate_activity

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sunspring.batches import Batch
 from sunspring.config import ModelConfig
-from sunspring.corpus import Corpus, Split
+from sunspring.corpus.batches import Batch
+from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.gradient_curves import REACH, Curve, GradientFlow, Trained
 from sunspring.gradients import gradients_of

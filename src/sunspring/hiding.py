@@ -14,9 +14,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus import Corpus, Split
-from sunspring.splits import open_split
-from sunspring.vocabulary import Vocabulary
+from sunspring.corpus.corpus import Corpus, Split
+from sunspring.corpus.splits import open_split
+from sunspring.corpus.vocabulary import Vocabulary
 
 _LONGEST_LINE = 10_000  # tokens; within a longer one what is hidden gets a newline before it, too
 _INNER_BYTES = {bytes([byte]) for byte in range(0x80, 0xC0)}  # of UTF-8, within a character

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.errors import SettingsError
 from sunspring.loaded import LoadedModel
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from sunspring.config import ModelConfig
 from sunspring.copying import training_bytes
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.vocabulary import Vocabulary, adapt_text
 from sunspring.drafts import WritingOptions, WritingSettings, writing_settings
 from sunspring.errors import SettingsError
 from sunspring.generation import Proposal, Writer, Writing
@@ -29,7 +30,6 @@ from sunspring.run_corpus import RunText
 from sunspring.storage import write_json
 from sunspring.stretches import KnownStretches
 from sunspring.text.files import Notice
-from sunspring.vocabulary import Vocabulary, adapt_text
 
 if TYPE_CHECKING:
     from sunspring import _engine

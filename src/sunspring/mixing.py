@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sunspring.corpus import Corpus, Split
+from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import SourceError
 from sunspring.evaluation import first_tokens, measure_stream
 from sunspring.mixture import Mixture

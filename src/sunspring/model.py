@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sunspring.attention import CausalAttention, Pointer, Pointing
-from sunspring.batches import IGNORED
 from sunspring.config import ModelConfig
+from sunspring.corpus.batches import IGNORED
 from sunspring.dropout import Dropout
 from sunspring.recurrence import Embedded, run_layer
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from sunspring.boxed import find_model
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import Vocabulary, load_vocabulary
 from sunspring.errors import ModelError
 from sunspring.storage import read_json, write_atomically, write_json, writing
-from sunspring.vocabulary import Vocabulary, load_vocabulary
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from sunspring import _engine
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.drafts import Piece
 from sunspring.errors import SettingsError
 from sunspring.generation import Task, Tokens, Writer
 from sunspring.stretches import KnownStretches
-from sunspring.vocabulary import SURROGATES, Vocabulary
 
 _LANES = 32  # texts that a thread writes at once: more take no less time each
 _SLICE = 0.02  # seconds until pieces are handed on, and Ctrl-C is seen

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.vocabulary import Vocabulary
+from sunspring.corpus.vocabulary import Vocabulary
 
 _MOST_BITS = 10.0  # that full colour stands for
 _MOST_TOKENS = 5000  # that are shown

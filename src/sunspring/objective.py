@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sunspring.batches import IGNORED, Batch
+from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.model import Reading, RecurrentModel, State
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
-from sunspring.vocabulary import Vocabulary
 
 _UNREACHABLE = 1 << 60
 _MARK = "\U0010ffff"  # no character, by Unicode's definition

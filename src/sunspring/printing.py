@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sunspring.canaries import CanaryReport, Exposures
     from sunspring.copying import CopyReport
+    from sunspring.corpus.vocabulary import Vocabulary
     from sunspring.evaluation import Evaluation
     from sunspring.generation import Writing
     from sunspring.line_scores import LineScore
     from sunspring.result import TrainingResult
-    from sunspring.vocabulary import Vocabulary
 
 
 def evaluation_json(evaluation: Evaluation, baselines: Mapping[str, float]) -> dict[str, Any]:

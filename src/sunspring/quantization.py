@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sunspring.checkpoint import build_network
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
 from sunspring.evaluation import (
     HELDOUT_TOKENS,
     Evaluation,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sunspring.calibration import Calibration, calibrate
 from sunspring.copying import Copies, find_copies, repeated_lines, training_bytes
-from sunspring.corpus import Corpus, Split
+from sunspring.corpus.corpus import Corpus, Split
 from sunspring.drafts import WritingOptions
 from sunspring.errors import ModelError
 from sunspring.evaluation import baselines

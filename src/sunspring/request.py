@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sunspring.budget import Budget
-from sunspring.corpus import CorpusSettings
+from sunspring.corpus.corpus import CorpusSettings
 from sunspring.errors import ModelError, SettingsError
 from sunspring.text.decoding import ReadingOptions
 

@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sunspring.corpus import Corpus, Split, build_corpus, encode_sources, open_corpus
+from sunspring.corpus.corpus import Corpus, Split, build_corpus, encode_sources, open_corpus
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.model_files import ModelFiles
 from sunspring.request import TrainingRequest, reading_record
 from sunspring.text.decoding import ReadingOptions
 from sunspring.text.downloads import cache_folder
 from sunspring.text.files import Notice, Progress
-from sunspring.vocabulary import Vocabulary
 
 _SECONDS_BETWEEN = 3.0  # two lines of progress
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sunspring.config import ModelConfig
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.evaluation import Evaluation
 from sunspring.machine import Precision
 from sunspring.model import RecurrentModel

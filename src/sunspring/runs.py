@@ -33,7 +33,7 @@ from sunspring.checkpoint import (
     load_weights,
 )
 from sunspring.config import DROPOUTS, ModelConfig, least_parameters
-from sunspring.corpus import Corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import HELDOUT_TOKENS, evaluate_stream
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sunspring.checkpoint import pack_model
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.drafts import WritingSettings
 from sunspring.generation import Writer
 from sunspring.model import RecurrentModel
@@ -17,7 +18,6 @@ from sunspring.native import HAS_ENGINE, load_native
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter
 from sunspring.training import Callback, EvaluationReport, Trainer
-from sunspring.vocabulary import Vocabulary
 
 _SAMPLE_TEMPERATURES = (0.5, 0.8, 1.0)
 _SAMPLE_LENGTH = 160

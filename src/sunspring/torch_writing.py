@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.drafts import Draft, Piece
 from sunspring.generation import Task, Tokens, Writer
 from sunspring.mixture import Predictor
 from sunspring.model import State, change_recurrent
 from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
 from sunspring.stretches import CopyGuard, NovelTokens
-from sunspring.vocabulary import Vocabulary
 
 _MOST_ROWS = 256  # written at once
 _PART = 1024  # tokens of a prompt read at once

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sunspring.corpus import Split, encode_sources
+from sunspring.corpus.corpus import Split, encode_sources
 from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.loaded import LoadedModel
 from sunspring.model_files import ModelFiles

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sunspring.batches import IGNORED, Batch, Batches, Lanes, Windows
 from sunspring.checkpoint import Checkpoint, load_weights, model_weights
-from sunspring.corpus import Split
+from sunspring.corpus.batches import IGNORED, Batch, Batches, Lanes, Windows
+from sunspring.corpus.corpus import Split
 from sunspring.errors import SunspringError
 from sunspring.gradients import gradients_of
 from sunspring.machine import Precision

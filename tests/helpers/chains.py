@@ -8,9 +8,9 @@ import torch
 from sunspring.api import Model
 from sunspring.checkpoint import build_network, pack_model
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.model import RecurrentModel
 from sunspring.model_files import ModelFiles
-from sunspring.vocabulary import Vocabulary
 
 START = ""
 """Stands for the token before the text in the rows of a chain."""

@@ -12,9 +12,9 @@ from files import write
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sunspring.corpus import Corpus, CorpusSettings, Split, build_corpus
+from sunspring.corpus.corpus import Corpus, CorpusSettings, Split, build_corpus
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.text.sources import ReadingOptions
-from sunspring.vocabulary import Vocabulary
 
 PLAIN = ReadingOptions()
 LINES = ReadingOptions("lines")

@@ -8,11 +8,11 @@ import pytest
 
 from sunspring import _engine
 from sunspring.checkpoint import pack_model
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.generation import Writer
 from sunspring.model import RecurrentModel
 from sunspring.native_writing import NativeWriter
 from sunspring.torch_writing import TorchWriter
-from sunspring.vocabulary import Vocabulary
 
 MakeWriter = Callable[[RecurrentModel, Vocabulary], Writer]
 

@@ -9,11 +9,12 @@ import torch
 
 import sunspring
 from sunspring import Model
-from sunspring.batches import IGNORED, Batch
 from sunspring.budget import Budget
 from sunspring.checkpoint import Checkpoint
 from sunspring.config import ModelConfig
-from sunspring.corpus import Split
+from sunspring.corpus.batches import IGNORED, Batch
+from sunspring.corpus.corpus import Split
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.machine import Precision
 from sunspring.model import RecurrentModel
 from sunspring.objective import Objective
@@ -28,7 +29,6 @@ from sunspring.training import (
     Trainer,
     make_batches,
 )
-from sunspring.vocabulary import CharacterVocabulary
 
 SENTENCE = "the cat sat on the mat and the dog sat on the cat.\n"
 VOCABULARY = CharacterVocabulary(SENTENCE + "xyz", end=False, unknown=False)

@@ -14,8 +14,8 @@ import torch
 
 from sunspring.checkpoint import model_weights
 from sunspring.config import ModelConfig
+from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.model import RecurrentModel
-from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.weights import encode_weights
 
 HERE = Path(__file__).parent

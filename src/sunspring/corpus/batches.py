@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus import Split
+from sunspring.corpus.corpus import Split
 from sunspring.errors import SourceError
 
 IGNORED = -100

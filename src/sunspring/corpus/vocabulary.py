@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.errors import ModelError, SettingsError
-from sunspring.subwords import (
+from sunspring.corpus.subwords import (
     BYTE_CHARACTERS,
     BYTE_OF_CHARACTER,
     byte_level,
@@ -30,6 +29,7 @@ from sunspring.subwords import (
     learn_merges,
     tokenizer_document,
 )
+from sunspring.errors import ModelError, SettingsError
 from sunspring.text.decoding import code_points
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
+from sunspring.corpus.vocabulary import Vocabulary, adapt_text
 from sunspring.errors import SettingsError
-from sunspring.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
 from sunspring.text.decoding import code_points
 from sunspring.text.sources import Passage
-from sunspring.vocabulary import Vocabulary, adapt_text
 
 HELDOUT_SHARE = 0.1
 _BLOCK = 1 << 20  # characters handled at a time

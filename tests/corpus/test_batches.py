@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sunspring.batches import IGNORED, Batch, Batches, Lanes, Windows, split_window
-from sunspring.corpus import Split
+from sunspring.corpus.batches import IGNORED, Batch, Batches, Lanes, Windows, split_window
+from sunspring.corpus.corpus import Split
 from sunspring.errors import SourceError
 
 START = 1_000_000_000

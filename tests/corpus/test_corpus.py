@@ -25,11 +25,16 @@ from corpora import (
 from files import write
 from hypothesis import given, settings
 
-from sunspring.batches import Lanes
-from sunspring.corpus import CorpusSettings, Split, build_corpus, encode_sources
+from sunspring.corpus.batches import Lanes
+from sunspring.corpus.corpus import CorpusSettings, Split, build_corpus, encode_sources
+from sunspring.corpus.vocabulary import (
+    ByteVocabulary,
+    CharacterVocabulary,
+    Vocabulary,
+    train_subwords,
+)
 from sunspring.errors import SettingsError, SourceError
 from sunspring.text.sources import ReadingOptions
-from sunspring.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary, train_subwords
 
 
 class TestVocabularies:
@@ -262,8 +267,8 @@ MEASURE = """
 import json, re, sys
 from pathlib import Path
 import numpy as np
-from sunspring.batches import Lanes, Windows
-from sunspring.corpus import CorpusSettings, build_corpus
+from sunspring.corpus.batches import Lanes, Windows
+from sunspring.corpus.corpus import CorpusSettings, build_corpus
 from sunspring.text.sources import ReadingOptions
 
 def peak():

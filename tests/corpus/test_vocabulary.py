@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from sunspring.errors import ModelError, SettingsError
-from sunspring.subwords import _LINE_END
-from sunspring.vocabulary import (
+from sunspring.corpus.subwords import _LINE_END
+from sunspring.corpus.vocabulary import (
     END,
     UNKNOWN,
     ByteVocabulary,
@@ -24,6 +23,7 @@ from sunspring.vocabulary import (
     load_vocabulary,
     train_subwords,
 )
+from sunspring.errors import ModelError, SettingsError
 
 SAMPLE = (
     "The end is <|end|> and the unknown is <|unknown|>.\n\n\tTo be, or not to be: that is it.\r\n"
@@ -357,7 +357,7 @@ def test_characters_bytes_and_decoded_subwords_need_no_tokenizers(tmp_path: Path
     for name in ("characters", "bytes", "subwords"):
         VOCABULARIES[name].save(tmp_path / f"{name}.json")
     script = (
-        "import sys; from pathlib import Path; from sunspring.vocabulary import load_vocabulary\n"
+        "import sys; from pathlib import Path; from sunspring.corpus.vocabulary import load_vocabulary\n"
         "loaded = [load_vocabulary(Path(name)) for name in sys.argv[1:]]\n"
         "for vocabulary in loaded: assert vocabulary.decode([40, 41])\n"
         "for vocabulary in loaded[:2]: vocabulary.encode('be')\n"

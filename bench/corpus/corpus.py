@@ -1,6 +1,6 @@
 """Encoding: seconds for 100 MB of characters, and the memory that a corpus of 2 GB takes.
 
-    python bench/corpus.py [--megabytes 100] [--steps 100] [--documents none|lines]
+    python bench/corpus/corpus.py [--megabytes 100] [--steps 100] [--documents none|lines]
 
 Makes a text of so many megabytes, encodes it and trains so many steps on it in a child process;
 prints the child's peak resident memory beside that of one which trains on a small text.
@@ -18,7 +18,7 @@ from pathlib import Path
 _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from sunspring.corpus import CorpusSettings, build_corpus
+from sunspring.corpus.corpus import CorpusSettings, build_corpus
 from sunspring.text.decoding import ReadingOptions
 from sunspring.budget import Budget
 from sunspring.request import TrainingRequest

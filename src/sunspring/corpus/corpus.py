@@ -19,21 +19,28 @@ from typing import Any, Literal, TextIO, cast
 
 import numpy as np
 
-from sunspring.errors import ModelError, SettingsError, SourceError
-from sunspring.splits import HELDOUT, SPLITS, open_split, read_runs
-from sunspring.splits import Split as Split
-from sunspring.spool import Pieces, Spool, assign_splits, training_text, whole_split, write_ids
-from sunspring.text.decoding import ReadingOptions
-from sunspring.text.files import Progress
-from sunspring.text.sources import read_passages, source_signature
-from sunspring.vocabulary import (
+from sunspring.corpus.splits import HELDOUT, SPLITS, open_split, read_runs
+from sunspring.corpus.splits import Split as Split
+from sunspring.corpus.spool import (
+    Pieces,
+    Spool,
+    assign_splits,
+    training_text,
+    whole_split,
+    write_ids,
+)
+from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
     Vocabulary,
     load_vocabulary,
     train_subwords,
 )
-from sunspring.vocabulary import TokenKind as TokenKind
+from sunspring.corpus.vocabulary import TokenKind as TokenKind
+from sunspring.errors import ModelError, SettingsError, SourceError
+from sunspring.text.decoding import ReadingOptions
+from sunspring.text.files import Progress
+from sunspring.text.sources import read_passages, source_signature
 
 _FORMAT = 2
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000

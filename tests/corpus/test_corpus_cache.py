@@ -7,10 +7,10 @@ import pytest
 from corpora import FILES, LINES, build, every_token
 from files import write
 
-from sunspring.corpus import Corpus, open_corpus
+from sunspring.corpus.corpus import Corpus, open_corpus
+from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import SourceError
 from sunspring.text.sources import ReadingOptions
-from sunspring.vocabulary import CharacterVocabulary
 
 
 def arrays_of(corpus: Corpus) -> list[Any]:
