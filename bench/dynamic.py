@@ -14,7 +14,7 @@ from pathlib import Path
 from sunspring.checkpoint import build_network, read_json
 from sunspring.dynamic import LearningSettings, evaluate_dynamic
 from sunspring.evaluation import evaluate_stream
-from sunspring.model_files import ModelFiles
+from sunspring.network.model_folder import ModelFiles
 from sunspring.run_corpus import open_run_corpus
 
 

@@ -28,11 +28,11 @@ import torch
 from numpy.typing import NDArray
 
 from sunspring.budget import Budget
-from sunspring.config import ModelConfig
 from sunspring.corpus.corpus import Split
 from sunspring.evaluation import evaluate_stream
 from sunspring.machine import keep_freed_memory, usable_cores
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
 from sunspring.plan import PRESETS

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from sunspring.api import load
 from sunspring.budget import Budget
 from sunspring.checkpoint import read_json
-from sunspring.model import RecurrentModel, detach
+from sunspring.network.network import RecurrentModel, detach
 from sunspring.optim import parameter_groups
 from sunspring.request import TrainingRequest
 from sunspring.runs import open_run_corpus, train

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sunspring.corpus.corpus import Corpus, CorpusSettings, build_corpus
 from sunspring.evaluation import evaluate_stream, evaluate_windows
-from sunspring.model import LayerState, RecurrentModel, State
+from sunspring.network.network import LayerState, RecurrentModel, State
 from sunspring.text.decoding import ReadingOptions
 from sunspring.text.downloads import cache_folder
 

@@ -23,16 +23,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.batches import Lanes
 from sunspring.corpus.corpus import Split
 from sunspring.gradients import gradients_of
 from sunspring.machine import choose_device, processor_name
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
+from sunspring.network.recurrence import has_fused_scan
 from sunspring.objective import to_device
 from sunspring.optim import Optimizers
 from sunspring.plan import PRESETS, Recipe
-from sunspring.recurrence import has_fused_scan
 from sunspring.speeds import synchronise
 
 VOCABULARY_SIZE = 65

@@ -30,15 +30,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sunspring import _engine
 from sunspring.checkpoint import pack_model
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.drafts import WritingSettings
 from sunspring.machine import processor_name, usable_cores
-from sunspring.model import RecurrentModel
-from sunspring.native import load_native
 from sunspring.native_writing import NativeWriter
+from sunspring.network import engine as _engine
+from sunspring.network.config import ModelConfig
+from sunspring.network.native import load_native
+from sunspring.network.network import RecurrentModel
 from sunspring.plan import PRESETS
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter

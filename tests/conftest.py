@@ -9,7 +9,7 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"  # of subprocesses too; set before torch is imported
 
 collect_ignore: list[str] = []
-if find_spec("sunspring._engine") is None:
+if find_spec("sunspring.network.engine") is None:
     names = ("engine*", "endings", "generation", "proposals")
     here = Path(__file__).parent
     collect_ignore += [

@@ -25,11 +25,11 @@ from sunspring.callbacks import (
     Units,
     choose_progress,
 )
-from sunspring.config import ModelConfig
 from sunspring.corpus.corpus import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary, Vocabulary, train_subwords
 from sunspring.errors import MissingExtraError
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace

@@ -21,10 +21,10 @@ from sunspring.checkpoint import (
     model_weights,
     pack_model,
 )
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 CONFIG = ModelConfig(5, layers=2, hidden_size=4, embedding_size=3)

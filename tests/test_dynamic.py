@@ -11,13 +11,13 @@ from chains import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.config import DROPOUTS, ModelConfig
 from sunspring.corpus.corpus import Split
 from sunspring.dynamic import LearningSettings, evaluate_dynamic, learn_from
 from sunspring.errors import SettingsError, SourceError, SunspringError
 from sunspring.evaluation import evaluate_stream
 from sunspring.mixture import Mixture
-from sunspring.model import RecurrentModel
+from sunspring.network.config import DROPOUTS, ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.ngrams import NGramModel
 
 VOCABULARY = 7

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_patterns import regexes
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
@@ -22,6 +21,7 @@ from sunspring.corpus.vocabulary import (
 from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.generation import Writer, Writing
+from sunspring.network.config import ModelConfig
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter
 

@@ -16,21 +16,21 @@ from chains import chain, random_model
 from engines import native_model, native_writer
 from safetensors.numpy import save
 
-from sunspring import _engine
 from sunspring.checkpoint import model_weights
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
 from sunspring.evaluation import final_outputs, surprisals
-from sunspring.model import RecurrentModel
-from sunspring.model_files import ModelFiles
-from sunspring.native import INSTRUCTION_SET, load_native
 from sunspring.native_writing import NativeWriter
+from sunspring.network import engine as _engine
+from sunspring.network.config import ModelConfig
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.native import INSTRUCTION_SET, load_native
+from sunspring.network.network import RecurrentModel
+from sunspring.network.weights import dequantize, quantize
 from sunspring.plan import PRESETS
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter
-from sunspring.weights import dequantize, quantize
 
 LETTERS = CharacterVocabulary("abcdefghijklmno \n", end=True, unknown=True)
 BYTES = ByteVocabulary(end=False)

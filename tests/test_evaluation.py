@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.config import DROPOUTS, ModelConfig
 from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.evaluation import baselines, evaluate_stream, evaluate_windows, surprisals
-from sunspring.model import RecurrentModel
+from sunspring.network.config import DROPOUTS, ModelConfig
+from sunspring.network.network import RecurrentModel
 
 VOCABULARY = 7
 START = 6

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 import sunspring
 from sunspring.api import Model
-from sunspring.arrays import untrained, weight_arrays
 from sunspring.checkpoint import build_network, pack_model
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.explanation import explain
 from sunspring.features import text_features
 from sunspring.gates import gate_activity
-from sunspring.model import RecurrentModel
+from sunspring.network.arrays import untrained, weight_arrays
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.traces import trace_text
 from sunspring.units import correlations, find_units
 

@@ -13,7 +13,6 @@ from engines import MakeWriter, every_arithmetic, every_engine, native_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
@@ -23,6 +22,7 @@ from sunspring.corpus.vocabulary import (
 from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
 from sunspring.generation import Writer, Writing
+from sunspring.network.config import ModelConfig
 from sunspring.sampling import SamplingSettings
 from sunspring.stretches import KnownStretches
 from sunspring.torch_writing import TorchWriter

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import sunspring
-from sunspring.config import ModelConfig
 from sunspring.errors import SettingsError, SourceError
 from sunspring.gradient_curves import (
     NAMES,
@@ -27,7 +26,8 @@ from sunspring.gradient_curves import (
     gradients_page,
 )
 from sunspring.gradient_flow import gradient_flow, state_gradients
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.plan import PRESETS
 from sunspring.training import make_batches
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from trainers import DROPOUT
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.gradients import gradients_of
-from sunspring.model import RecurrentModel, State, detach
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel, State, detach
 from sunspring.objective import Objective, read_batch, to_device
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import SourceError
 from sunspring.evaluation import evaluate_stream
 from sunspring.mixing import learn_mixture
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 
 LETTERS = CharacterVocabulary("abcdefgh", end=False, unknown=False)
 SIZE = LETTERS.size

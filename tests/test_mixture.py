@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.corpus import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.drafts import WritingSettings
 from sunspring.evaluation import evaluate_stream, evaluate_windows
 from sunspring.mixture import Mixture
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.ngrams import NGramModel
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor
 
-from sunspring.config import ModelConfig
 from sunspring.errors import SettingsError
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.optim import (
     Optimizers,
     OptimizerSettings,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunspring.budget import Budget
-from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.errors import SettingsError
-from sunspring.model import RecurrentModel
+from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
+from sunspring.network.network import RecurrentModel
 from sunspring.optim import OptimizerSettings
 from sunspring.plan import PRESETS, Plan, Recipe, Throughput, apply_settings, make_plan
 

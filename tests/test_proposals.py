@@ -9,7 +9,6 @@ from engines import MakeWriter, every_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
@@ -18,7 +17,8 @@ from sunspring.corpus.vocabulary import (
 )
 from sunspring.drafts import WritingSettings
 from sunspring.generation import Proposal
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.sampling import SamplingSettings
 
 NAMES = CharacterVocabulary("ab ,é\n", end=True, unknown=True)

@@ -23,11 +23,11 @@ from sunspring.budget import Budget
 from sunspring.calibration import calibrate
 from sunspring.checkpoint import pack_model
 from sunspring.cli import app
-from sunspring.config import ModelConfig
 from sunspring.corpus.corpus import CorpusSettings
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.memory_curve import memory_curve
+from sunspring.network.config import ModelConfig
 from sunspring.report import make_report
 from sunspring.report_page import moments
 from sunspring.request import TrainingRequest

@@ -8,7 +8,7 @@ import pytest
 import torch
 from processors import require_bf16
 
-from sunspring.config import ModelConfig
+from sunspring.network.config import ModelConfig
 from sunspring.plan import Recipe
 from sunspring.speeds import Speed, measure_machine, measure_speed
 

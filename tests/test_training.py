@@ -34,7 +34,7 @@ from sunspring.budget import Budget
 from sunspring.checkpoint import Checkpoint, RunFolder
 from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.errors import SunspringError
-from sunspring.model import Reading, RecurrentModel
+from sunspring.network.network import Reading, RecurrentModel
 from sunspring.objective import Objective
 from sunspring.training import Callback, QuickSets, StepReport, Trainer, quick_batches
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, TextIO
 
 from sunspring.budget import choose_budget
 from sunspring.corpus.corpus import CorpusSettings, TokenKind
-from sunspring.model_files import ModelFiles
-from sunspring.native import Engine
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.native import Engine
 from sunspring.request import TrainingRequest
 from sunspring.storage import read_json
 from sunspring.text.decoding import ReadingOptions

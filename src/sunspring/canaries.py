@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.budget import Budget
-from sunspring.config import ModelConfig
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import ModelError, SourceError
 from sunspring.hiding import hide_lines
 from sunspring.loaded import LoadedModel
-from sunspring.model_files import ModelFiles
+from sunspring.network.config import ModelConfig
+from sunspring.network.model_folder import ModelFiles
 from sunspring.request import TrainingRequest
 from sunspring.run_corpus import open_run_corpus
 from sunspring.run_record import read_plan

@@ -19,11 +19,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from sunspring.config import ModelConfig, least_parameters
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError
-from sunspring.model import RecurrentModel, Weights
-from sunspring.model_files import ModelFiles
+from sunspring.network.config import ModelConfig, least_parameters
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.network import RecurrentModel, Weights
+from sunspring.network.weights import FORMAT, decode_weights, encode_weights
 from sunspring.storage import (
     read_json,
     sync_folder,
@@ -32,7 +33,6 @@ from sunspring.storage import (
     write_synced,
     writing,
 )
-from sunspring.weights import FORMAT, decode_weights, encode_weights
 
 _KEPT_CHECKPOINTS = 2
 _MANIFEST = "manifest.json"

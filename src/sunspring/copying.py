@@ -18,7 +18,7 @@ from sunspring.corpus.corpus import Corpus
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
 from sunspring.machine import usable_cores
-from sunspring.native import HAS_ENGINE
+from sunspring.network.native import HAS_ENGINE
 
 LEAST_COPIED = 20
 """Characters of a stretch that counts as copied."""
@@ -97,7 +97,7 @@ def find_copies(
     """
     if not HAS_ENGINE:
         raise SettingsError("copies are found by the native engine alone: see sunspring doctor")
-    from sunspring import _engine
+    from sunspring.network import engine as _engine
 
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     finder = _engine.CopyFinder(_BETWEEN.join(encoded))

@@ -15,8 +15,8 @@ from typing import Any
 from sunspring.budget import Budget
 from sunspring.loaded import LoadedModel
 from sunspring.machine import describe_machine, has_torch
-from sunspring.model_files import ModelFiles
-from sunspring.native import instruction_sets
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.native import instruction_sets
 from sunspring.text.downloads import cache_folder
 
 _CHARACTERS = 1_000_000  # of the text that the plan is asked for
@@ -51,8 +51,8 @@ def _writing_speed(model: LoadedModel) -> float:
 
 def _examine_training() -> dict[str, Any]:
     from sunspring.machine import choose_device
+    from sunspring.network.recurrence import has_fused_scan
     from sunspring.plan import make_plan
-    from sunspring.recurrence import has_fused_scan
     from sunspring.speeds import measure_machine, measure_speed
 
     device = choose_device("auto")

@@ -27,7 +27,7 @@ from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation import Evaluation, check_labels, evaluation_of, first_tokens
 from sunspring.mixture import Mixture
-from sunspring.model import RecurrentModel, State, detach
+from sunspring.network.network import RecurrentModel, State, detach
 
 _EPSILON = 1e-5  # beside a root mean square gradient
 

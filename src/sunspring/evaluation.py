@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.mixture import Predictor
-from sunspring.model import RecurrentModel, State
+from sunspring.network.network import RecurrentModel, State
 from sunspring.ngrams import NGramModel
 from sunspring.text.files import Progress
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.arrays import untrained, weight_arrays
 from sunspring.copying import LEAST_COPIED, Copies, find_copies, repeated_lines, training_bytes
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import SettingsError
@@ -22,7 +21,8 @@ from sunspring.features import text_features
 from sunspring.gates import GateActivity, gate_activity
 from sunspring.loaded import LoadedModel
 from sunspring.machine import usable_cores
-from sunspring.model_files import ModelFiles
+from sunspring.network.arrays import untrained, weight_arrays
+from sunspring.network.model_folder import ModelFiles
 from sunspring.traces import Trace, read_parts, trace_text
 from sunspring.units import FeatureUnit, find_units
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.arrays import Arrays
-from sunspring.config import ModelConfig
+from sunspring.network.arrays import Arrays
+from sunspring.network.config import ModelConfig
 
 GATES = ("input", "forget", "output")
 

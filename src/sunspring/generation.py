@@ -16,10 +16,10 @@ from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary, adapt_text
 from sunspring.drafts import FinishReason, Piece, WritingSettings, writable_tokens
 from sunspring.errors import SettingsError, SunspringError
+from sunspring.network.config import ModelConfig
 from sunspring.patterns import Pattern
 from sunspring.sampling import REPETITION_WINDOW, token_probabilities
 from sunspring.stretches import KnownStretches

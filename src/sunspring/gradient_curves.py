@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.charts import Chart, Line, short
-from sunspring.config import ModelConfig
+from sunspring.network.config import ModelConfig
 from sunspring.pages import render
 from sunspring.plan import Recipe
 

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.batches import Batch
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.gradient_curves import REACH, Curve, GradientFlow, Trained
 from sunspring.gradients import gradients_of
-from sunspring.model import RecurrentModel, State
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel, State
 from sunspring.objective import to_device
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.plan import PRESETS, Recipe

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sunspring.model import RecurrentModel, State, detach
+from sunspring.network.network import RecurrentModel, State, detach
 from sunspring.objective import Objective, Sequences, read_batch
 
 _SETTLED = 3  # batches of a shape after which algorithms and number formats are chosen

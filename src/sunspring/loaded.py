@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.config import ModelConfig
 from sunspring.copying import training_bytes
 from sunspring.corpus.corpus import Corpus
 from sunspring.corpus.vocabulary import Vocabulary, adapt_text
@@ -23,8 +22,9 @@ from sunspring.drafts import WritingOptions, WritingSettings, writing_settings
 from sunspring.errors import SettingsError
 from sunspring.generation import Proposal, Writer, Writing
 from sunspring.machine import usable_cores
-from sunspring.model_files import ModelFiles
-from sunspring.native import Engine, choose_engine, load_native
+from sunspring.network.config import ModelConfig
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.native import Engine, choose_engine, load_native
 from sunspring.notebook import Surprisals, table_html, token_names
 from sunspring.run_corpus import RunText
 from sunspring.storage import write_json
@@ -32,10 +32,10 @@ from sunspring.stretches import KnownStretches
 from sunspring.text.files import Notice
 
 if TYPE_CHECKING:
-    from sunspring import _engine
     from sunspring.mixture import Mixture
-    from sunspring.model import RecurrentModel
     from sunspring.native_writing import NativeWriter
+    from sunspring.network import engine as _engine
+    from sunspring.network.network import RecurrentModel
 
 
 class LoadedModel:
@@ -313,7 +313,7 @@ class LoadedModel:
         index = self.config.label_index(label)
         if self.engine != "native":
             raise SettingsError("only the native engine can look inside: see sunspring doctor")
-        from sunspring import _engine
+        from sunspring.network import engine as _engine
 
         return _engine.Reader(self._native, index or 0)
 

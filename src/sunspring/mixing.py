@@ -16,7 +16,7 @@ from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import SourceError
 from sunspring.evaluation import first_tokens, measure_stream
 from sunspring.mixture import Mixture
-from sunspring.model import RecurrentModel
+from sunspring.network.network import RecurrentModel
 from sunspring.ngrams import NGramModel
 from sunspring.optim import adamw_step
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sunspring.config import ModelConfig
-from sunspring.model import RecurrentModel, State
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel, State
 from sunspring.ngrams import NGramModel
 
 _VALUES = 1 << 20  # of a distribution in memory at a time

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring import _engine
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.drafts import Piece
 from sunspring.errors import SettingsError
 from sunspring.generation import Task, Tokens, Writer
+from sunspring.network import engine as _engine
+from sunspring.network.config import ModelConfig
 from sunspring.stretches import KnownStretches
 
 _LANES = 32  # texts that a thread writes at once: more take no less time each

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sunspring.corpus.batches import IGNORED, Batch
-from sunspring.model import Reading, RecurrentModel, State
+from sunspring.network.network import Reading, RecurrentModel, State
 
 
 class Sequences(NamedTuple):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sunspring.errors import SettingsError
-from sunspring.model import RecurrentModel
+from sunspring.network.network import RecurrentModel
 
 _MEAN_DECAY = 0.9  # β₁ of AdamW
 _EPSILON = 1e-8  # of AdamW

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from sunspring import laws
 from sunspring.budget import Budget
-from sunspring.config import DROPOUTS, ModelConfig
 from sunspring.errors import SettingsError
+from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.objective import Objective
 from sunspring.optim import OptimizerSettings
 

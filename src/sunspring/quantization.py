@@ -20,9 +20,9 @@ from sunspring.evaluation import (
     first_tokens,
 )
 from sunspring.machine import usable_cores
-from sunspring.model import RecurrentModel
-from sunspring.model_files import ModelFiles
-from sunspring.native import HAS_ENGINE, load_native
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.native import HAS_ENGINE, load_native
+from sunspring.network.network import RecurrentModel
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_
 from sunspring.explanation import trace_json
 from sunspring.loaded import LoadedModel
 from sunspring.memory_curve import memory_curve
-from sunspring.model_files import ModelFiles
+from sunspring.network.model_folder import ModelFiles
 from sunspring.notebook import token_names
 from sunspring.request import TrainingRequest
 from sunspring.run_log import RunLog

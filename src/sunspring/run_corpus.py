@@ -16,7 +16,7 @@ from typing import Any, Literal
 from sunspring.corpus.corpus import Corpus, Split, build_corpus, encode_sources, open_corpus
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
-from sunspring.model_files import ModelFiles
+from sunspring.network.model_folder import ModelFiles
 from sunspring.request import TrainingRequest, reading_record
 from sunspring.text.decoding import ReadingOptions
 from sunspring.text.downloads import cache_folder

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from sunspring.config import ModelConfig
 from sunspring.corpus.corpus import Corpus
 from sunspring.evaluation import Evaluation
 from sunspring.machine import Precision
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.optim import OptimizerSettings
 from sunspring.plan import Plan, Recipe
 from sunspring.request import TrainingRequest, reading_record

@@ -32,13 +32,14 @@ from sunspring.checkpoint import (
     build_network,
     load_weights,
 )
-from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation import HELDOUT_TOKENS, evaluate_stream
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
-from sunspring.model import RecurrentModel, extend
-from sunspring.model_files import ModelFiles
+from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.network import RecurrentModel, extend
+from sunspring.network.weights import encode_weights
 from sunspring.optim import Optimizers
 from sunspring.pace import Pace
 from sunspring.plan import Plan, make_plan
@@ -58,7 +59,6 @@ from sunspring.training import (
     make_batches,
     quick_batches,
 )
-from sunspring.weights import encode_weights
 
 _HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
 _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of it, for the last look and the last files

@@ -13,8 +13,8 @@ from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.drafts import WritingSettings
 from sunspring.generation import Writer
-from sunspring.model import RecurrentModel
-from sunspring.native import HAS_ENGINE, load_native
+from sunspring.network.native import HAS_ENGINE, load_native
+from sunspring.network.network import RecurrentModel
 from sunspring.sampling import SamplingSettings
 from sunspring.torch_writing import TorchWriter
 from sunspring.training import Callback, EvaluationReport, Trainer

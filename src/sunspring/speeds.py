@@ -21,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sunspring.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.gradients import gradients_of
 from sunspring.machine import Precision, processor_name, usable_cores
-from sunspring.model import RecurrentModel
+from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
+from sunspring.network.network import RecurrentModel
+from sunspring.network.recurrence import has_fused_scan
 from sunspring.objective import Sequences, read_batch
 from sunspring.optim import Optimizers
 from sunspring.plan import PRESETS, Recipe, Throughput
-from sunspring.recurrence import has_fused_scan
 from sunspring.storage import write_atomically
 
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding

@@ -17,7 +17,7 @@ from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.drafts import Draft, Piece
 from sunspring.generation import Task, Tokens, Writer
 from sunspring.mixture import Predictor
-from sunspring.model import State, change_recurrent
+from sunspring.network.network import State, change_recurrent
 from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
 from sunspring.stretches import CopyGuard, NovelTokens
 

@@ -17,8 +17,8 @@ import numpy as np
 from sunspring.corpus.corpus import Split, encode_sources
 from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.loaded import LoadedModel
-from sunspring.model_files import ModelFiles
-from sunspring.native import Engine
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.native import Engine
 from sunspring.text.decoding import ReadingOptions
 from sunspring.text.files import Notice
 

@@ -23,7 +23,7 @@ from sunspring.corpus.corpus import Split
 from sunspring.errors import SunspringError
 from sunspring.gradients import gradients_of
 from sunspring.machine import Precision
-from sunspring.model import RecurrentModel, State
+from sunspring.network.network import RecurrentModel, State
 from sunspring.objective import Objective, read_batch, to_device
 from sunspring.optim import Optimizers, rate_factor
 from sunspring.pace import Pace, Revision

@@ -7,10 +7,10 @@ import torch
 
 from sunspring.api import Model
 from sunspring.checkpoint import build_network, pack_model
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.model import RecurrentModel
-from sunspring.model_files import ModelFiles
+from sunspring.network.config import ModelConfig
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.network import RecurrentModel
 
 START = ""
 """Stands for the token before the text in the rows of a chain."""

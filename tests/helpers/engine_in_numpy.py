@@ -5,7 +5,7 @@ import json
 import numpy as np
 from safetensors.numpy import load
 
-from sunspring.model_files import ModelFiles
+from sunspring.network.model_folder import ModelFiles
 
 Vector = np.ndarray
 Rounded = tuple[Vector, float]

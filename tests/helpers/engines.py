@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from sunspring import _engine
 from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.generation import Writer
-from sunspring.model import RecurrentModel
 from sunspring.native_writing import NativeWriter
+from sunspring.network import engine as _engine
+from sunspring.network.network import RecurrentModel
 from sunspring.torch_writing import TorchWriter
 
 MakeWriter = Callable[[RecurrentModel, Vocabulary], Writer]

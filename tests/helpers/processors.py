@@ -2,8 +2,8 @@
 
 import pytest
 
-from sunspring.config import ModelConfig
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.plan import Recipe
 from sunspring.speeds import runs_in_bf16
 

@@ -11,12 +11,12 @@ import sunspring
 from sunspring import Model
 from sunspring.budget import Budget
 from sunspring.checkpoint import Checkpoint
-from sunspring.config import ModelConfig
 from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.corpus.corpus import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.machine import Precision
-from sunspring.model import RecurrentModel
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
 from sunspring.objective import Objective
 from sunspring.optim import Optimizers, OptimizerSettings
 from sunspring.pace import Pace, Revision

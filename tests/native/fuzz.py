@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from sunspring.checkpoint import model_weights
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
-from sunspring.model import RecurrentModel
-from sunspring.weights import encode_weights
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
+from sunspring.network.weights import encode_weights
 
 HERE = Path(__file__).parent
 ENGINE = HERE.parents[1] / "src" / "engine"

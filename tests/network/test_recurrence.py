@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from processors import require_bf16
 from torch import Tensor, nn
 
-from sunspring.config import ModelConfig
 from sunspring.machine import forced_instruction_set
-from sunspring.recurrence import Embedded, has_fused_scan, run_layer
+from sunspring.network.config import ModelConfig
+from sunspring.network.recurrence import Embedded, has_fused_scan, run_layer
 
 fused = pytest.mark.skipif(
     not has_fused_scan(), reason="no bfloat16 products, or installed without a compiler"
@@ -213,7 +213,7 @@ def arguments_of_forward() -> dict[str, Any]:
 
 @fused
 def test_kernel_takes_right_arguments() -> None:
-    from sunspring import _kernels
+    from sunspring.network import fused as _kernels
 
     values = arguments_of_forward()
     _kernels.scan_forward(*values.values())
@@ -244,7 +244,7 @@ def test_kernel_takes_right_arguments() -> None:
     ids=lambda changes: ", ".join(changes),
 )
 def test_kernel_refuses_what_would_lead_it_astray(changes: dict[str, Any]) -> None:
-    from sunspring import _kernels
+    from sunspring.network import fused as _kernels
 
     with pytest.raises((ValueError, TypeError)):
         _kernels.scan_forward(*{**arguments_of_forward(), **changes}.values())

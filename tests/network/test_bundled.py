@@ -8,7 +8,7 @@ import pytest
 from commands import error_of, succeed
 
 import sunspring
-from sunspring import boxed
+from sunspring.network import bundled as boxed
 
 FOLDER = Path(boxed.__file__).parent / "models" / "shakespeare"
 

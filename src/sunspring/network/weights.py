@@ -13,8 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sunspring.errors import ModelError
-from sunspring.model import Weights
-from sunspring.model_files import damaged, quantization_of
+from sunspring.network.model_folder import damaged, quantization_of
+from sunspring.network.network import Weights
 
 FORMAT = "int8-rows-1"
 """What the metadata of a file in 8 bits has under `quantization`; a file in float32 has nothing."""

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.dropout import Dropout, drop_out
+from sunspring.network.dropout import Dropout, drop_out
 
 
 @settings(deadline=None)

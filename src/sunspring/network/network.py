@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.attention import CausalAttention, Pointer, Pointing
-from sunspring.config import ModelConfig
 from sunspring.corpus.batches import IGNORED
-from sunspring.dropout import Dropout
-from sunspring.recurrence import Embedded, run_layer
+from sunspring.network.attention import CausalAttention, Pointer, Pointing
+from sunspring.network.config import ModelConfig
+from sunspring.network.dropout import Dropout
+from sunspring.network.recurrence import Embedded, run_layer
 
 LayerState = tuple[Tensor, ...]
 """(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type.

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from sunspring.config import GATES, ModelConfig
-from sunspring.model_files import ModelFiles
+from sunspring.network.config import GATES, ModelConfig
+from sunspring.network.model_folder import ModelFiles
 
 Arrays = Mapping[str, NDArray[np.float32]]
 

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.dropout import drop_out
 from sunspring.machine import forced_instruction_set
+from sunspring.network.dropout import drop_out
 
 try:
-    from sunspring import _kernels
+    from sunspring.network import fused as _kernels
 except ImportError:  # installed without a compiler, or for another kind of processor
     _is_fusible = False
 else:

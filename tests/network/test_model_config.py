@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sunspring.config import ModelConfig
 from sunspring.errors import ModelError, SettingsError
+from sunspring.network.config import ModelConfig
 
 PLAIN = ModelConfig(11, layers=2, hidden_size=6, embedding_size=4)
 

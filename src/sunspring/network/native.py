@@ -11,10 +11,10 @@ from typing import Literal
 
 from sunspring.errors import ModelError, SettingsError
 from sunspring.machine import INSTRUCTION_SET, forced_instruction_set, has_torch
-from sunspring.model_files import ModelFiles
+from sunspring.network.model_folder import ModelFiles
 
 try:
-    from sunspring import _engine
+    from sunspring.network import engine as _engine
 except ImportError:
     HAS_ENGINE = False
 else:

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from chains import random_model
 
-from sunspring import _engine
 from sunspring.checkpoint import pack_model
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.native import load_native
+from sunspring.network import engine as _engine
+from sunspring.network.config import ModelConfig
+from sunspring.network.native import load_native
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "tests" / "native"
 SOURCES = ROOT / "src" / "engine"
 LETTERS = CharacterVocabulary("abcdefghijklmnopqrs\n", end=False, unknown=False)

@@ -19,11 +19,11 @@ from sunspring.checkpoint import (
     read_json,
     write_atomically,
 )
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError
-from sunspring.model import RecurrentModel
-from sunspring.model_files import ModelFiles
+from sunspring.network.config import ModelConfig
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.network import RecurrentModel
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 CONFIG = ModelConfig(5, layers=2, hidden_size=4, embedding_size=3, labels=("a", "é"))

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.recurrence import can_fuse
+from sunspring.network.recurrence import can_fuse
 
 with contextlib.suppress(ImportError):  # then `can_fuse` says no
-    from sunspring import _kernels
+    from sunspring.network import fused as _kernels
 
 _SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # where the pointer begins: sharp, and seldom used
 _NOTHING = -1  # stands for a token where nothing was read yet

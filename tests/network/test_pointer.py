@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sunspring.attention import Pointer
-from sunspring.config import ModelConfig
 from sunspring.corpus.batches import IGNORED
-from sunspring.model import RecurrentModel, State, detach
-from sunspring.recurrence import has_fused_scan
+from sunspring.network.attention import Pointer
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel, State, detach
+from sunspring.network.recurrence import has_fused_scan
 
 fused = pytest.mark.skipif(
     not has_fused_scan(), reason="no bfloat16 products, or installed without a compiler"
@@ -336,7 +336,7 @@ def arguments_of_backward() -> dict[str, Tensor]:
 
 @fused
 def test_kernels_take_right_arguments() -> None:
-    from sunspring import _kernels
+    from sunspring.network import fused as _kernels
 
     values = arguments_of_forward()
     _kernels.pointer_forward(*values.values())
@@ -383,7 +383,7 @@ WRONG: list[dict[str, Tensor]] = [
 @fused
 @pytest.mark.parametrize("changes", WRONG, ids=lambda changes: ", ".join(changes))
 def test_kernels_refuse_what_would_lead_them_astray(changes: dict[str, Tensor]) -> None:
-    from sunspring import _kernels
+    from sunspring.network import fused as _kernels
 
     forward, backward = arguments_of_forward(), arguments_of_backward()
     if changes.keys() <= forward.keys():

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sunspring.boxed import find_model
-from sunspring.config import ModelConfig
 from sunspring.corpus.vocabulary import Vocabulary, load_vocabulary
 from sunspring.errors import ModelError
+from sunspring.network.bundled import find_model
+from sunspring.network.config import ModelConfig
 from sunspring.storage import read_json, write_atomically, write_json, writing
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from processors import require_bf16
 from torch import Tensor, nn
 
-from sunspring.attention import CausalAttention
-from sunspring.config import DROPOUTS, ModelConfig
-from sunspring.model import RecurrentModel, State, detach, extend
+from sunspring.network.attention import CausalAttention
+from sunspring.network.config import DROPOUTS, ModelConfig
+from sunspring.network.network import RecurrentModel, State, detach, extend
 
 VOCABULARY = 11
 PLAIN = ModelConfig(VOCABULARY, layers=2, hidden_size=6, embedding_size=4)

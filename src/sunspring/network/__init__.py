@@ -1,0 +1,1 @@
+"""The network: its architecture, layers and weights, the folder that holds a model, and the engine in C++."""
