@@ -13,14 +13,14 @@ from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 
 from sunspring.corpus.corpus import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.drafts import WritingSettings
 from sunspring.evaluation import evaluate_stream, evaluate_windows
 from sunspring.mixture import Mixture
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.ngrams import NGramModel
-from sunspring.sampling import SamplingSettings
-from sunspring.torch_writing import TorchWriter
+from sunspring.writing.drafts import WritingSettings
+from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.torch_writer import TorchWriter
 
 ORDER = 3
 LETTERS = CharacterVocabulary("abc\n", end=False, unknown=False)

@@ -20,7 +20,7 @@ from sunspring.options import WHOLE_LINES, Device, EngineName
 
 if TYPE_CHECKING:
     from sunspring.api import Model
-    from sunspring.stretches import KnownStretches
+    from sunspring.writing.stretches import KnownStretches
 
 
 def write(
@@ -117,7 +117,7 @@ def _marked(pieces: Iterable[str], known: KnownStretches | None) -> Iterable[str
     """Mark what is copied for the terminal, if there is something that knows it."""
     if known is None:
         return pieces
-    from sunspring.marks import mark_copies
+    from sunspring.writing.copy_marks import mark_copies
 
     return (marked(text) if is_copied else text for text, is_copied in mark_copies(pieces, known))
 

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from sunspring.copying import training_bytes
 from sunspring.corpus.corpus import Corpus
 from sunspring.corpus.vocabulary import Vocabulary, adapt_text
-from sunspring.drafts import WritingOptions, WritingSettings, writing_settings
 from sunspring.errors import SettingsError
-from sunspring.generation import Proposal, Writer, Writing
 from sunspring.machine import usable_cores
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
@@ -28,14 +26,16 @@ from sunspring.network.native import Engine, choose_engine, load_native
 from sunspring.notebook import Surprisals, table_html, token_names
 from sunspring.run_corpus import RunText
 from sunspring.storage import write_json
-from sunspring.stretches import KnownStretches
 from sunspring.text.files import Notice
+from sunspring.writing.drafts import WritingOptions, WritingSettings, writing_settings
+from sunspring.writing.stretches import KnownStretches
+from sunspring.writing.writer import Proposal, Writer, Writing
 
 if TYPE_CHECKING:
     from sunspring.mixture import Mixture
-    from sunspring.native_writing import NativeWriter
     from sunspring.network import engine as _engine
     from sunspring.network.network import RecurrentModel
+    from sunspring.writing.native_writer import NativeWriter
 
 
 class LoadedModel:
@@ -120,12 +120,12 @@ class LoadedModel:
     def _writer(self) -> Writer[Any]:
         if self.engine == "native":
             return self._native_writer()
-        from sunspring.torch_writing import TorchWriter
+        from sunspring.writing.torch_writer import TorchWriter
 
         return TorchWriter(self._mixture or self.network, self.vocabulary, self._pages)
 
     def _native_writer(self) -> NativeWriter:
-        from sunspring.native_writing import NativeWriter
+        from sunspring.writing.native_writer import NativeWriter
 
         blend = [(other._native_writer(), share) for other, share in self._blend]
         return NativeWriter(

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from sunspring.copying import CopyReport
     from sunspring.corpus.vocabulary import Vocabulary
     from sunspring.evaluation import Evaluation
-    from sunspring.generation import Writing
     from sunspring.line_scores import LineScore
     from sunspring.result import TrainingResult
+    from sunspring.writing.writer import Writing
 
 
 def evaluation_json(evaluation: Evaluation, baselines: Mapping[str, float]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from sunspring.calibration import Calibration, calibrate
 from sunspring.copying import Copies, find_copies, repeated_lines, training_bytes
 from sunspring.corpus.corpus import Corpus, Split
-from sunspring.drafts import WritingOptions
 from sunspring.errors import ModelError
 from sunspring.evaluation import baselines
 from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
@@ -30,6 +29,7 @@ from sunspring.storage import read_json
 from sunspring.text.files import Notice
 from sunspring.traces import trace_tokens
 from sunspring.verdict import Facts, Verdict, judge, train_command
+from sunspring.writing.drafts import WritingOptions
 
 TEMPERATURES = (0.3, 0.6, 0.8, 1.0, 1.2)
 """At which a finished model writes a sample."""

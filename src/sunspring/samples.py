@@ -11,13 +11,13 @@ from typing import Any
 
 from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.drafts import WritingSettings
-from sunspring.generation import Writer
 from sunspring.network.native import HAS_ENGINE, load_native
 from sunspring.network.network import RecurrentModel
-from sunspring.sampling import SamplingSettings
-from sunspring.torch_writing import TorchWriter
 from sunspring.training import Callback, EvaluationReport, Trainer
+from sunspring.writing.drafts import WritingSettings
+from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.torch_writer import TorchWriter
+from sunspring.writing.writer import Writer
 
 _SAMPLE_TEMPERATURES = (0.5, 0.8, 1.0)
 _SAMPLE_LENGTH = 160
@@ -72,6 +72,6 @@ def _make_writer(model: RecurrentModel, vocabulary: Vocabulary) -> Writer[Any]:
     """Let the native engine write where it is there: it takes less of the training's time."""
     if not HAS_ENGINE:
         return TorchWriter(model, vocabulary)
-    from sunspring.native_writing import NativeWriter
+    from sunspring.writing.native_writer import NativeWriter
 
     return NativeWriter(load_native(pack_model(model, vocabulary)), model.config, vocabulary)

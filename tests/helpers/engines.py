@@ -8,11 +8,11 @@ import pytest
 
 from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.generation import Writer
-from sunspring.native_writing import NativeWriter
 from sunspring.network import engine as _engine
 from sunspring.network.network import RecurrentModel
-from sunspring.torch_writing import TorchWriter
+from sunspring.writing.native_writer import NativeWriter
+from sunspring.writing.torch_writer import TorchWriter
+from sunspring.writing.writer import Writer
 
 MakeWriter = Callable[[RecurrentModel, Vocabulary], Writer]
 

@@ -78,7 +78,7 @@ class Pattern:
     ) -> None: ...
 
 class KnownStretches:
-    """The keys of `sunspring.stretches.KnownStretches`, to be looked up."""
+    """The keys of `sunspring.writing.stretches.KnownStretches`, to be looked up."""
 
     def __init__(self, keys: NDArray[np.uint64], size: int) -> None: ...
 

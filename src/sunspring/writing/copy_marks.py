@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from sunspring.stretches import KnownStretches
+from sunspring.writing.stretches import KnownStretches
 
 
 class MarkedText(NamedTuple):

@@ -18,12 +18,12 @@ from sunspring.corpus.vocabulary import (
     Vocabulary,
     train_subwords,
 )
-from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError, SunspringError
-from sunspring.generation import Writer, Writing
 from sunspring.network.config import ModelConfig
-from sunspring.sampling import SamplingSettings
-from sunspring.torch_writing import TorchWriter
+from sunspring.writing.drafts import WritingSettings
+from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.torch_writer import TorchWriter
+from sunspring.writing.writer import Writer, Writing
 
 LETTERS = CharacterVocabulary("abc é\n", end=False, unknown=False)
 NAMES = CharacterVocabulary("abc é\n", end=True, unknown=True)

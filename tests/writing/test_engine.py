@@ -18,10 +18,8 @@ from safetensors.numpy import save
 
 from sunspring.checkpoint import model_weights
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
-from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
 from sunspring.evaluation import final_outputs, surprisals
-from sunspring.native_writing import NativeWriter
 from sunspring.network import engine as _engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
@@ -29,8 +27,10 @@ from sunspring.network.native import INSTRUCTION_SET, load_native
 from sunspring.network.network import RecurrentModel
 from sunspring.network.weights import dequantize, quantize
 from sunspring.plan import PRESETS
-from sunspring.sampling import SamplingSettings
-from sunspring.torch_writing import TorchWriter
+from sunspring.writing.drafts import WritingSettings
+from sunspring.writing.native_writer import NativeWriter
+from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.torch_writer import TorchWriter
 
 LETTERS = CharacterVocabulary("abcdefghijklmno \n", end=True, unknown=True)
 BYTES = ByteVocabulary(end=False)
@@ -346,7 +346,7 @@ class TestBlends:
 
 
 def test_the_engine_imports_no_torch() -> None:
-    program = "import sys, sunspring.native_writing; print('torch' in sys.modules)"
+    program = "import sys, sunspring.writing.native_writer; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "False\n"
 

@@ -1,6 +1,6 @@
 """New names from a list: how long a hundred thousand take, and whether each is one.
 
-    python bench/names.py names.txt [--count 100000] [--minutes 1]
+    python bench/writing/names.py names.txt [--count 100000] [--minutes 1]
 
 Trains on the list (one name a line), lets the command line write so many that differ from one
 another and from the list, and checks that against the list itself.

@@ -19,13 +19,13 @@ from sunspring.corpus.vocabulary import (
     Vocabulary,
     train_subwords,
 )
-from sunspring.drafts import WritingSettings
 from sunspring.errors import SettingsError
-from sunspring.generation import Writer, Writing
 from sunspring.network.config import ModelConfig
-from sunspring.sampling import SamplingSettings
-from sunspring.stretches import KnownStretches
-from sunspring.torch_writing import TorchWriter
+from sunspring.writing.drafts import WritingSettings
+from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.stretches import KnownStretches
+from sunspring.writing.torch_writer import TorchWriter
+from sunspring.writing.writer import Writer, Writing
 
 LETTERS = CharacterVocabulary("abcdefgh \n", end=False, unknown=False)
 NAMES = CharacterVocabulary("abc é\n", end=True, unknown=True)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
-from sunspring.patterns import Pattern
-from sunspring.sampling import SamplingSettings
-from sunspring.stretches import CopyGuard
+from sunspring.writing.patterns import Pattern
+from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.stretches import CopyGuard
 
 FinishReason = Literal["length", "stop", "end", "pattern", "novel"]
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
-from sunspring.drafts import Piece
 from sunspring.errors import SettingsError
-from sunspring.generation import Task, Tokens, Writer
 from sunspring.network import engine as _engine
 from sunspring.network.config import ModelConfig
-from sunspring.stretches import KnownStretches
+from sunspring.writing.drafts import Piece
+from sunspring.writing.stretches import KnownStretches
+from sunspring.writing.writer import Task, Tokens, Writer
 
 _LANES = 32  # texts that a thread writes at once: more take no less time each
 _SLICE = 0.02  # seconds until pieces are handed on, and Ctrl-C is seen

@@ -12,7 +12,7 @@ from sunspring.corpus.vocabulary import (
     train_subwords,
 )
 from sunspring.errors import SettingsError
-from sunspring.patterns import Pattern
+from sunspring.writing.patterns import Pattern
 
 LETTERS = CharacterVocabulary("abc é\n", end=True, unknown=True)
 BYTES = ByteVocabulary(end=False)

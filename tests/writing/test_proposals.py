@@ -15,11 +15,11 @@ from sunspring.corpus.vocabulary import (
     Vocabulary,
     train_subwords,
 )
-from sunspring.drafts import WritingSettings
-from sunspring.generation import Proposal
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.sampling import SamplingSettings
+from sunspring.writing.drafts import WritingSettings
+from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.writer import Proposal
 
 NAMES = CharacterVocabulary("ab ,é\n", end=True, unknown=True)
 LETTERS = CharacterVocabulary("ab ,\n", end=False, unknown=False)

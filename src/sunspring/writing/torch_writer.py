@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.drafts import Draft, Piece
-from sunspring.generation import Task, Tokens, Writer
 from sunspring.mixture import Predictor
 from sunspring.network.network import State, change_recurrent
-from sunspring.sampling import REPETITION_WINDOW, draw, token_probabilities
-from sunspring.stretches import CopyGuard, NovelTokens
+from sunspring.writing.drafts import Draft, Piece
+from sunspring.writing.sampling import REPETITION_WINDOW, draw, token_probabilities
+from sunspring.writing.stretches import CopyGuard, NovelTokens
+from sunspring.writing.writer import Task, Tokens, Writer
 
 _MOST_ROWS = 256  # written at once
 _PART = 1024  # tokens of a prompt read at once

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sunspring import stretches
 from sunspring.copying import find_copies
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
@@ -17,8 +16,9 @@ from sunspring.corpus.vocabulary import (
     Vocabulary,
     train_subwords,
 )
-from sunspring.marks import mark_copies
-from sunspring.stretches import CopyGuard, KnownStretches, NovelTokens
+from sunspring.writing import stretches
+from sunspring.writing.copy_marks import mark_copies
+from sunspring.writing.stretches import CopyGuard, KnownStretches, NovelTokens
 
 few_letters = st.text("abé", max_size=25)
 LETTERS = CharacterVocabulary("abé", end=True, unknown=True)

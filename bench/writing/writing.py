@@ -1,6 +1,6 @@
 """Speed of writing: the native engine beside PyTorch and ONNX Runtime, in turns.
 
-    python bench/writing.py [--rounds 5] [--characters 20000] [--score-megabytes 5]
+    python bench/writing/writing.py [--rounds 5] [--characters 20000] [--score-megabytes 5]
 
 Characters a second of plain models with two LSTM layers of 256 and 512 units, an embedding of 64
 and 65 characters, drawn at temperature 0.8 from random weights (their size does not matter for the
@@ -32,16 +32,16 @@ from torch import Tensor, nn
 
 from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.drafts import WritingSettings
 from sunspring.machine import processor_name, usable_cores
-from sunspring.native_writing import NativeWriter
 from sunspring.network import engine as _engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import load_native
 from sunspring.network.network import RecurrentModel
 from sunspring.plan import PRESETS
-from sunspring.sampling import SamplingSettings
-from sunspring.torch_writing import TorchWriter
+from sunspring.writing.drafts import WritingSettings
+from sunspring.writing.native_writer import NativeWriter
+from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.torch_writer import TorchWriter
 
 VOCABULARY = CharacterVocabulary(map(chr, range(32, 97)), end=False, unknown=False)
 EMBEDDING, LAYERS, TEMPERATURE = 64, 2, 0.8

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sunspring.errors import SettingsError
-from sunspring.sampling import SamplingSettings, draw, token_probabilities
+from sunspring.writing.sampling import SamplingSettings, draw, token_probabilities
 
 FORBIDDEN = -math.inf
 PLAIN = SamplingSettings()

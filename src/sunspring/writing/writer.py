@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary, adapt_text
-from sunspring.drafts import FinishReason, Piece, WritingSettings, writable_tokens
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.network.config import ModelConfig
-from sunspring.patterns import Pattern
-from sunspring.sampling import REPETITION_WINDOW, token_probabilities
-from sunspring.stretches import KnownStretches
+from sunspring.writing.drafts import FinishReason, Piece, WritingSettings, writable_tokens
+from sunspring.writing.patterns import Pattern
+from sunspring.writing.sampling import REPETITION_WINDOW, token_probabilities
+from sunspring.writing.stretches import KnownStretches
 
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
 _MOST_AT_ONCE = 4096  # of these tries

@@ -1,0 +1,1 @@
+"""A prompt becomes text: sampling, patterns, copy guard, and the writers of both engines."""
