@@ -11,11 +11,11 @@ from here.
 import argparse
 from pathlib import Path
 
-from sunspring.checkpoint import build_network, read_json
 from sunspring.dynamic import LearningSettings, evaluate_dynamic
 from sunspring.evaluation import evaluate_stream
 from sunspring.network.model_folder import ModelFiles
 from sunspring.run_corpus import open_run_corpus
+from sunspring.training.checkpoint import build_network, read_json
 
 
 def main() -> None:

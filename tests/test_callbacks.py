@@ -15,7 +15,6 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 
-from sunspring.budget import Budget
 from sunspring.callbacks import (
     JsonLog,
     NotebookProgress,
@@ -30,12 +29,13 @@ from sunspring.corpus.vocabulary import CharacterVocabulary, Vocabulary, train_s
 from sunspring.errors import MissingExtraError
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.objective import Objective
-from sunspring.optim import Optimizers, OptimizerSettings
-from sunspring.pace import Pace
-from sunspring.plan import Recipe
 from sunspring.samples import SampleWriter
-from sunspring.training import (
+from sunspring.training.budget import Budget
+from sunspring.training.objective import Objective
+from sunspring.training.optimizers import Optimizers, OptimizerSettings
+from sunspring.training.pace import Pace
+from sunspring.training.plan import Recipe
+from sunspring.training.trainer import (
     Callback,
     EvaluationReport,
     QuickSets,
@@ -365,7 +365,7 @@ class TestNotebookProgress:
         code = (
             "import sys\n"
             "from sunspring.callbacks import Units, choose_progress\n"
-            "from sunspring.training import StepReport\n"
+            "from sunspring.training.trainer import StepReport\n"
             "progress = choose_progress(sys.stderr, Units(1.0))\n"
             "progress.on_end(StepReport(80, 120.0, 1.0, 0.0, 6.0, 2000.0, 1.0))\n"
         )

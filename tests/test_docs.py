@@ -26,7 +26,7 @@ import pytest
 
 import sunspring.api  # noqa: F401  (before capsys replaces the streams)
 from sunspring.cli import main
-from sunspring.plan import PRESETS
+from sunspring.training.plan import PRESETS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 import sunspring
 from sunspring.api import Model
-from sunspring.checkpoint import build_network, pack_model
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.explanation import explain
 from sunspring.features import text_features
@@ -23,6 +22,7 @@ from sunspring.network.arrays import untrained, weight_arrays
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.traces import trace_text
+from sunspring.training.checkpoint import build_network, pack_model
 from sunspring.units import correlations, find_units
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)

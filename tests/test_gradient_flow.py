@@ -28,8 +28,8 @@ from sunspring.gradient_curves import (
 from sunspring.gradient_flow import gradient_flow, state_gradients
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.plan import PRESETS
-from sunspring.training import make_batches
+from sunspring.training.plan import PRESETS
+from sunspring.training.trainer import make_batches
 
 FILES = (Path(__file__).parents[1] / "docs" / "reference" / "files.md").read_text("utf-8")
 STEPS = 8

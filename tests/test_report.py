@@ -19,9 +19,7 @@ from hypothesis import strategies as st
 import sunspring
 from sunspring import runs
 from sunspring.api import Model
-from sunspring.budget import Budget
 from sunspring.calibration import calibrate
-from sunspring.checkpoint import pack_model
 from sunspring.cli import app
 from sunspring.corpus.corpus import CorpusSettings
 from sunspring.corpus.vocabulary import CharacterVocabulary
@@ -34,6 +32,8 @@ from sunspring.request import TrainingRequest
 from sunspring.run_log import RunLog
 from sunspring.text.decoding import ReadingOptions
 from sunspring.traces import trace_tokens
+from sunspring.training.budget import Budget
+from sunspring.training.checkpoint import pack_model
 from sunspring.verdict import Facts, judge, train_command
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)

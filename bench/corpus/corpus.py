@@ -20,7 +20,7 @@ import json, resource, sys, time
 from pathlib import Path
 from sunspring.corpus.corpus import CorpusSettings, build_corpus
 from sunspring.text.decoding import ReadingOptions
-from sunspring.budget import Budget
+from sunspring.training.budget import Budget
 from sunspring.request import TrainingRequest
 from sunspring.runs import train
 source, out, steps, documents = sys.argv[1:]

@@ -30,14 +30,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.machine import processor_name, usable_cores
 from sunspring.network import engine as _engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import load_native
 from sunspring.network.network import RecurrentModel
-from sunspring.plan import PRESETS
+from sunspring.training.checkpoint import pack_model
+from sunspring.training.plan import PRESETS
 from sunspring.writing.drafts import WritingSettings
 from sunspring.writing.native_writer import NativeWriter
 from sunspring.writing.sampling import SamplingSettings

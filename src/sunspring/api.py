@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from sunspring.budget import choose_budget
 from sunspring.corpus.corpus import CorpusSettings, TokenKind
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import Engine
@@ -20,6 +19,7 @@ from sunspring.request import TrainingRequest
 from sunspring.storage import read_json
 from sunspring.text.decoding import ReadingOptions
 from sunspring.trained import Model, source_names
+from sunspring.training.budget import choose_budget
 
 __all__ = ["Model", "load", "train"]
 

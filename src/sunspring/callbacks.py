@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sunspring.errors import MissingExtraError
-from sunspring.pace import Revision
-from sunspring.training import Callback, EvaluationReport, StepReport, Trainer
+from sunspring.training.pace import Revision
+from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
 
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.2

@@ -19,7 +19,6 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.budget import Budget
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import ModelError, SourceError
 from sunspring.hiding import hide_lines
@@ -31,6 +30,7 @@ from sunspring.run_corpus import open_run_corpus
 from sunspring.run_record import read_plan
 from sunspring.runs import speaker, train_copy
 from sunspring.storage import read_json
+from sunspring.training.budget import Budget
 
 CHANCE = math.log2(math.e)
 """Mean exposure of lines that a model never saw, and its deviation: their ranks are uniform."""

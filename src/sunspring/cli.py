@@ -68,11 +68,11 @@ def train(
     """Teach a network to write like SOURCES, or like the text of Python's help if none is named."""
     began = time.perf_counter()
     from sunspring import runs
-    from sunspring.budget import choose_budget
     from sunspring.corpus.corpus import CorpusSettings
     from sunspring.report_page import report_training
     from sunspring.request import TrainingRequest
     from sunspring.text.decoding import ReadingOptions
+    from sunspring.training.budget import choose_budget
 
     if resume:
         _check_resumed(context, out)

@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sunspring.budget import Budget
 from sunspring.loaded import LoadedModel
 from sunspring.machine import describe_machine, has_torch
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import instruction_sets
 from sunspring.text.downloads import cache_folder
+from sunspring.training.budget import Budget
 
 _CHARACTERS = 1_000_000  # of the text that the plan is asked for
 _MODEL = Path("shakespeare")
@@ -52,8 +52,8 @@ def _writing_speed(model: LoadedModel) -> float:
 def _examine_training() -> dict[str, Any]:
     from sunspring.machine import choose_device
     from sunspring.network.recurrence import has_fused_scan
-    from sunspring.plan import make_plan
-    from sunspring.speeds import measure_machine, measure_speed
+    from sunspring.training.plan import make_plan
+    from sunspring.training.speeds import measure_machine, measure_speed
 
     device = choose_device("auto")
     budget = Budget("minutes", 3)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sunspring.charts import Chart, Line, short
 from sunspring.network.config import ModelConfig
 from sunspring.pages import render
-from sunspring.plan import Recipe
+from sunspring.training.plan import Recipe
 
 REACH = 200
 """Steps back from the loss to the farthest state whose gradient is measured."""

@@ -24,14 +24,14 @@ from sunspring.corpus.batches import Batch
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.gradient_curves import REACH, Curve, GradientFlow, Trained
-from sunspring.gradients import gradients_of
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel, State
-from sunspring.objective import to_device
-from sunspring.optim import Optimizers, rate_factor
-from sunspring.plan import PRESETS, Recipe
 from sunspring.text.files import Notice
-from sunspring.training import make_batches
+from sunspring.training.gradients import gradients_of
+from sunspring.training.objective import to_device
+from sunspring.training.optimizers import Optimizers, rate_factor
+from sunspring.training.plan import PRESETS, Recipe
+from sunspring.training.trainer import make_batches
 
 STEPS = 400
 """Of each training, where nothing else is asked for: all of them take two minutes of a core."""

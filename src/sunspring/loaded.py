@@ -105,8 +105,8 @@ class LoadedModel:
         Raises:
             ModelError: the weights are damaged or of another model.
         """
-        from sunspring.checkpoint import build_network
         from sunspring.machine import choose_device
+        from sunspring.training.checkpoint import build_network
 
         for made_of_files in ("_native", "_writer"):
             vars(self).pop(made_of_files, None)
@@ -159,7 +159,7 @@ class LoadedModel:
         """What its folder would hold now, with what was changed in the network."""
         if "network" not in vars(self):
             return self._files
-        from sunspring.checkpoint import pack_model
+        from sunspring.training.checkpoint import pack_model
 
         return pack_model(self.network, self.vocabulary, self.card, self.quantized)
 

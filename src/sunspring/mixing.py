@@ -18,7 +18,7 @@ from sunspring.evaluation import first_tokens, measure_stream
 from sunspring.mixture import Mixture
 from sunspring.network.network import RecurrentModel
 from sunspring.ngrams import NGramModel
-from sunspring.optim import adamw_step
+from sunspring.training.optimizers import adamw_step
 
 _HIGHEST_ORDER = 10
 _COUNTED_TOKENS = 4_000_000  # characters of English: 150 MB, and 530 MB while they are counted

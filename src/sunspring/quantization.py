@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sunspring.checkpoint import build_network
 from sunspring.corpus.corpus import Split
 from sunspring.evaluation import (
     HELDOUT_TOKENS,
@@ -23,6 +22,7 @@ from sunspring.machine import usable_cores
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import HAS_ENGINE, load_native
 from sunspring.network.network import RecurrentModel
+from sunspring.training.checkpoint import build_network
 
 
 @dataclass(frozen=True)

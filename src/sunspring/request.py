@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sunspring.budget import Budget
 from sunspring.corpus.corpus import CorpusSettings
 from sunspring.errors import ModelError, SettingsError
 from sunspring.text.decoding import ReadingOptions
+from sunspring.training.budget import Budget
 
 
 @dataclass(frozen=True)

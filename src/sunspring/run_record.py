@@ -16,11 +16,11 @@ from sunspring.evaluation import Evaluation
 from sunspring.machine import Precision
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.optim import OptimizerSettings
-from sunspring.plan import Plan, Recipe
 from sunspring.request import TrainingRequest, reading_record
 from sunspring.result import TrainingResult
-from sunspring.training import StepReport
+from sunspring.training.optimizers import OptimizerSettings
+from sunspring.training.plan import Plan, Recipe
+from sunspring.training.trainer import StepReport
 
 _FORMAT = 1
 

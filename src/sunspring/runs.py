@@ -19,18 +19,11 @@ from typing import Any, TextIO
 
 import torch
 
-from sunspring.budget import Budget
 from sunspring.callbacks import (
     JsonLog,
     TensorBoardLog,
     Units,
     choose_progress,
-)
-from sunspring.checkpoint import (
-    Checkpoint,
-    RunFolder,
-    build_network,
-    load_weights,
 )
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
@@ -40,19 +33,26 @@ from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, extend
 from sunspring.network.weights import encode_weights
-from sunspring.optim import Optimizers
-from sunspring.pace import Pace
-from sunspring.plan import Plan, make_plan
 from sunspring.request import TrainingRequest
 from sunspring.result import TrainingResult
 from sunspring.run_corpus import encode_request, load_base, open_run_corpus
 from sunspring.run_record import Beginning, read_plan
 from sunspring.samples import OnSample, SampleWriter
-from sunspring.speeds import measure_machine, measure_speed, runs_in_bf16
 from sunspring.storage import write_json, writing
 from sunspring.text.downloads import cache_folder
 from sunspring.text.files import Notice
-from sunspring.training import (
+from sunspring.training.budget import Budget
+from sunspring.training.checkpoint import (
+    Checkpoint,
+    RunFolder,
+    build_network,
+    load_weights,
+)
+from sunspring.training.optimizers import Optimizers
+from sunspring.training.pace import Pace
+from sunspring.training.plan import Plan, make_plan
+from sunspring.training.speeds import measure_machine, measure_speed, runs_in_bf16
+from sunspring.training.trainer import (
     Callback,
     QuickSets,
     Trainer,

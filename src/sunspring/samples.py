@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.network.native import HAS_ENGINE, load_native
 from sunspring.network.network import RecurrentModel
-from sunspring.training import Callback, EvaluationReport, Trainer
+from sunspring.training.checkpoint import pack_model
+from sunspring.training.trainer import Callback, EvaluationReport, Trainer
 from sunspring.writing.drafts import WritingSettings
 from sunspring.writing.sampling import SamplingSettings
 from sunspring.writing.torch_writer import TorchWriter

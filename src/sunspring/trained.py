@@ -160,8 +160,8 @@ class Model(LoadedModel):
             SourceError: a source is at fault.
             SettingsError: the label is unknown, or missing.
         """
-        from sunspring.checkpoint import pack_model
         from sunspring.dynamic import learn_from
+        from sunspring.training.checkpoint import pack_model
 
         index = self.config.label_index(label)
         with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
@@ -213,8 +213,8 @@ class Model(LoadedModel):
         """
         if self.quantized:
             raise ModelError("the model is in 8 bits already: quantize the one it was made from")
-        from sunspring.checkpoint import pack_model
         from sunspring.quantization import describe_quantization, measure_loss
+        from sunspring.training.checkpoint import pack_model
 
         names, loss = source_names(sources), None
         whole = pack_model(self.network, self.vocabulary, self.card)

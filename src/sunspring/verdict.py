@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from sunspring.budget import Budget
 from sunspring.corpus.corpus import CorpusSettings
 from sunspring.request import TrainingRequest
 from sunspring.text.decoding import ReadingOptions
+from sunspring.training.budget import Budget
 
 _LITTLE = 100_000  # characters to learn from
 _BY_HEART = 0.2  # of the bits of new text: how much less the training text costs

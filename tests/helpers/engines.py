@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.network import engine as _engine
 from sunspring.network.network import RecurrentModel
+from sunspring.training.checkpoint import pack_model
 from sunspring.writing.native_writer import NativeWriter
 from sunspring.writing.torch_writer import TorchWriter
 from sunspring.writing.writer import Writer

@@ -4,8 +4,8 @@ import pytest
 
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.plan import Recipe
-from sunspring.speeds import runs_in_bf16
+from sunspring.training.plan import Recipe
+from sunspring.training.speeds import runs_in_bf16
 
 WITHOUT_AVX512 = {
     "SUNSPRING_ENGINE_ISA": "avx2",

@@ -9,19 +9,19 @@ import torch
 
 import sunspring
 from sunspring import Model
-from sunspring.budget import Budget
-from sunspring.checkpoint import Checkpoint
 from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.corpus.corpus import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.machine import Precision
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.objective import Objective
-from sunspring.optim import Optimizers, OptimizerSettings
-from sunspring.pace import Pace, Revision
-from sunspring.plan import Recipe
-from sunspring.training import (
+from sunspring.training.budget import Budget
+from sunspring.training.checkpoint import Checkpoint
+from sunspring.training.objective import Objective
+from sunspring.training.optimizers import Optimizers, OptimizerSettings
+from sunspring.training.pace import Pace, Revision
+from sunspring.training.plan import Recipe
+from sunspring.training.trainer import (
     Callback,
     EvaluationReport,
     QuickSets,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from sunspring.checkpoint import model_weights
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.network.weights import encode_weights
+from sunspring.training.checkpoint import model_weights
 
 HERE = Path(__file__).parent
 ENGINE = HERE.parents[1] / "src" / "engine"

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from chains import random_model
 
-from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.network import engine as _engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import load_native
+from sunspring.training.checkpoint import pack_model
 
 ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "tests" / "native"

@@ -10,12 +10,12 @@ from chains import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.checkpoint import pack_model
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError, SettingsError
 from sunspring.network import engine as _engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import INSTRUCTION_SET, load_native
+from sunspring.training.checkpoint import pack_model
 
 LETTERS = CharacterVocabulary("abcdefghijklmno \n", end=True, unknown=True)
 TOKENS = np.random.default_rng(0).integers(LETTERS.size, size=60)

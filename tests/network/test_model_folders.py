@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from sunspring.checkpoint import (
+from sunspring.corpus.vocabulary import CharacterVocabulary
+from sunspring.errors import ModelError
+from sunspring.network.config import ModelConfig
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.network import RecurrentModel
+from sunspring.training.checkpoint import (
     RunFolder,
     build_network,
     load_weights,
@@ -19,11 +24,6 @@ from sunspring.checkpoint import (
     read_json,
     write_atomically,
 )
-from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.errors import ModelError
-from sunspring.network.config import ModelConfig
-from sunspring.network.model_folder import ModelFiles
-from sunspring.network.network import RecurrentModel
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 CONFIG = ModelConfig(5, layers=2, hidden_size=4, embedding_size=3, labels=("a", "é"))

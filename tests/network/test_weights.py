@@ -15,13 +15,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sunspring.checkpoint import model_weights, pack_model
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel
 from sunspring.network.weights import FORMAT, dequantize, encode_weights, quantize
+from sunspring.training.checkpoint import model_weights, pack_model
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 PLAIN = ModelConfig(5, layers=2, hidden_size=6, embedding_size=4)

@@ -16,7 +16,6 @@ from chains import chain, random_model
 from engines import native_model, native_writer
 from safetensors.numpy import save
 
-from sunspring.checkpoint import model_weights
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.errors import SettingsError
 from sunspring.evaluation import final_outputs, surprisals
@@ -26,7 +25,8 @@ from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import INSTRUCTION_SET, load_native
 from sunspring.network.network import RecurrentModel
 from sunspring.network.weights import dequantize, quantize
-from sunspring.plan import PRESETS
+from sunspring.training.checkpoint import model_weights
+from sunspring.training.plan import PRESETS
 from sunspring.writing.drafts import WritingSettings
 from sunspring.writing.native_writer import NativeWriter
 from sunspring.writing.sampling import SamplingSettings

@@ -1,7 +1,7 @@
 """The measured runs behind the planner's laws (docs/planner.md), and the laws fitted to them.
 
-    python bench/laws.py measure [--at-once 2] [--runs bench/laws.csv]
-    python bench/laws.py fit [--runs bench/laws.csv]
+    python bench/training/laws.py measure [--at-once 2] [--runs bench/training/laws.csv]
+    python bench/training/laws.py fit [--runs bench/training/laws.csv]
 
 `measure` trains models of several sizes and dropouts on parts of two texts for so many steps that
 the machine's speed has no say, and adds a row a run to the table; runs that are in it are not made
@@ -27,17 +27,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sunspring.budget import Budget
 from sunspring.corpus.corpus import Split
 from sunspring.evaluation import evaluate_stream
 from sunspring.machine import keep_freed_memory, usable_cores
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.optim import Optimizers
-from sunspring.pace import Pace
-from sunspring.plan import PRESETS
 from sunspring.text.sources import embedded_text
-from sunspring.training import QuickSets, Trainer, make_batches
+from sunspring.training.budget import Budget
+from sunspring.training.optimizers import Optimizers
+from sunspring.training.pace import Pace
+from sunspring.training.plan import PRESETS
+from sunspring.training.trainer import QuickSets, Trainer, make_batches
 
 SCORED = 100_000
 WHOLE = ("characters", "vocabulary", "read", "layers", "hidden_size")

@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sunspring.checkpoint import Checkpoint, load_weights, model_weights
 from sunspring.corpus.batches import IGNORED, Batch, Batches, Lanes, Windows
 from sunspring.corpus.corpus import Split
 from sunspring.errors import SunspringError
-from sunspring.gradients import gradients_of
 from sunspring.machine import Precision
 from sunspring.network.network import RecurrentModel, State
-from sunspring.objective import Objective, read_batch, to_device
-from sunspring.optim import Optimizers, rate_factor
-from sunspring.pace import Pace, Revision
-from sunspring.plan import Recipe
+from sunspring.training.checkpoint import Checkpoint, load_weights, model_weights
+from sunspring.training.gradients import gradients_of
+from sunspring.training.objective import Objective, read_batch, to_device
+from sunspring.training.optimizers import Optimizers, rate_factor
+from sunspring.training.pace import Pace, Revision
+from sunspring.training.plan import Recipe
 
 _REPORT_EVERY = 10  # steps; reading the loss waits for the GPU
 _CHECKPOINT_SECONDS = 60.0

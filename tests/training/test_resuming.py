@@ -17,9 +17,9 @@ from trainers import (
     weights,
 )
 
-from sunspring.budget import Budget
-from sunspring.checkpoint import Checkpoint, RunFolder
-from sunspring.training import QuickSets, quick_batches
+from sunspring.training.budget import Budget
+from sunspring.training.checkpoint import Checkpoint, RunFolder
+from sunspring.training.trainer import QuickSets, quick_batches
 
 RESUMED: dict[str, dict[str, Any]] = {
     f"{cell}, {optimizer}, {batching}": {

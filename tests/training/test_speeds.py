@@ -9,8 +9,8 @@ import torch
 from processors import require_bf16
 
 from sunspring.network.config import ModelConfig
-from sunspring.plan import Recipe
-from sunspring.speeds import Speed, measure_machine, measure_speed
+from sunspring.training.plan import Recipe
+from sunspring.training.speeds import Speed, measure_machine, measure_speed
 
 CONFIG = ModelConfig(20, layers=1, hidden_size=16, embedding_size=8)
 RECIPE = Recipe(batch_size=2, window=4)

@@ -30,13 +30,13 @@ from trainers import (
     weights,
 )
 
-from sunspring.budget import Budget
-from sunspring.checkpoint import Checkpoint, RunFolder
 from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.errors import SunspringError
 from sunspring.network.network import Reading, RecurrentModel
-from sunspring.objective import Objective
-from sunspring.training import Callback, QuickSets, StepReport, Trainer, quick_batches
+from sunspring.training.budget import Budget
+from sunspring.training.checkpoint import Checkpoint, RunFolder
+from sunspring.training.objective import Objective
+from sunspring.training.trainer import Callback, QuickSets, StepReport, Trainer, quick_batches
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

@@ -1,7 +1,7 @@
 """A peer of quality.py: nanoGPT at its documented CPU setting, from a checkout of your own.
 
     git clone https://github.com/karpathy/nanoGPT
-    python bench/nanogpt.py TEXT --checkout nanoGPT [--minutes 3] [--seed 0] [--json]
+    python bench/training/nanogpt.py TEXT --checkout nanoGPT [--minutes 3] [--seed 0] [--json]
 
 Runs the checkout's own train.py with the command of its README for a CPU (4 layers, 4 heads, 128
 wide, batches of 12 windows of 64, no dropout), in fp32 as it does there, and changes nothing in the

@@ -10,10 +10,10 @@ from torch import Tensor
 from trainers import DROPOUT
 
 from sunspring.corpus.batches import IGNORED, Batch
-from sunspring.gradients import gradients_of
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel, State, detach
-from sunspring.objective import Objective, read_batch, to_device
+from sunspring.training.gradients import gradients_of
+from sunspring.training.objective import Objective, read_batch, to_device
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 VOCABULARY_SIZE = 7

@@ -1,7 +1,7 @@
 """How large a model should be, how often to read a text, and what to leave out meanwhile.
 
 Pure functions of numbers; `plan.py` asks them. docs/planner.md says where they come from, and
-`python bench/laws.py fit` prints the constants again.
+`python bench/training/laws.py fit` prints the constants again.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sunspring.budget import Budget
+from sunspring.training.budget import Budget
 
 _CALIBRATION = 0.02  # of the time, and
 _CALIBRATION_STEPS = 10  # at least this many, unless they take

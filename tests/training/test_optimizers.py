@@ -12,7 +12,7 @@ from torch import Tensor
 from sunspring.errors import SettingsError
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.optim import (
+from sunspring.training.optimizers import (
     Optimizers,
     OptimizerSettings,
     orthogonalise,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sunspring.network.network import RecurrentModel, State, detach
-from sunspring.objective import Objective, Sequences, read_batch
+from sunspring.training.objective import Objective, Sequences, read_batch
 
 _SETTLED = 3  # batches of a shape after which algorithms and number formats are chosen
 _MOST_RECORDINGS = 8  # each holds the memory of a step

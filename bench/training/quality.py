@@ -1,6 +1,6 @@
 """Held-out quality after so many minutes: Sunspring, and peers on the same text and machine.
 
-    python bench/quality.py TEXT [--minutes 3] [--seeds 0,1,2] [--presets auto,article]
+    python bench/training/quality.py TEXT [--minutes 3] [--seeds 0,1,2] [--presets auto,article]
                             [--documents none|files] [--beyond] [--article]
                             [--nanogpt CHECKOUT]
 
@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from sunspring.api import load
-from sunspring.checkpoint import read_json
 from sunspring.evaluation import evaluate_windows
 from sunspring.machine import describe_machine
 from sunspring.run_corpus import open_run_corpus
+from sunspring.training.checkpoint import read_json
 
 # Columns of Sunspring's own, and what `sunspring evaluate` is asked for each.
 EVALUATIONS: dict[str, Sequence[str]] = {

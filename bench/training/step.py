@@ -1,6 +1,6 @@
 """Speed of a training step: Sunspring's beside the plain bf16 `nn.LSTM` loop, in pairs.
 
-    python bench/step.py [--steps 100] [--pairs 5] [--size 256] [--batch 32] [--window 64]
+    python bench/training/step.py [--steps 100] [--pairs 5] [--size 256] [--batch 32] [--window 64]
                          [--device cpu]
 
 Characters a second with two layers, of 256 if no other size is given. The plain loop is
@@ -25,15 +25,15 @@ from torch import Tensor, nn
 
 from sunspring.corpus.batches import Lanes
 from sunspring.corpus.corpus import Split
-from sunspring.gradients import gradients_of
 from sunspring.machine import choose_device, processor_name
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.network.recurrence import has_fused_scan
-from sunspring.objective import to_device
-from sunspring.optim import Optimizers
-from sunspring.plan import PRESETS, Recipe
-from sunspring.speeds import synchronise
+from sunspring.training.gradients import gradients_of
+from sunspring.training.objective import to_device
+from sunspring.training.optimizers import Optimizers
+from sunspring.training.plan import PRESETS, Recipe
+from sunspring.training.speeds import synchronise
 
 VOCABULARY_SIZE = 65
 EMBEDDING_SIZE = 64

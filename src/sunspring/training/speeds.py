@@ -21,15 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sunspring.gradients import gradients_of
 from sunspring.machine import Precision, processor_name, usable_cores
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.network import RecurrentModel
 from sunspring.network.recurrence import has_fused_scan
-from sunspring.objective import Sequences, read_batch
-from sunspring.optim import Optimizers
-from sunspring.plan import PRESETS, Recipe, Throughput
 from sunspring.storage import write_atomically
+from sunspring.training.gradients import gradients_of
+from sunspring.training.objective import Sequences, read_batch
+from sunspring.training.optimizers import Optimizers
+from sunspring.training.plan import PRESETS, Recipe, Throughput
 
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding
 _SOUND_COSINE = 0.99  # between the gradients of the two formats

@@ -1,6 +1,6 @@
 """What the training loop costs over a bare PyTorch loop of the same model, batch and optimisers.
 
-    python bench/overhead.py [--steps 1000] [--pairs 3]
+    python bench/training/overhead.py [--steps 1000] [--pairs 3]
 
 The bare loop reads its lanes from a tensor and has no progress, log, sample, evaluation or
 checkpoint; ours is `sunspring train` with all of them, its progress line drawn to a terminal that
@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 
 from sunspring.api import load
-from sunspring.budget import Budget
-from sunspring.checkpoint import read_json
 from sunspring.network.network import RecurrentModel, detach
-from sunspring.optim import parameter_groups
 from sunspring.request import TrainingRequest
 from sunspring.runs import open_run_corpus, train
+from sunspring.training.budget import Budget
+from sunspring.training.checkpoint import read_json
+from sunspring.training.optimizers import parameter_groups
 
 
 class UnseenTerminal(io.StringIO):

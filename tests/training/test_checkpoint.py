@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from sunspring.checkpoint import (
+from sunspring.corpus.vocabulary import CharacterVocabulary
+from sunspring.errors import ModelError
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import RecurrentModel
+from sunspring.training.checkpoint import (
     Checkpoint,
     RunFolder,
     model_weights,
     pack_model,
 )
-from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.errors import ModelError
-from sunspring.network.config import ModelConfig
-from sunspring.network.network import RecurrentModel
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 CONFIG = ModelConfig(5, layers=2, hidden_size=4, embedding_size=3)
@@ -329,7 +329,7 @@ ENDLESS_SAVING = """
 import sys
 from pathlib import Path
 import torch
-from sunspring.checkpoint import Checkpoint, RunFolder
+from sunspring.training.checkpoint import Checkpoint, RunFolder
 
 run, step = RunFolder(Path(sys.argv[1])), int(sys.argv[2])
 while True:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sunspring import laws
-from sunspring.budget import Budget
 from sunspring.errors import SettingsError
 from sunspring.network.config import DROPOUTS, ModelConfig
-from sunspring.objective import Objective
-from sunspring.optim import OptimizerSettings
+from sunspring.training.budget import Budget
+from sunspring.training.objective import Objective
+from sunspring.training.optimizers import OptimizerSettings
+from sunspring.training.trainer import laws
 
 
 @dataclass(frozen=True)

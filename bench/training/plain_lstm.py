@@ -1,7 +1,7 @@
 """A peer of quality.py: the article's plain two-layer LSTM with Adam, at its best.
 
-    python bench/plain_lstm.py TEXT [--minutes 3] [--seed 0] [--set rate=5e-3 …] [--json]
-    python bench/plain_lstm.py TEXT --search [--minutes 3] [--runs 40] [--set …]
+    python bench/training/plain_lstm.py TEXT [--minutes 3] [--seed 0] [--set rate=5e-3 …] [--json]
+    python bench/training/plain_lstm.py TEXT --search [--minutes 3] [--runs 40] [--set …]
 
 `nn.Embedding`, `nn.LSTM` of two layers of 256 units, `nn.Linear`, and nothing of Sunspring's: no
 skip connections, no Muon, no fused loop. What costs nothing is given to it: Keras's weights at the

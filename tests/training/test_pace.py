@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.budget import Budget
-from sunspring.pace import Pace, Revision
+from sunspring.training.budget import Budget
+from sunspring.training.pace import Pace, Revision
 
 few = settings(max_examples=25, deadline=None)
 SecondsOfStep = Callable[[int], float]

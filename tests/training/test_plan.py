@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunspring.budget import Budget
 from sunspring.errors import SettingsError
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.network import RecurrentModel
-from sunspring.optim import OptimizerSettings
-from sunspring.plan import PRESETS, Plan, Recipe, Throughput, apply_settings, make_plan
+from sunspring.training.budget import Budget
+from sunspring.training.optimizers import OptimizerSettings
+from sunspring.training.plan import PRESETS, Plan, Recipe, Throughput, apply_settings, make_plan
 
 
 def usual_speed(config: ModelConfig, batch_size: int) -> float:

@@ -1,0 +1,1 @@
+"""A plan and a corpus become weights: objective, optimizers, pace, checkpoints, the loop."""
