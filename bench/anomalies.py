@@ -18,8 +18,8 @@ import numpy as np
 
 import sunspring
 from sunspring.corpus.corpus import Corpus
+from sunspring.evaluation.ngrams import NGramModel
 from sunspring.line_scores import UNSEEN_BITS, score_lines
-from sunspring.ngrams import NGramModel
 
 LINES, JUDGED = 60_000, 20_000
 VERBS = ("opened", "closed", "read", "deleted", "moved")

@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Split
-from sunspring.evaluation import evaluate_stream
+from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.machine import keep_freed_memory, usable_cores
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel

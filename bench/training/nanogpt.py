@@ -63,7 +63,7 @@ runpy.run_path("train.py", run_name="__main__")
 
 
 class NanoGPTPeer(StatelessPeer):
-    """nanoGPT as `sunspring.evaluation` reads it."""
+    """nanoGPT as `sunspring.evaluation.protocols` reads it."""
 
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None

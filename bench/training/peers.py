@@ -1,7 +1,7 @@
 """What the peers of quality.py share: Sunspring's splits of a text, and its protocols.
 
 A peer reads the same training, validation and held-out characters as Sunspring, and is scored by
-`sunspring.evaluation` itself: the same windows, the same start, the same code, in fp32.
+`sunspring.evaluation.protocols` itself: the same windows, the same start, the same code, in fp32.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sunspring.corpus.corpus import Corpus, CorpusSettings, build_corpus
-from sunspring.evaluation import evaluate_stream, evaluate_windows
+from sunspring.evaluation.protocols import evaluate_stream, evaluate_windows
 from sunspring.network.network import LayerState, RecurrentModel, State
 from sunspring.text.decoding import ReadingOptions
 from sunspring.text.downloads import cache_folder
@@ -43,7 +43,7 @@ def print_figures(figures: Mapping[str, object], as_json: bool) -> None:
 
 
 class Peer(nn.Module, ABC):
-    """A network in the shape that `sunspring.evaluation` reads; its state's first axis is the rows.
+    """A network in the shape that `sunspring.evaluation.protocols` reads; its state's first axis is the rows.
 
     Args:
         network: of the peer.

@@ -130,7 +130,7 @@ class PlainLSTM(nn.Module):
 
 
 class PlainLSTMPeer(Peer):
-    """The LSTM as `sunspring.evaluation` reads it."""
+    """The LSTM as `sunspring.evaluation.protocols` reads it."""
 
     def initial_state(self, batch_size: int) -> State:
         """Give zeros, rows first."""

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from sunspring.api import load
-from sunspring.evaluation import evaluate_windows
+from sunspring.evaluation.protocols import evaluate_windows
 from sunspring.machine import describe_machine
 from sunspring.run_corpus import open_run_corpus
 from sunspring.training.checkpoint import read_json

@@ -13,7 +13,7 @@ import typer
 from sunspring.errors import SettingsError
 
 if TYPE_CHECKING:
-    from sunspring.dynamic import LearningSettings
+    from sunspring.evaluation.dynamic import LearningSettings
 
 
 def check_rate(rate: float | None, learns: bool, option: str) -> None:
@@ -24,7 +24,7 @@ def check_rate(rate: float | None, learns: bool, option: str) -> None:
 
 def learning(rate: float | None) -> LearningSettings | None:
     """Give the settings of learning at a rate; None for the usual one."""
-    from sunspring.dynamic import LearningSettings
+    from sunspring.evaluation.dynamic import LearningSettings
 
     return None if rate is None else LearningSettings(rate)
 

@@ -13,7 +13,7 @@ from typing import Any
 from sunspring.api import Model, load
 from sunspring.charts import Chart, Line, Point
 from sunspring.errors import SettingsError, SunspringError
-from sunspring.evaluation import Evaluation
+from sunspring.evaluation.protocols import Evaluation
 from sunspring.pages import render
 from sunspring.report import WRITTEN_AT, Speed, write_much
 from sunspring.run_log import RunLog

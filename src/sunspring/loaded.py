@@ -32,7 +32,7 @@ from sunspring.writing.stretches import KnownStretches
 from sunspring.writing.writer import Proposal, Writer, Writing
 
 if TYPE_CHECKING:
-    from sunspring.mixture import Mixture
+    from sunspring.evaluation.mixture import Mixture
     from sunspring.network import engine as _engine
     from sunspring.network.network import RecurrentModel
     from sunspring.writing.native_writer import NativeWriter
@@ -299,7 +299,7 @@ class LoadedModel:
             labels = np.full(len(counts), index or 0)
             nats = self._native.score(ids.astype(np.int64), counts, labels, usable_cores())
             return np.split(nats / np.log(2), ends)
-        from sunspring.evaluation import surprisals
+        from sunspring.evaluation.protocols import surprisals
 
         predictor, start_id = self._mixture or self.network, self.vocabulary.start_id
         return [surprisals(predictor, text, start_id, index) for text in np.split(ids, ends)]
@@ -335,7 +335,7 @@ class LoadedModel:
             labels = np.full(len(texts), index or 0)
             flat = self._native.encode(ids.astype(np.int64), counts, labels, usable_cores())
             return flat.reshape(len(texts), size)
-        from sunspring.evaluation import final_outputs
+        from sunspring.evaluation.protocols import final_outputs
 
         start_id, ends = self.vocabulary.start_id, np.cumsum(counts)[:-1]
         parts = np.split(ids, ends) if texts else []

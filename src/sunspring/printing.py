@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sunspring.canaries import CanaryReport, Exposures
     from sunspring.copying import CopyReport
     from sunspring.corpus.vocabulary import Vocabulary
-    from sunspring.evaluation import Evaluation
+    from sunspring.evaluation.protocols import Evaluation
     from sunspring.line_scores import LineScore
     from sunspring.result import TrainingResult
     from sunspring.writing.writer import Writing

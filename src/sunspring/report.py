@@ -16,7 +16,7 @@ from sunspring.calibration import Calibration, calibrate
 from sunspring.copying import Copies, find_copies, repeated_lines, training_bytes
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import ModelError
-from sunspring.evaluation import baselines
+from sunspring.evaluation.protocols import baselines
 from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.explanation import trace_json
 from sunspring.loaded import LoadedModel

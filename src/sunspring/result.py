@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sunspring.evaluation import Evaluation
+from sunspring.evaluation.protocols import Evaluation
 from sunspring.machine import Precision
 from sunspring.notebook import table_html
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sunspring.corpus.corpus import Corpus
-from sunspring.evaluation import Evaluation
+from sunspring.evaluation.protocols import Evaluation
 from sunspring.machine import Precision
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel

@@ -27,7 +27,7 @@ from sunspring.callbacks import (
 )
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
-from sunspring.evaluation import HELDOUT_TOKENS, evaluate_stream
+from sunspring.evaluation.protocols import HELDOUT_TOKENS, evaluate_stream
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.model_folder import ModelFiles

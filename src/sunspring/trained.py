@@ -23,8 +23,8 @@ from sunspring.text.decoding import ReadingOptions
 from sunspring.text.files import Notice
 
 if TYPE_CHECKING:
-    from sunspring.dynamic import LearningSettings
-    from sunspring.evaluation import Evaluation
+    from sunspring.evaluation.dynamic import LearningSettings
+    from sunspring.evaluation.protocols import Evaluation
     from sunspring.result import TrainingResult
 
 _REMEMBERED = 10_000  # tokens of pages that a writer reads again: its state forgets sooner
@@ -94,9 +94,9 @@ class Model(LoadedModel):
                 "dynamic evaluation reads a text in order, and windows are drawn from all over it: "
                 "choose the protocol stream"
             )
-        from sunspring.dynamic import LearningSettings, evaluate_dynamic
-        from sunspring.evaluation import baselines, evaluate_stream, evaluate_windows
-        from sunspring.mixing import learn_mixture
+        from sunspring.evaluation.dynamic import LearningSettings, evaluate_dynamic
+        from sunspring.evaluation.mixing import learn_mixture
+        from sunspring.evaluation.protocols import baselines, evaluate_stream, evaluate_windows
 
         names, start_id = source_names(sources), self.vocabulary.start_id
         evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
@@ -130,7 +130,7 @@ class Model(LoadedModel):
             raise SettingsError(
                 "the native engine does not mix in n-grams: leave out --engine native or --mixture"
             )
-        from sunspring.mixing import learn_mixture
+        from sunspring.evaluation.mixing import learn_mixture
 
         model = self._with(self.files)
         model._mixture, model._pages = learn_mixture(self.network, self._text.open()), self._pages
@@ -160,7 +160,7 @@ class Model(LoadedModel):
             SourceError: a source is at fault.
             SettingsError: the label is unknown, or missing.
         """
-        from sunspring.dynamic import learn_from
+        from sunspring.evaluation.dynamic import learn_from
         from sunspring.training.checkpoint import pack_model
 
         index = self.config.label_index(label)
@@ -213,7 +213,7 @@ class Model(LoadedModel):
         """
         if self.quantized:
             raise ModelError("the model is in 8 bits already: quantize the one it was made from")
-        from sunspring.quantization import describe_quantization, measure_loss
+        from sunspring.evaluation.quantization import describe_quantization, measure_loss
         from sunspring.training.checkpoint import pack_model
 
         names, loss = source_names(sources), None

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.errors import SettingsError
-from sunspring.evaluation import final_outputs, surprisals
+from sunspring.evaluation.protocols import final_outputs, surprisals
 from sunspring.network import engine as _engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles

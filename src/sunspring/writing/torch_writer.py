@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.mixture import Predictor
+from sunspring.evaluation.mixture import Predictor
 from sunspring.network.network import State, change_recurrent
 from sunspring.writing.drafts import Draft, Piece
 from sunspring.writing.sampling import REPETITION_WINDOW, draw, token_probabilities

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import SourceError
-from sunspring.evaluation import first_tokens, measure_stream
-from sunspring.mixture import Mixture
+from sunspring.evaluation.mixture import Mixture
+from sunspring.evaluation.ngrams import NGramModel
+from sunspring.evaluation.protocols import first_tokens, measure_stream
 from sunspring.network.network import RecurrentModel
-from sunspring.ngrams import NGramModel
 from sunspring.training.optimizers import adamw_step
 
 _HIGHEST_ORDER = 10

@@ -13,11 +13,11 @@ from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 
 from sunspring.corpus.corpus import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.evaluation import evaluate_stream, evaluate_windows
-from sunspring.mixture import Mixture
+from sunspring.evaluation.mixture import Mixture
+from sunspring.evaluation.ngrams import NGramModel
+from sunspring.evaluation.protocols import evaluate_stream, evaluate_windows
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.ngrams import NGramModel
 from sunspring.writing.drafts import WritingSettings
 from sunspring.writing.sampling import SamplingSettings
 from sunspring.writing.torch_writer import TorchWriter

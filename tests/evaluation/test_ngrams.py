@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 from numpy.typing import NDArray
 
-from sunspring.ngrams import NGramModel
+from sunspring.evaluation.ngrams import NGramModel
 
 
 def make_model(texts: list[list[int]], order: int = 4, **settings: int) -> NGramModel:

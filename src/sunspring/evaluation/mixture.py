@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sunspring.evaluation.ngrams import NGramModel
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel, State
-from sunspring.ngrams import NGramModel
 
 _VALUES = 1 << 20  # of a distribution in memory at a time
 _COUNT_SCALE = 5.0  # ln 150: brings logarithms of counts near one, as the other features are

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SourceError
-from sunspring.evaluation import baselines, evaluate_stream, evaluate_windows, surprisals
+from sunspring.evaluation.protocols import baselines, evaluate_stream, evaluate_windows, surprisals
 from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.network.network import RecurrentModel
 

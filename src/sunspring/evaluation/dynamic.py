@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from sunspring.corpus.batches import IGNORED
 from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SunspringError
-from sunspring.evaluation import Evaluation, check_labels, evaluation_of, first_tokens
-from sunspring.mixture import Mixture
+from sunspring.evaluation.mixture import Mixture
+from sunspring.evaluation.protocols import Evaluation, check_labels, evaluation_of, first_tokens
 from sunspring.network.network import RecurrentModel, State, detach
 
 _EPSILON = 1e-5  # beside a root mean square gradient
@@ -36,7 +36,7 @@ _EPSILON = 1e-5  # beside a root mean square gradient
 class LearningSettings:
     """How fast a network learns from what it reads.
 
-    The defaults were chosen on validation parts (`bench/dynamic.py`).
+    The defaults were chosen on validation parts (`bench/evaluation/dynamic.py`).
 
     Args:
         rate: of each step, η in the paper: about how far a weight moves in one.

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunspring.corpus.corpus import Split
-from sunspring.dynamic import LearningSettings, evaluate_dynamic, learn_from
 from sunspring.errors import SettingsError, SourceError, SunspringError
-from sunspring.evaluation import evaluate_stream
-from sunspring.mixture import Mixture
+from sunspring.evaluation.dynamic import LearningSettings, evaluate_dynamic, learn_from
+from sunspring.evaluation.mixture import Mixture
+from sunspring.evaluation.ngrams import NGramModel
+from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.ngrams import NGramModel
 
 VOCABULARY = 7
 START = 6

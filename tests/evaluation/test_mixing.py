@@ -9,8 +9,8 @@ import torch
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import SourceError
-from sunspring.evaluation import evaluate_stream
-from sunspring.mixing import learn_mixture
+from sunspring.evaluation.mixing import learn_mixture
+from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 

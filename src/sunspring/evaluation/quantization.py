@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sunspring.corpus.corpus import Split
-from sunspring.evaluation import (
+from sunspring.evaluation.protocols import (
     HELDOUT_TOKENS,
     Evaluation,
     evaluate_stream,

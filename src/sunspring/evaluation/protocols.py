@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Split
 from sunspring.errors import SettingsError, SourceError
-from sunspring.mixture import Predictor
+from sunspring.evaluation.mixture import Predictor
+from sunspring.evaluation.ngrams import NGramModel
 from sunspring.network.network import RecurrentModel, State
-from sunspring.ngrams import NGramModel
 from sunspring.text.files import Progress
 
 HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all

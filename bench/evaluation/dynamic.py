@@ -1,6 +1,6 @@
 """How fast a model should learn while it reads: dynamic evaluation of validation parts.
 
-    python bench/dynamic.py RUN… [--rates 0.0001,0.0003,0.001] [--decays 0.001,0.003,0.01]
+    python bench/evaluation/dynamic.py RUN… [--rates 0.0001,0.0003,0.001] [--decays 0.001,0.003,0.01]
                             [--segments 64]
 
 Each RUN is a folder that `sunspring train` made. All figures are nats per character of its
@@ -11,8 +11,8 @@ from here.
 import argparse
 from pathlib import Path
 
-from sunspring.dynamic import LearningSettings, evaluate_dynamic
-from sunspring.evaluation import evaluate_stream
+from sunspring.evaluation.dynamic import LearningSettings, evaluate_dynamic
+from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.network.model_folder import ModelFiles
 from sunspring.run_corpus import open_run_corpus
 from sunspring.training.checkpoint import build_network, read_json
