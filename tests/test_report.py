@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sunspring
-from sunspring import runs
 from sunspring.api import Model
 from sunspring.calibration import calibrate
 from sunspring.cli import app
@@ -28,8 +27,9 @@ from sunspring.memory_curve import memory_curve
 from sunspring.network.config import ModelConfig
 from sunspring.report import make_report
 from sunspring.report_page import moments
-from sunspring.request import TrainingRequest
-from sunspring.run_log import RunLog
+from sunspring.runs.log import RunLog
+from sunspring.runs.request import TrainingRequest
+from sunspring.runs.train import train as runs
 from sunspring.text.decoding import ReadingOptions
 from sunspring.traces import trace_tokens
 from sunspring.training.budget import Budget

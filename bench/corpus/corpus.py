@@ -21,8 +21,8 @@ from pathlib import Path
 from sunspring.corpus.corpus import CorpusSettings, build_corpus
 from sunspring.text.decoding import ReadingOptions
 from sunspring.training.budget import Budget
-from sunspring.request import TrainingRequest
-from sunspring.runs import train
+from sunspring.runs.request import TrainingRequest
+from sunspring.runs.train import train
 source, out, steps, documents = sys.argv[1:]
 reading = ReadingOptions(documents)
 began = time.perf_counter()

@@ -14,7 +14,7 @@ from pathlib import Path
 from sunspring.evaluation.dynamic import LearningSettings, evaluate_dynamic
 from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.network.model_folder import ModelFiles
-from sunspring.run_corpus import open_run_corpus
+from sunspring.runs.corpus import open_run_corpus
 from sunspring.training.checkpoint import build_network, read_json
 
 

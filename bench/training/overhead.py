@@ -20,8 +20,8 @@ import torch.nn.functional as F
 
 from sunspring.api import load
 from sunspring.network.network import RecurrentModel, detach
-from sunspring.request import TrainingRequest
-from sunspring.runs import open_run_corpus, train
+from sunspring.runs.request import TrainingRequest
+from sunspring.runs.train import open_run_corpus, train
 from sunspring.training.budget import Budget
 from sunspring.training.checkpoint import read_json
 from sunspring.training.optimizers import parameter_groups

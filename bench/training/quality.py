@@ -31,7 +31,7 @@ from typing import Any
 from sunspring.api import load
 from sunspring.evaluation.protocols import evaluate_windows
 from sunspring.machine import describe_machine
-from sunspring.run_corpus import open_run_corpus
+from sunspring.runs.corpus import open_run_corpus
 from sunspring.training.checkpoint import read_json
 
 # Columns of Sunspring's own, and what `sunspring evaluate` is asked for each.

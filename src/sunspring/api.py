@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 from sunspring.corpus.corpus import CorpusSettings, TokenKind
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import Engine
-from sunspring.request import TrainingRequest
+from sunspring.runs.request import TrainingRequest
 from sunspring.storage import read_json
 from sunspring.text.decoding import ReadingOptions
 from sunspring.trained import Model, source_names
@@ -65,8 +65,8 @@ def train(
     Raises:
         SunspringError: something that the user can mend.
     """
-    from sunspring import runs
     from sunspring.report_page import report_training
+    from sunspring.runs.train import train as runs
 
     with tempfile.TemporaryDirectory(prefix="sunspring-") as temporary:
         folder = Path(out) if out is not None else Path(temporary) / "run"

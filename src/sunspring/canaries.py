@@ -25,10 +25,10 @@ from sunspring.hiding import hide_lines
 from sunspring.loaded import LoadedModel
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.request import TrainingRequest
-from sunspring.run_corpus import open_run_corpus
-from sunspring.run_record import read_plan
-from sunspring.runs import speaker, train_copy
+from sunspring.runs.corpus import open_run_corpus
+from sunspring.runs.record import read_plan
+from sunspring.runs.request import TrainingRequest
+from sunspring.runs.train import speaker, train_copy
 from sunspring.storage import read_json
 from sunspring.training.budget import Budget
 

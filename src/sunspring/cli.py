@@ -67,10 +67,10 @@ def train(
 ) -> None:
     """Teach a network to write like SOURCES, or like the text of Python's help if none is named."""
     began = time.perf_counter()
-    from sunspring import runs
     from sunspring.corpus.corpus import CorpusSettings
     from sunspring.report_page import report_training
-    from sunspring.request import TrainingRequest
+    from sunspring.runs.request import TrainingRequest
+    from sunspring.runs.train import train as runs
     from sunspring.text.decoding import ReadingOptions
     from sunspring.training.budget import choose_budget
 

@@ -16,7 +16,7 @@ from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation.protocols import Evaluation
 from sunspring.pages import render
 from sunspring.report import WRITTEN_AT, Speed, write_much
-from sunspring.run_log import RunLog
+from sunspring.runs.log import RunLog
 from sunspring.text.files import Notice
 
 _SAMPLE_LENGTH = 400

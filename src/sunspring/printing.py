@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sunspring.corpus.vocabulary import Vocabulary
     from sunspring.evaluation.protocols import Evaluation
     from sunspring.line_scores import LineScore
-    from sunspring.result import TrainingResult
+    from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 
 

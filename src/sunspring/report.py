@@ -23,8 +23,8 @@ from sunspring.loaded import LoadedModel
 from sunspring.memory_curve import memory_curve
 from sunspring.network.model_folder import ModelFiles
 from sunspring.notebook import token_names
-from sunspring.request import TrainingRequest
-from sunspring.run_log import RunLog
+from sunspring.runs.log import RunLog
+from sunspring.runs.request import TrainingRequest
 from sunspring.storage import read_json
 from sunspring.text.files import Notice
 from sunspring.traces import trace_tokens

@@ -14,8 +14,8 @@ from sunspring.copying import LEAST_COPIED, Copies
 from sunspring.errors import SunspringError
 from sunspring.pages import copying_chart, render, script, write_page
 from sunspring.report import WRITTEN_AT, Copying, Report, make_report
-from sunspring.result import TrainingResult
-from sunspring.run_log import RunLog
+from sunspring.runs.log import RunLog
+from sunspring.runs.result import TrainingResult
 from sunspring.text.files import Notice
 
 NAME = "report.html"

@@ -25,7 +25,7 @@ from sunspring.text.files import Notice
 if TYPE_CHECKING:
     from sunspring.evaluation.dynamic import LearningSettings
     from sunspring.evaluation.protocols import Evaluation
-    from sunspring.result import TrainingResult
+    from sunspring.runs.result import TrainingResult
 
 _REMEMBERED = 10_000  # tokens of pages that a writer reads again: its state forgets sooner
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sunspring.corpus.corpus import CorpusSettings
-from sunspring.request import TrainingRequest
+from sunspring.runs.request import TrainingRequest
 from sunspring.text.decoding import ReadingOptions
 from sunspring.training.budget import Budget
 

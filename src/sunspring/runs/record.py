@@ -16,8 +16,8 @@ from sunspring.evaluation.protocols import Evaluation
 from sunspring.machine import Precision
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.request import TrainingRequest, reading_record
-from sunspring.result import TrainingResult
+from sunspring.runs.request import TrainingRequest, reading_record
+from sunspring.runs.result import TrainingResult
 from sunspring.training.optimizers import OptimizerSettings
 from sunspring.training.plan import Plan, Recipe
 from sunspring.training.trainer import StepReport

@@ -17,7 +17,7 @@ from sunspring.corpus.corpus import Corpus, Split, build_corpus, encode_sources,
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.network.model_folder import ModelFiles
-from sunspring.request import TrainingRequest, reading_record
+from sunspring.runs.request import TrainingRequest, reading_record
 from sunspring.text.decoding import ReadingOptions
 from sunspring.text.downloads import cache_folder
 from sunspring.text.files import Notice, Progress

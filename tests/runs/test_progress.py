@@ -15,7 +15,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 
-from sunspring.callbacks import (
+from sunspring.runs.progress import (
     JsonLog,
     NotebookProgress,
     PlainProgress,
@@ -29,7 +29,7 @@ from sunspring.corpus.vocabulary import CharacterVocabulary, Vocabulary, train_s
 from sunspring.errors import MissingExtraError
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.samples import SampleWriter
+from sunspring.runs.samples import SampleWriter
 from sunspring.training.budget import Budget
 from sunspring.training.objective import Objective
 from sunspring.training.optimizers import Optimizers, OptimizerSettings
@@ -364,7 +364,7 @@ class TestNotebookProgress:
     def test_is_chosen_in_a_notebook(self) -> None:
         code = (
             "import sys\n"
-            "from sunspring.callbacks import Units, choose_progress\n"
+            "from sunspring.runs.progress import Units, choose_progress\n"
             "from sunspring.training.trainer import StepReport\n"
             "progress = choose_progress(sys.stderr, Units(1.0))\n"
             "progress.on_end(StepReport(80, 120.0, 1.0, 0.0, 6.0, 2000.0, 1.0))\n"

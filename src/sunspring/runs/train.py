@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 import torch
 
-from sunspring.callbacks import (
+from sunspring.runs.progress import (
     JsonLog,
     TensorBoardLog,
     Units,
@@ -33,11 +33,11 @@ from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, extend
 from sunspring.network.weights import encode_weights
-from sunspring.request import TrainingRequest
-from sunspring.result import TrainingResult
-from sunspring.run_corpus import encode_request, load_base, open_run_corpus
-from sunspring.run_record import Beginning, read_plan
-from sunspring.samples import OnSample, SampleWriter
+from sunspring.runs.request import TrainingRequest
+from sunspring.runs.result import TrainingResult
+from sunspring.runs.corpus import encode_request, load_base, open_run_corpus
+from sunspring.runs.record import Beginning, read_plan
+from sunspring.runs.samples import OnSample, SampleWriter
 from sunspring.storage import write_json, writing
 from sunspring.text.downloads import cache_folder
 from sunspring.text.files import Notice
