@@ -62,7 +62,7 @@ def explain(
     """Show what the model makes of a text: surprisal, readable units, gates, copies."""
     from sunspring.api import load
     from sunspring.explanation import explain, explanation_json
-    from sunspring.pages import explanation_page, write_page
+    from sunspring.pages.html import explanation_page, write_page
 
     if out is None and not as_json:
         raise SettingsError("an explanation is a page or JSON: give --out page.html, or --json")
@@ -90,7 +90,7 @@ def _explain_gradients(
     from sunspring.api import load
     from sunspring.gradient_curves import gradients_json, gradients_page
     from sunspring.gradient_flow import STEPS, gradient_flow
-    from sunspring.pages import write_page
+    from sunspring.pages.html import write_page
 
     beside = "--gradients, which looks at networks of its own"
     refuse(context, ("file", "text", "top", "copied", "label"), beside)
@@ -149,7 +149,7 @@ def compare(
 ) -> None:
     """Measure several models on the same text, and set them beside one another."""
     from sunspring import compare as comparing
-    from sunspring.pages import write_page
+    from sunspring.pages.html import write_page
 
     compared = comparing.compare(runs, text or (), prompt, say)
     if as_json:

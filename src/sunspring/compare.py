@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sunspring.api import Model, load
-from sunspring.charts import Chart, Line, Point
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation.protocols import Evaluation
-from sunspring.pages import render
+from sunspring.pages.charts import Chart, Line, Point
+from sunspring.pages.html import render
 from sunspring.report import WRITTEN_AT, Speed, write_much
 from sunspring.runs.log import RunLog
 from sunspring.text.files import Notice

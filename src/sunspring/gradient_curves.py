@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.charts import Chart, Line, short
 from sunspring.network.config import ModelConfig
-from sunspring.pages import render
+from sunspring.pages.charts import Chart, Line, short
+from sunspring.pages.html import render
 from sunspring.training.plan import Recipe
 
 REACH = 200

@@ -23,7 +23,7 @@ from sunspring.machine import usable_cores
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import Engine, choose_engine, load_native
-from sunspring.notebook import Surprisals, table_html, token_names
+from sunspring.pages.notebook import Surprisals, table_html, token_names
 from sunspring.runs.corpus import RunText
 from sunspring.storage import write_json
 from sunspring.text.files import Notice

@@ -22,7 +22,7 @@ from sunspring.explanation import trace_json
 from sunspring.loaded import LoadedModel
 from sunspring.memory_curve import memory_curve
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notebook import token_names
+from sunspring.pages.notebook import token_names
 from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
 from sunspring.storage import read_json

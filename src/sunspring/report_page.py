@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sunspring.charts import Chart, Line, Point
 from sunspring.copying import LEAST_COPIED, Copies
 from sunspring.errors import SunspringError
-from sunspring.pages import copying_chart, render, script, write_page
+from sunspring.pages.charts import Chart, Line, Point
+from sunspring.pages.html import copying_chart, render, script, write_page
 from sunspring.report import WRITTEN_AT, Copying, Report, make_report
 from sunspring.runs.log import RunLog
 from sunspring.runs.result import TrainingResult

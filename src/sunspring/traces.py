@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sunspring.loaded import LoadedModel
 from sunspring.machine import usable_cores
-from sunspring.notebook import token_names
+from sunspring.pages.notebook import token_names
 
 _PART = 1 << 12  # tokens whose distributions are in memory
 

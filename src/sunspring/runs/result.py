@@ -11,7 +11,7 @@ from typing import Any
 
 from sunspring.evaluation.protocols import Evaluation
 from sunspring.machine import Precision
-from sunspring.notebook import table_html
+from sunspring.pages.notebook import table_html
 
 
 @dataclass(frozen=True)

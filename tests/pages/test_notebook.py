@@ -9,7 +9,7 @@ from browser import needs_chromium, opened
 from IPython.core.formatters import DisplayFormatter
 
 import sunspring
-from sunspring.notebook import passage_html
+from sunspring.pages.notebook import passage_html
 
 SETTINGS = {"hidden_size": 16, "embedding_size": 8, "window": 16, "batch_size": 4}
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sunspring.charts import Chart, Line, Point
 from sunspring.copying import LEAST_COPIED
 from sunspring.explanation import LEAST_CHARACTERS, Explanation, page_data
+from sunspring.pages.charts import Chart, Line, Point
 from sunspring.storage import write_atomically, writing
 
 _FOLDER = Path(__file__).parent / "templates"

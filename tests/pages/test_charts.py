@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunspring.charts import BOTTOM, LEFT, RIGHT, TOP, Chart, Line, apart, short, thinned, ticks
+from sunspring.pages.charts import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    Chart,
+    Line,
+    apart,
+    short,
+    thinned,
+    ticks,
+)
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 odd_numbers = st.one_of(numbers, st.sampled_from([math.nan, math.inf, -math.inf]))

@@ -1,0 +1,1 @@
+"""Charts and HTML pages; knows nothing of what they show."""
