@@ -23,6 +23,7 @@ from sunspring.cli import app
 from sunspring.corpus.corpus import CorpusSettings
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
+from sunspring.explanation.traces import trace_tokens
 from sunspring.memory_curve import memory_curve
 from sunspring.network.config import ModelConfig
 from sunspring.report import make_report
@@ -31,7 +32,6 @@ from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
 from sunspring.runs.train import train as runs
 from sunspring.text.decoding import ReadingOptions
-from sunspring.traces import trace_tokens
 from sunspring.training.budget import Budget
 from sunspring.training.checkpoint import pack_model
 from sunspring.verdict import Facts, judge, train_command

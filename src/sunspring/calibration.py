@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.excerpts import Excerpt
+from sunspring.explanation.traces import read_parts
 from sunspring.loaded import LoadedModel
-from sunspring.traces import read_parts
 
 _BINS = 20
 

@@ -61,7 +61,7 @@ def explain(
 ) -> None:
     """Show what the model makes of a text: surprisal, readable units, gates, copies."""
     from sunspring.api import load
-    from sunspring.explanation import explain, explanation_json
+    from sunspring.explanation.explanation import explain, explanation_json
     from sunspring.pages.html import explanation_page, write_page
 
     if out is None and not as_json:
@@ -88,8 +88,8 @@ def _explain_gradients(
 ) -> None:
     """Show how far back the gradient reaches in networks that learn from a model's text."""
     from sunspring.api import load
-    from sunspring.gradient_curves import gradients_json, gradients_page
-    from sunspring.gradient_flow import STEPS, gradient_flow
+    from sunspring.explanation.gradient_curves import gradients_json, gradients_page
+    from sunspring.explanation.gradient_flow import STEPS, gradient_flow
     from sunspring.pages.html import write_page
 
     beside = "--gradients, which looks at networks of its own"
@@ -174,7 +174,7 @@ def score(
 ) -> None:
     """Say for each line of FILE how many bits it costs the model, in all and a character."""
     from sunspring.api import load
-    from sunspring.line_scores import heldout_threshold, score_lines
+    from sunspring.explanation.line_scores import heldout_threshold, score_lines
 
     if top < 0:
         raise SettingsError(f"--top is {top}: it must be 0 or more")

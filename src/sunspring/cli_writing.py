@@ -53,7 +53,7 @@ def write(
 ) -> None:
     """Write with a trained model, on from a prompt."""
     from sunspring.api import load
-    from sunspring.copying import LEAST_COPIED, report_copies
+    from sunspring.explanation.copies import LEAST_COPIED, report_copies
     from sunspring.interactive import write_together
 
     if interactive:

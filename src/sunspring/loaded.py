@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.copying import training_bytes
 from sunspring.corpus.corpus import Corpus
 from sunspring.corpus.vocabulary import Vocabulary, adapt_text
 from sunspring.errors import SettingsError
+from sunspring.explanation.copies import training_bytes
 from sunspring.machine import usable_cores
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles

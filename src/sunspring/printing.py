@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sunspring.canaries import CanaryReport, Exposures
-    from sunspring.copying import CopyReport
     from sunspring.corpus.vocabulary import Vocabulary
     from sunspring.evaluation.protocols import Evaluation
-    from sunspring.line_scores import LineScore
+    from sunspring.explanation.copies import CopyReport
+    from sunspring.explanation.line_scores import LineScore
     from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 
@@ -153,7 +153,7 @@ def writings_json(
 
 def _copied_json(report: CopyReport, place: int, prompt: int) -> dict[str, Any]:
     """Give what of one text is copied; places count from the beginning of the prompt."""
-    from sunspring.copying import LEAST_COPIED
+    from sunspring.explanation.copies import LEAST_COPIED
 
     one = replace(report, copies=[report.copies[place]], lines=[report.lines[place]])
     return {
@@ -169,7 +169,7 @@ def _copied_json(report: CopyReport, place: int, prompt: int) -> dict[str, Any]:
 
 def describe_copies(report: CopyReport) -> str:
     """Say in a line what of texts is copied."""
-    from sunspring.copying import LEAST_COPIED, LEAST_LINE
+    from sunspring.explanation.copies import LEAST_COPIED, LEAST_LINE
 
     characters = sum(len(each.text) for each in report.copies)
     lines = len({line for each in report.lines for line in each})
@@ -207,7 +207,7 @@ def line_json(number: int, score: LineScore, vocabulary: Vocabulary, top: int) -
 
 def _surprises(score: LineScore, vocabulary: Vocabulary, top: int) -> list[dict[str, Any]]:
     """Give what cost most in a line, characters that the model does not know among it."""
-    from sunspring.line_scores import UNSEEN_BITS
+    from sunspring.explanation.line_scores import UNSEEN_BITS
 
     tokens = zip(score.tokens.tolist(), score.token_bits.tolist(), strict=True)
     costs = [

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sunspring.copying import LEAST_COPIED, Copies
 from sunspring.errors import SunspringError
+from sunspring.explanation.copies import LEAST_COPIED, Copies
 from sunspring.pages.charts import Chart, Line, Point
 from sunspring.pages.html import copying_chart, render, script, write_page
 from sunspring.report import WRITTEN_AT, Copying, Report, make_report

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sunspring.copying import find_copies
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
     Vocabulary,
     train_subwords,
 )
+from sunspring.explanation.copies import find_copies
 from sunspring.writing import stretches
 from sunspring.writing.copy_marks import mark_copies
 from sunspring.writing.stretches import CopyGuard, KnownStretches, NovelTokens

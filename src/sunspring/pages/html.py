@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sunspring.copying import LEAST_COPIED
-from sunspring.explanation import LEAST_CHARACTERS, Explanation, page_data
+from sunspring.explanation.copies import LEAST_COPIED
+from sunspring.explanation.explanation import LEAST_CHARACTERS, Explanation, page_data
 from sunspring.pages.charts import Chart, Line, Point
 from sunspring.storage import write_atomically, writing
 

@@ -1,6 +1,6 @@
 """Copies: seconds and memory to check what was written against a training text that is far larger.
 
-    python bench/copying.py TEXT [--megabytes 1000] [--written 1] [--threads 1 2] [--peer 100]
+    python bench/explanation/copying.py TEXT [--megabytes 1000] [--written 1] [--threads 1 2] [--peer 100]
 
 Makes a training text of so many megabytes: the lines of TEXT again and again, each time in another
 order and with one character in fifty drawn anew. What was written is half invented and half
@@ -24,7 +24,7 @@ import json, resource, sys, time
 import numpy as np
 from itertools import chain
 from pathlib import Path
-from sunspring.copying import find_copies, token_bytes
+from sunspring.explanation.copies import find_copies, token_bytes
 from sunspring.corpus.vocabulary import CharacterVocabulary
 folder, threads = Path(sys.argv[1]), int(sys.argv[2])
 characters = (folder / "characters.txt").read_bytes().decode()

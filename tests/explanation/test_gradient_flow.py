@@ -16,7 +16,7 @@ from torch import Tensor
 
 import sunspring
 from sunspring.errors import SettingsError, SourceError
-from sunspring.gradient_curves import (
+from sunspring.explanation.gradient_curves import (
     NAMES,
     REACH,
     GradientFlow,
@@ -25,13 +25,13 @@ from sunspring.gradient_curves import (
     gradients_json,
     gradients_page,
 )
-from sunspring.gradient_flow import gradient_flow, state_gradients
+from sunspring.explanation.gradient_flow import gradient_flow, state_gradients
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.training.plan import PRESETS
 from sunspring.training.trainer import make_batches
 
-FILES = (Path(__file__).parents[1] / "docs" / "reference" / "files.md").read_text("utf-8")
+FILES = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text("utf-8")
 STEPS = 8
 LAYERS = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
 CELLS = pytest.mark.parametrize("cell", LAYERS)

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 import sunspring
 from sunspring.api import Model
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.explanation import explain
-from sunspring.features import text_features
-from sunspring.gates import gate_activity
+from sunspring.explanation.explanation import explain
+from sunspring.explanation.features import text_features
+from sunspring.explanation.gates import gate_activity
+from sunspring.explanation.traces import trace_text
+from sunspring.explanation.units import correlations, find_units
 from sunspring.network.arrays import untrained, weight_arrays
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.traces import trace_text
 from sunspring.training.checkpoint import build_network, pack_model
-from sunspring.units import correlations, find_units
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
 CONFIG = ModelConfig(LETTERS.size, hidden_size=20, embedding_size=6, skip=True)
@@ -59,7 +59,7 @@ class TestTraces:
     def test_of_many_parts_are_those_of_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         model = model_of()
         whole = trace_text(model, TEXT)
-        monkeypatch.setattr("sunspring.traces._PART", 7)
+        monkeypatch.setattr("sunspring.explanation.traces._PART", 7)
         parts = trace_text(model, TEXT)
         np.testing.assert_array_equal(parts.bits, whole.bits)
         np.testing.assert_array_equal(parts.outputs, whole.outputs)

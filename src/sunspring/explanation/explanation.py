@@ -14,17 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.copying import LEAST_COPIED, Copies, find_copies, repeated_lines, training_bytes
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import SettingsError
-from sunspring.features import text_features
-from sunspring.gates import GateActivity, gate_activity
+from sunspring.explanation.copies import (
+    LEAST_COPIED,
+    Copies,
+    find_copies,
+    repeated_lines,
+    training_bytes,
+)
+from sunspring.explanation.features import text_features
+from sunspring.explanation.gates import GateActivity, gate_activity
+from sunspring.explanation.traces import Trace, read_parts, trace_text
+from sunspring.explanation.units import FeatureUnit, find_units
 from sunspring.loaded import LoadedModel
 from sunspring.machine import usable_cores
 from sunspring.network.arrays import untrained, weight_arrays
 from sunspring.network.model_folder import ModelFiles
-from sunspring.traces import Trace, read_parts, trace_text
-from sunspring.units import FeatureUnit, find_units
 
 LEAST_CHARACTERS = 200
 """Of a text whose units are looked at: each is chosen on one half and measured on the other."""

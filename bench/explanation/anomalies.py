@@ -1,6 +1,6 @@
 """Broken log lines among usual ones: precision and recall of `score --threshold`, and of n-grams.
 
-    python bench/anomalies.py [--minutes 1] [--percentile 99.5]
+    python bench/explanation/anomalies.py [--minutes 1] [--percentile 99.5]
 
 Usual lines come from a small grammar; one in twenty of those to be judged is broken in one of
 seven ways. The model learns from usual lines alone. Both sides call a line broken if it costs more
@@ -19,7 +19,7 @@ import numpy as np
 import sunspring
 from sunspring.corpus.corpus import Corpus
 from sunspring.evaluation.ngrams import NGramModel
-from sunspring.line_scores import UNSEEN_BITS, score_lines
+from sunspring.explanation.line_scores import UNSEEN_BITS, score_lines
 
 LINES, JUDGED = 60_000, 20_000
 VERBS = ("opened", "closed", "read", "deleted", "moved")

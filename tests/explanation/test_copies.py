@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sunspring.copying import (
+from sunspring.corpus.corpus import Corpus, CorpusSettings, build_corpus
+from sunspring.explanation.copies import (
     Copies,
     Stretch,
     find_copies,
@@ -17,7 +18,6 @@ from sunspring.copying import (
     token_bytes,
     training_bytes,
 )
-from sunspring.corpus.corpus import Corpus, CorpusSettings, build_corpus
 from sunspring.text.decoding import ReadingOptions
 
 few_letters = st.text("abé", max_size=25)

@@ -13,7 +13,7 @@ from commands import SMALL, error_of, succeed
 
 import sunspring
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.line_scores import UNSEEN_BITS, heldout_threshold, score_lines
+from sunspring.explanation.line_scores import UNSEEN_BITS, heldout_threshold, score_lines
 
 NAMES = CharacterVocabulary("ab", end=True, unknown=False)
 MODEL = chain_model(

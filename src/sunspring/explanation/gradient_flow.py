@@ -23,7 +23,7 @@ from torch import Tensor
 from sunspring.corpus.batches import Batch
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import SettingsError, SourceError
-from sunspring.gradient_curves import REACH, Curve, GradientFlow, Trained
+from sunspring.explanation.gradient_curves import REACH, Curve, GradientFlow, Trained
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel, State
 from sunspring.text.files import Notice
