@@ -230,7 +230,7 @@ def _measure_canaries(context: typer.Context, run: Path, device: Device, as_json
     free = ("model", "canaries", "device", "as_json")
     beside = "--canaries, which trains a copy of the run on its own text"
     refuse(context, [name for name in context.params if name not in free], beside)
-    from sunspring.canaries import canary_exposure
+    from sunspring.privacy.canaries import canary_exposure
 
     report = canary_exposure(run, device.value, sys.stderr)
     if report is None:

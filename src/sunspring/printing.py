@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sunspring.canaries import CanaryReport, Exposures
     from sunspring.corpus.vocabulary import Vocabulary
     from sunspring.evaluation.protocols import Evaluation
     from sunspring.explanation.copies import CopyReport
     from sunspring.explanation.line_scores import LineScore
+    from sunspring.privacy.canaries import CanaryReport, Exposures
     from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sunspring.corpus.corpus import Corpus
-from sunspring.hiding import hide_lines
+from sunspring.privacy.insertion import hide_lines
 from sunspring.text.sources import ReadingOptions
 
 HIDDEN = ("ԱԲԳ", "ԳԱԲ", "ԲԳԱ")  # no text of the tests has such letters

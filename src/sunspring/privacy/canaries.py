@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import ModelError, SourceError
-from sunspring.hiding import hide_lines
 from sunspring.loaded import LoadedModel
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
+from sunspring.privacy.insertion import hide_lines
 from sunspring.runs.corpus import open_run_corpus
 from sunspring.runs.record import read_plan
 from sunspring.runs.request import TrainingRequest

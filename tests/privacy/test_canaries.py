@@ -15,7 +15,9 @@ from corpora import build_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunspring.canaries import (
+from sunspring.errors import SourceError
+from sunspring.printing import describe_canaries
+from sunspring.privacy.canaries import (
     CHANCE,
     CanaryReport,
     CanarySettings,
@@ -25,8 +27,6 @@ from sunspring.canaries import (
     draw_lines,
     exposures,
 )
-from sunspring.errors import SourceError
-from sunspring.printing import describe_canaries
 
 COSTS = st.lists(st.integers(0, 9), min_size=1, max_size=30)
 FEW = CanarySettings(references=500, controls=50)

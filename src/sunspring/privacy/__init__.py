@@ -1,0 +1,1 @@
+"""Whether a model gives secrets away."""
