@@ -65,7 +65,7 @@ def train(
     Raises:
         SunspringError: something that the user can mend.
     """
-    from sunspring.report_page import report_training
+    from sunspring.reports.page import report_training
     from sunspring.runs.train import train as runs
 
     with tempfile.TemporaryDirectory(prefix="sunspring-") as temporary:

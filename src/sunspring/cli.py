@@ -68,7 +68,7 @@ def train(
     """Teach a network to write like SOURCES, or like the text of Python's help if none is named."""
     began = time.perf_counter()
     from sunspring.corpus.corpus import CorpusSettings
-    from sunspring.report_page import report_training
+    from sunspring.reports.page import report_training
     from sunspring.runs.request import TrainingRequest
     from sunspring.runs.train import train as runs
     from sunspring.text.decoding import ReadingOptions
@@ -184,7 +184,7 @@ def quantize(
 @app.command()
 def doctor(as_json: options.Json = False) -> None:
     """Look at this machine: device, speeds, versions, and what train would choose."""
-    from sunspring.doctor import describe, examine
+    from sunspring.reports.doctor import describe, examine
 
     report = examine()
     if as_json:

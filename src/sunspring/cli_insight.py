@@ -132,7 +132,7 @@ def _beginning(file: Path) -> str:
 @app.command()
 def report(run: options.ReportedRun, out: options.ReportOut = None) -> None:
     """Show on a page how a training went: curves, samples, mistakes, memory, copies, a verdict."""
-    from sunspring.report_page import NAME, write_report
+    from sunspring.reports.page import NAME, write_report
 
     page = out or run / NAME
     write_report(run, page, say)
@@ -148,8 +148,8 @@ def compare(
     as_json: options.Json = False,
 ) -> None:
     """Measure several models on the same text, and set them beside one another."""
-    from sunspring import compare as comparing
     from sunspring.pages.html import write_page
+    from sunspring.reports import compare as comparing
 
     compared = comparing.compare(runs, text or (), prompt, say)
     if as_json:

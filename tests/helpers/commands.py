@@ -21,7 +21,7 @@ _FORKS.set_forkserver_preload(
     [
         "sunspring.api",
         "sunspring.cli",
-        "sunspring.doctor",
+        "sunspring.reports.doctor",
         "sunspring.interactive",
         "torch._dynamo",
         "pytest",

@@ -12,23 +12,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sunspring.calibration import Calibration, calibrate
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.errors import ModelError
 from sunspring.evaluation.protocols import baselines
-from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.explanation.copies import Copies, find_copies, repeated_lines, training_bytes
 from sunspring.explanation.explanation import trace_json
 from sunspring.explanation.traces import trace_tokens
 from sunspring.loaded import LoadedModel
-from sunspring.memory_curve import memory_curve
 from sunspring.network.model_folder import ModelFiles
 from sunspring.pages.notebook import token_names
+from sunspring.reports.calibration import Calibration, calibrate
+from sunspring.reports.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
+from sunspring.reports.memory_curve import memory_curve
+from sunspring.reports.verdict import Facts, Verdict, judge, train_command
 from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
 from sunspring.storage import read_json
 from sunspring.text.files import Notice
-from sunspring.verdict import Facts, Verdict, judge, train_command
 from sunspring.writing.drafts import WritingOptions
 
 TEMPERATURES = (0.3, 0.6, 0.8, 1.0, 1.2)

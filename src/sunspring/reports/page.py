@@ -13,7 +13,7 @@ from sunspring.errors import SunspringError
 from sunspring.explanation.copies import LEAST_COPIED, Copies
 from sunspring.pages.charts import Chart, Line, Point
 from sunspring.pages.html import copying_chart, render, script, write_page
-from sunspring.report import WRITTEN_AT, Copying, Report, make_report
+from sunspring.reports.report import WRITTEN_AT, Copying, Report, make_report
 from sunspring.runs.log import RunLog
 from sunspring.runs.result import TrainingResult
 from sunspring.text.files import Notice

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.excerpts import Excerpt
 from sunspring.explanation.traces import read_parts
 from sunspring.loaded import LoadedModel
+from sunspring.reports.excerpts import Excerpt
 
 _BINS = 20
 

@@ -18,23 +18,23 @@ from hypothesis import strategies as st
 
 import sunspring
 from sunspring.api import Model
-from sunspring.calibration import calibrate
 from sunspring.cli import app
 from sunspring.corpus.corpus import CorpusSettings
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.explanation.traces import trace_tokens
-from sunspring.memory_curve import memory_curve
 from sunspring.network.config import ModelConfig
-from sunspring.report import make_report
-from sunspring.report_page import moments
+from sunspring.reports.calibration import calibrate
+from sunspring.reports.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
+from sunspring.reports.memory_curve import memory_curve
+from sunspring.reports.page import moments
+from sunspring.reports.report import make_report
+from sunspring.reports.verdict import Facts, judge, train_command
 from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
 from sunspring.runs.train import train as runs
 from sunspring.text.decoding import ReadingOptions
 from sunspring.training.budget import Budget
 from sunspring.training.checkpoint import pack_model
-from sunspring.verdict import Facts, judge, train_command
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
 CONFIG = ModelConfig(LETTERS.size, hidden_size=12, embedding_size=6, skip=True)
@@ -357,7 +357,7 @@ class TestReport:
     def test_of_a_long_text_does_not_search_it_at_once(
         self, english: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("sunspring.report_page._SOON_SEARCHED", 1000)
+        monkeypatch.setattr("sunspring.reports.page._SOON_SEARCHED", 1000)
         sunspring.train(english, steps=2, preset="tiny", settings=TINY, out="run", progress=None)
         assert "was not searched for copies" in Path("run/report.html").read_text()
         succeed("report", "run")

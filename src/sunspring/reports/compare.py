@@ -15,7 +15,7 @@ from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation.protocols import Evaluation
 from sunspring.pages.charts import Chart, Line, Point
 from sunspring.pages.html import render
-from sunspring.report import WRITTEN_AT, Speed, write_much
+from sunspring.reports.report import WRITTEN_AT, Speed, write_much
 from sunspring.runs.log import RunLog
 from sunspring.text.files import Notice
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sunspring.excerpts import Excerpt
 from sunspring.loaded import LoadedModel
+from sunspring.reports.excerpts import Excerpt
 
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Tokens that are read before the one that is scored."""

@@ -1,0 +1,1 @@
+"""What there is to say of a run, of several models, and of this machine."""
