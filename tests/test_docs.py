@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import sunspring.api  # noqa: F401  (before capsys replaces the streams)
-from sunspring.cli import main
+from sunspring.cli.main import main
 from sunspring.training.plan import PRESETS
 
 ROOT = Path(__file__).parents[1]

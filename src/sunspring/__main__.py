@@ -1,5 +1,5 @@
 """Run the command line by `python -m sunspring`."""
 
-from sunspring.cli import main
+from sunspring.cli.main import main
 
 main()

@@ -20,9 +20,9 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
         "sunspring.api",
-        "sunspring.cli",
+        "sunspring.cli.main",
         "sunspring.reports.doctor",
-        "sunspring.interactive",
+        "sunspring.cli.interactive",
         "torch._dynamo",
         "pytest",
     ]
@@ -108,7 +108,7 @@ def _become(
     arguments: list[str], paths: list[str], environment: dict[str, str], folder: str
 ) -> None:
     """Be the command, in a process that was forked."""
-    from sunspring.cli import main
+    from sunspring.cli.main import main
 
     os.environ.clear()
     os.environ.update(environment)

@@ -15,8 +15,8 @@ from corpora import build_text
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sunspring.cli.printing import describe_canaries
 from sunspring.errors import SourceError
-from sunspring.printing import describe_canaries
 from sunspring.privacy.canaries import (
     CHANCE,
     CanaryReport,

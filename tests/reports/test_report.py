@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import sunspring
 from sunspring.api import Model
-from sunspring.cli import app
+from sunspring.cli.main import app
 from sunspring.corpus.corpus import CorpusSettings
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.explanation.traces import trace_tokens

@@ -3,7 +3,7 @@
 Muon orthogonalises the updates of the recurrent layers' matrices; AdamW does the rest (embedding,
 head, biases), or everything. The rates of both follow one factor of the budget spent. Both are
 written out here: PyTorch's import its compiler, which takes longer than everything else before the
-first step (bench/startup.py), and learning is what this package is for.
+first step (bench/cli/startup.py), and learning is what this package is for.
 """
 
 from __future__ import annotations

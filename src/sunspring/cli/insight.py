@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sunspring import options, printing
-from sunspring.cli_checks import refuse
-from sunspring.console import arriving_lines, print_json, print_lines, say
+from sunspring.cli.checks import refuse
+from sunspring.cli.console import arriving_lines, print_json, print_lines, say
+from sunspring.cli.main import options, printing
+from sunspring.cli.options import Device, EngineName
 from sunspring.errors import SettingsError
-from sunspring.options import Device, EngineName
 
 if TYPE_CHECKING:
     from sunspring.api import Model
@@ -33,7 +33,7 @@ def encode(
 ) -> None:
     """Give each line of FILE as a vector: the state in which it leaves the model."""
     from sunspring.api import load
-    from sunspring.vectors import vector_rows, write_vectors
+    from sunspring.cli.vectors import vector_rows, write_vectors
 
     loaded = load(model, device.value, engine.value)
     batches = (loaded.encode(lines, label) for _, lines in arriving_lines(file))

@@ -16,12 +16,13 @@ from typing import Any, NoReturn
 
 import typer
 
-from sunspring import cli_insight, options, printing
-from sunspring.cli_checks import check_rate, is_given, learning, refuse, shown
-from sunspring.cli_writing import write
-from sunspring.console import prepare_streams, print_json, say
+from sunspring.cli.checks import check_rate, is_given, learning, refuse, shown
+from sunspring.cli.console import prepare_streams, print_json, say
+from sunspring.cli.main import insight as cli_insight
+from sunspring.cli.main import options, printing
+from sunspring.cli.options import Device, Documents, Protocol, Tokens, WriteCommand
+from sunspring.cli.writing import write
 from sunspring.errors import MissingExtraError, SettingsError, SunspringError
-from sunspring.options import Device, Documents, Protocol, Tokens, WriteCommand
 
 _EXTRAS = {
     "torch": ("this command", "train"),

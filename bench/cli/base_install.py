@@ -1,6 +1,6 @@
 """The package without extras: its size, and how soon and in how much memory it writes.
 
-    python bench/base_install.py [--runs 9]
+    python bench/cli/base_install.py [--runs 9]
 
 Builds a wheel, installs it with its dependencies into a fresh environment, adds up the files, and
 writes 200 characters with the model in the box again and again, each time in a process of its own.
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WRITE = ["-m", "sunspring", "write", "shakespeare", "--prompt", "ROMEO:", "--length", "200"]
 
 

@@ -237,7 +237,9 @@ class TestSettings:
         from commands import fresh
 
         write("a.txt", TEXT)
-        hide = "import sys; sys.modules['tensorboard'] = None; from sunspring.cli import main; "
+        hide = (
+            "import sys; sys.modules['tensorboard'] = None; from sunspring.cli.main import main; "
+        )
         call = "sys.argv[1:] = ['train', 'a.txt', '--tensorboard', '--out', 'run']; main()"
         done = fresh("-c", hide + call)
         assert done.returncode == 1

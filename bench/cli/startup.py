@@ -1,6 +1,6 @@
 """Start-up: `sunspring --help`, and `sunspring train` to its first step on the demo text.
 
-    python bench/startup.py [--runs 5]
+    python bench/cli/startup.py [--runs 5]
 
 Peers in the same run: an empty Python process, and `import torch` alone.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL, fresh
 
-import sunspring.options
+import sunspring.cli.options
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
 WITHOUT_TOKENIZERS = "import sys; sys.modules['tokenizers'] = None\n"
@@ -28,7 +28,7 @@ class TestStarting:
     def test_for_help_imports_neither_torch_nor_numpy(self) -> None:
         program = (
             "import sys; sys.argv[1:] = ['--help']\n"
-            "from sunspring.cli import main\n"
+            "from sunspring.cli.main import main\n"
             "try:\n    main()\n"
             "finally:\n    print({'torch', 'numpy', 'tokenizers'} & sys.modules.keys())"
         )
@@ -57,7 +57,7 @@ class TestStarting:
             assert "--json" in shown
             for option in [line for line in shown.splitlines() if line.startswith("  --")]:
                 assert len(option.split()) > 1
-        assert sunspring.options.__doc__
+        assert sunspring.cli.options.__doc__
 
     @pytest.mark.parametrize(
         "arguments",
@@ -74,9 +74,7 @@ class TestStarting:
     ) -> None:
         command, *options = arguments
         model = [str(trained)] if command in ("evaluate", "write") else []
-        call = (
-            f"sys.argv[1:] = {[command, *model, *options]}\nfrom sunspring.cli import main\nmain()"
-        )
+        call = f"sys.argv[1:] = {[command, *model, *options]}\nfrom sunspring.cli.main import main\nmain()"
         done = fresh("-c", WITHOUT_TORCH + call)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
@@ -84,7 +82,7 @@ class TestStarting:
         )
 
     def test_without_torch_doctor_looks_at_the_rest(self) -> None:
-        call = "sys.argv[1:] = ['doctor', '--json']\nfrom sunspring.cli import main\nmain()"
+        call = "sys.argv[1:] = ['doctor', '--json']\nfrom sunspring.cli.main import main\nmain()"
         done = fresh("-c", WITHOUT_TORCH + call)
         assert (done.returncode, done.stderr) == (0, "")
         report = json.loads(done.stdout)
@@ -95,7 +93,7 @@ class TestStarting:
     def test_without_tokenizers_subwords_say_how_to_install_them(self, english: Path) -> None:
         options = ["--tokens", "subwords", "--out", "run", "--steps", "1"]
         call = f"sys.argv[1:] = {['train', str(english), *options]}\n"
-        call += "from sunspring.cli import main\nmain()"
+        call += "from sunspring.cli.main import main\nmain()"
         done = fresh("-c", WITHOUT_TOKENIZERS + call)
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1] == (
@@ -105,7 +103,7 @@ class TestStarting:
     @pytest.mark.parametrize("options", [[], ["--count", "9", "--unique", "--novel", "--json"]])
     def test_to_write_needs_no_torch(self, trained: Path, options: list[str]) -> None:
         arguments = ["write", str(trained), "--length", "20", "--seed", "1", *options]
-        call = f"sys.argv[1:] = {arguments}\nfrom sunspring.cli import main\nmain()"
+        call = f"sys.argv[1:] = {arguments}\nfrom sunspring.cli.main import main\nmain()"
         done = fresh("-c", WITHOUT_TORCH + call)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == fresh("-m", "sunspring", *arguments).stdout or options

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sunspring import options, printing
-from sunspring.cli_checks import check_rate, learning, refuse
-from sunspring.console import ask, can_mark, marked, print_json, print_stream, say
+from sunspring.cli.checks import check_rate, learning, refuse
+from sunspring.cli.console import ask, can_mark, marked, print_json, print_stream, say
+from sunspring.cli.main import options, printing
+from sunspring.cli.options import WHOLE_LINES, Device, EngineName
 from sunspring.errors import SettingsError, SourceError
-from sunspring.options import WHOLE_LINES, Device, EngineName
 
 if TYPE_CHECKING:
     from sunspring.api import Model
@@ -53,8 +53,8 @@ def write(
 ) -> None:
     """Write with a trained model, on from a prompt."""
     from sunspring.api import load
+    from sunspring.cli.interactive import write_together
     from sunspring.explanation.copies import LEAST_COPIED, report_copies
-    from sunspring.interactive import write_together
 
     if interactive:
         _check_interactive(context)

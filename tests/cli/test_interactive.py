@@ -4,8 +4,8 @@ import pytest
 from chains import START, chain_model
 
 from sunspring.api import Model
+from sunspring.cli.interactive import write_together
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.interactive import write_together
 
 LETTERS = CharacterVocabulary("abc1:=u \n", end=True, unknown=False)
 ROW = {"a": 0.5, "b": 0.3, "c": 0.2}
