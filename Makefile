@@ -25,7 +25,7 @@ fuzz: .venv/dev
 docs: .venv/dev
 	$(BIN)/mkdocs build --strict
 
-.venv/train .venv/dev: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/kernels/* src/engine/*)
+.venv/train .venv/dev: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/native/*/*)
 	$(PYTHON) -m venv .venv
 	$(INSTALL) --editable '.[$(notdir $@)]'
 	touch $@

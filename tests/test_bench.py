@@ -26,7 +26,7 @@ def run(script: str, *arguments: str) -> str:
 
 
 def test_the_plain_lstm_is_trained_and_scored(text: Path) -> None:
-    figures = json.loads(run("plain_lstm.py", str(text), "--json"))
+    figures = json.loads(run("training/plain_lstm.py", str(text), "--json"))
     uniform = math.log(len(set(text.read_text(encoding="utf-8"))))
     assert figures["seconds"] == pytest.approx(60 * float(MINUTES), abs=1.5)
     for name in ("stream", "windows of 256", "windows of 64"):
@@ -34,7 +34,7 @@ def test_the_plain_lstm_is_trained_and_scored(text: Path) -> None:
 
 
 def test_the_peer_stands_in_the_table_beside_sunspring(text: Path) -> None:
-    table = run("quality.py", str(text), "--seeds", "0", "--article")
+    table = run("training/quality.py", str(text), "--seeds", "0", "--article")
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
     header, means = rows[0], {row[0].strip("| "): row for row in rows[-2:]}
     column = header.index("stream")
@@ -44,7 +44,7 @@ def test_the_peer_stands_in_the_table_beside_sunspring(text: Path) -> None:
 
 def test_copies_are_found_in_a_text_that_is_far_larger(text: Path) -> None:
     options = ("--megabytes", "0.3", "--written", "0.02", "--threads", "1", "2")
-    done = fresh(BENCH / "copying.py", str(text), *options)
+    done = fresh(BENCH / "explanation/copying.py", str(text), *options)
     assert done.returncode == 0, done.stderr
     planted = 9960
     first, *rows = done.stdout.splitlines()

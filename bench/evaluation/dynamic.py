@@ -1,7 +1,7 @@
 """How fast a model should learn while it reads: dynamic evaluation of validation parts.
 
-    python bench/evaluation/dynamic.py RUN… [--rates 0.0001,0.0003,0.001] [--decays 0.001,0.003,0.01]
-                            [--segments 64]
+    python bench/evaluation/dynamic.py RUN… [--rates 0.0001,0.0003,0.001]
+                            [--decays 0.001,0.003,0.01] [--segments 64]
 
 Each RUN is a folder that `sunspring train` made. All figures are nats per character of its
 validation part by `stream`; held-out text is not looked at. The defaults of `LearningSettings` come

@@ -1,6 +1,7 @@
 """Copies: seconds and memory to check what was written against a training text that is far larger.
 
-    python bench/explanation/copying.py TEXT [--megabytes 1000] [--written 1] [--threads 1 2] [--peer 100]
+    python bench/explanation/copying.py TEXT [--megabytes 1000] [--written 1] [--threads 1 2]
+                                        [--peer 100]
 
 Makes a training text of so many megabytes: the lines of TEXT again and again, each time in another
 order and with one character in fifty drawn anew. What was written is half invented and half

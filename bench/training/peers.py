@@ -43,7 +43,7 @@ def print_figures(figures: Mapping[str, object], as_json: bool) -> None:
 
 
 class Peer(nn.Module, ABC):
-    """A network in the shape that `sunspring.evaluation.protocols` reads; its state's first axis is the rows.
+    """A network in the shape that `sunspring.evaluation` reads; its state's first axis is the rows.
 
     Args:
         network: of the peer.

@@ -1,6 +1,7 @@
 """The planner against a hand search: many settings drawn at random, a minute each.
 
-    python bench/training/search.py TEXT [TEXT ...] [--minutes 1] [--runs 30] [--at-once 1] [--seed 0]
+    python bench/training/search.py TEXT [TEXT ...] [--minutes 1] [--runs 30] [--at-once 1]
+                                    [--seed 0]
 
 For each text: `sunspring train` once as the planner has it, then so many times with size, layers,
 pointer, dropout, lanes, window, penalty and rates drawn from what a person would try. With

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.machine import processor_name, usable_cores
-from sunspring.network import engine as _engine
+from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import load_native
 from sunspring.network.network import RecurrentModel
@@ -58,7 +58,7 @@ def make_model(size: int) -> RecurrentModel:
     return RecurrentModel(config).eval().requires_grad_(False)
 
 
-def load_engine(model: RecurrentModel, quantized: bool) -> _engine.Model:
+def load_engine(model: RecurrentModel, quantized: bool) -> engine.Model:
     return load_native(pack_model(model, VOCABULARY, quantized=quantized))
 
 
@@ -311,11 +311,11 @@ def scoring(size: int, characters: int) -> None:
 def cancelling(size: int, trials: int = 50) -> None:
     """Cancel 64 texts that are written in another thread, in fp32, where a step takes longest."""
     model, threads = load_engine(make_model(size), False), min(2, usable_cores())
-    reader = _engine.Reader(model)
+    reader = engine.Reader(model)
     reader.read(np.zeros(1, np.int64))
     waited = []
     for _ in range(trials):
-        session = _engine.Session(model, blend=[], lanes=LANES, threads=threads)
+        session = engine.Session(model, blend=[], lanes=LANES, threads=threads)
         session.add(
             [reader],
             recent=np.zeros(0, np.int64),
@@ -384,7 +384,7 @@ def main() -> None:
     parser.add_argument("--score-megabytes", type=float, default=5, help="of text that is scored")
     parser.add_argument("--exact", type=int, default=10_000, help="characters compared exactly")
     arguments = parser.parse_args()
-    chosen = json.dumps(_engine.instruction_sets())
+    chosen = json.dumps(engine.instruction_sets())
     print(f"{processor_name()}, {usable_cores()} cores, instruction sets {chosen}")
     for size in (256, 512):
         one_text(size, arguments.characters, arguments.rounds)

@@ -66,7 +66,7 @@ def train(
         SunspringError: something that the user can mend.
     """
     from sunspring.reports.page import report_training
-    from sunspring.runs.train import train as runs
+    from sunspring.runs import train as runs
 
     with tempfile.TemporaryDirectory(prefix="sunspring-") as temporary:
         folder = Path(out) if out is not None else Path(temporary) / "run"

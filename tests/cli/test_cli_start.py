@@ -74,7 +74,8 @@ class TestStarting:
     ) -> None:
         command, *options = arguments
         model = [str(trained)] if command in ("evaluate", "write") else []
-        call = f"sys.argv[1:] = {[command, *model, *options]}\nfrom sunspring.cli.main import main\nmain()"
+        words = [command, *model, *options]
+        call = f"sys.argv[1:] = {words}\nfrom sunspring.cli.main import main\nmain()"
         done = fresh("-c", WITHOUT_TORCH + call)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (

@@ -357,7 +357,8 @@ def test_characters_bytes_and_decoded_subwords_need_no_tokenizers(tmp_path: Path
     for name in ("characters", "bytes", "subwords"):
         VOCABULARIES[name].save(tmp_path / f"{name}.json")
     script = (
-        "import sys; from pathlib import Path; from sunspring.corpus.vocabulary import load_vocabulary\n"
+        "import sys; from pathlib import Path\n"
+        "from sunspring.corpus.vocabulary import load_vocabulary\n"
         "loaded = [load_vocabulary(Path(name)) for name in sys.argv[1:]]\n"
         "for vocabulary in loaded: assert vocabulary.decode([40, 41])\n"
         "for vocabulary in loaded[:2]: vocabulary.encode('be')\n"

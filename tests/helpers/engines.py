@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.network import engine as _engine
+from sunspring.network import engine
 from sunspring.network.network import RecurrentModel
 from sunspring.training.checkpoint import pack_model
 from sunspring.writing.native_writer import NativeWriter
@@ -22,10 +22,10 @@ def native_model(
     vocabulary: Vocabulary,
     quantized: bool = False,
     instruction_set: str = "",
-) -> _engine.Model:
+) -> engine.Model:
     """What the engine reads of a model folder."""
     files = pack_model(copy.deepcopy(model).float(), vocabulary, quantized=quantized)
-    return _engine.Model(
+    return engine.Model(
         files.config.to_json().encode(),
         files.weights,
         json.dumps(vocabulary.document()).encode(),

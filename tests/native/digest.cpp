@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "kernels.h"
+#include "engine/kernels.h"
 
 namespace sunspring {
 extern const Kernels SUNSPRING_KERNELS;

@@ -19,22 +19,20 @@ from sunspring.network.weights import encode_weights
 from sunspring.training.checkpoint import model_weights
 
 HERE = Path(__file__).parent
-ENGINE = HERE.parents[1] / "src" / "engine"
+SOURCES = HERE.parents[1] / "src" / "native"
 SANITIZERS = "-fsanitize=fuzzer,address,undefined,float-cast-overflow"
 
 
 def build(program: Path) -> None:
-    sources = [
-        path for path in ENGINE.glob("*.cpp") if path.name not in ("module.cpp", "kernels.cpp")
-    ]
     kernels = [
         "-DSUNSPRING_HAS_SCALAR",
-        '-DSUNSPRING_VECTORS="vectors_scalar.h"',
+        '-DSUNSPRING_VECTORS="vectors/scalar.h"',
         "-DSUNSPRING_KERNELS=scalar_kernels",
     ]
     command = ["clang++", "-std=c++17", "-g", "-O1", SANITIZERS, "-fno-sanitize-recover=all"]
-    command += [f"-I{ENGINE}", *kernels, str(HERE / "fuzz_model.cpp"), str(ENGINE / "kernels.cpp")]
-    subprocess.run([*command, *map(str, sources), "-o", str(program)], check=True)
+    sources = [HERE / "fuzz_model.cpp", *SOURCES.glob("engine/*.cpp")]
+    command += [f"-I{SOURCES}", *kernels, *map(str, sources), "-o", str(program)]
+    subprocess.run(command, check=True)
 
 
 def write_corpus(folder: Path) -> None:

@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <string_view>
 
-#include "dispatch.h"
-#include "draft.h"
-#include "json.h"
-#include "network.h"
-#include "vocabulary.h"
+#include "engine/dispatch.h"
+#include "engine/draft.h"
+#include "engine/json.h"
+#include "engine/network.h"
+#include "engine/vocabulary.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sunspring;

@@ -10,8 +10,8 @@
 #include <iterator>
 #include <string>
 
-#include "dispatch.h"
-#include "network.h"
+#include "engine/dispatch.h"
+#include "engine/network.h"
 
 namespace {
 

@@ -18,14 +18,14 @@ import pytest
 from chains import random_model
 
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.network import engine as _engine
+from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import load_native
 from sunspring.training.checkpoint import pack_model
 
 ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "tests" / "native"
-SOURCES = ROOT / "src" / "engine"
+SOURCES = ROOT / "src" / "native"
 LETTERS = CharacterVocabulary("abcdefghijklmnopqrs\n", end=False, unknown=False)
 PLAIN = ModelConfig(LETTERS.size, layers=2, hidden_size=40, embedding_size=20)
 CONFIGS = [
@@ -42,9 +42,9 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 
 def build(program: Path, compiler: Sequence[str], instruction_set: str) -> Path:
     """Build native/logits.cpp with one instruction set."""
-    sources = [path for path in SOURCES.glob("*.cpp") if path.name != "module.cpp"]
+    sources = SOURCES.glob("engine/*.cpp")
     command = [*compiler, "-std=c++17", "-ffp-contract=off", f"-I{SOURCES}"]
-    command += [f'-DSUNSPRING_VECTORS="vectors_{instruction_set}.h"']
+    command += [f'-DSUNSPRING_VECTORS="vectors/{instruction_set}.h"']
     command += [f"-DSUNSPRING_KERNELS={instruction_set}_kernels"]
     command += [f"-DSUNSPRING_HAS_{instruction_set.upper()}"]
     command += [str(NATIVE / "logits.cpp"), *map(str, sources), "-o", str(program), "-pthread"]
@@ -64,7 +64,7 @@ def check_logits(command: Sequence[str], folder: Path, instruction_set: str) -> 
         name, *lines = done.stdout.splitlines()
         assert name == instruction_set
         found = np.array([np.frombuffer(bytes.fromhex(line), ">f4") for line in lines])
-        reader = _engine.Reader(load_native(files))
+        reader = engine.Reader(load_native(files))
         wanted = np.stack([reader.read(TOKENS[i : i + 1]) for i in range(len(TOKENS))])
         if quantized:
             assert found.astype(np.float32).tobytes() == wanted.tobytes(), config
@@ -104,9 +104,9 @@ console.log(new WebAssembly.Instance(module, imports).exports.digest() >>> 0);
 
 def kernels_of(instruction_set: str) -> list[str]:
     return [
-        f'-DSUNSPRING_VECTORS="vectors_{instruction_set}.h"',
+        f'-DSUNSPRING_VECTORS="vectors/{instruction_set}.h"',
         f"-DSUNSPRING_KERNELS={instruction_set}_kernels",
-        *map(str, (NATIVE / "digest.cpp", SOURCES / "kernels.cpp")),
+        *map(str, (NATIVE / "digest.cpp", SOURCES / "engine" / "kernels.cpp")),
     ]
 
 
@@ -135,7 +135,7 @@ def test_without_a_compiler_the_package_is_built_of_python_alone(tmp_path: Path)
     assert wheel.name.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert "sunspring/models/shakespeare/model.safetensors" in names
+    assert "sunspring/network/models/shakespeare/model.safetensors" in names
     assert not [name for name in names if name.endswith(".so")]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError, SettingsError
-from sunspring.network import engine as _engine
+from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import INSTRUCTION_SET, load_native
 from sunspring.training.checkpoint import pack_model
@@ -61,7 +61,7 @@ class TestBadFiles:
             model = load_native(replace(GOOD[quantized], weights=bytes(weights)))
         except ModelError:
             return
-        _engine.Reader(model).read(TOKENS)
+        engine.Reader(model).read(TOKENS)
 
     @settings(max_examples=200)
     @given(text=st.binary(max_size=200))
@@ -125,8 +125,8 @@ class TestBadFiles:
     ) -> None:
         config = {**json.loads(SMALL.to_json()), key: value}
         tokenizer = json.dumps(LETTERS.document()).encode()
-        with pytest.raises(_engine.FormatError, match=value):
-            _engine.Model(json.dumps(config).encode(), GOOD[False].weights, tokenizer)
+        with pytest.raises(engine.FormatError, match=value):
+            engine.Model(json.dumps(config).encode(), GOOD[False].weights, tokenizer)
 
     @settings(max_examples=300)
     @given(which=st.sampled_from(["config", "tokenizer"]), data=st.data())
@@ -142,15 +142,15 @@ class TestBadFiles:
             changed[place] = data.draw(st.integers(0, 255))
         files[which] = bytes(changed)
         try:
-            model = _engine.Model(files["config"], GOOD[False].weights, files["tokenizer"])
-        except _engine.FormatError:
+            model = engine.Model(files["config"], GOOD[False].weights, files["tokenizer"])
+        except engine.FormatError:
             return
-        _engine.Reader(model).read(np.zeros(3, np.int64))
+        engine.Reader(model).read(np.zeros(3, np.int64))
 
 
 class TestInstructionSets:
     def test_are_forced_by_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in _engine.instruction_sets():
+        for name in engine.instruction_sets():
             monkeypatch.setenv(INSTRUCTION_SET, name)
             assert load_native(GOOD[True]).instruction_set == name
 

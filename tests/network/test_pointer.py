@@ -336,17 +336,17 @@ def arguments_of_backward() -> dict[str, Tensor]:
 
 @fused
 def test_kernels_take_right_arguments() -> None:
-    from sunspring.network import fused as _kernels
+    from sunspring.network import fused
 
     values = arguments_of_forward()
-    _kernels.pointer_forward(*values.values())
+    fused.pointer_forward(*values.values())
     torch.testing.assert_close(
         values["at_targets"], torch.tensor([[0.2, 0.2, 0.0], [0.0, 0.0, 0.0]])
     )
     torch.testing.assert_close(values["own"], torch.tensor([[0.2, 0.2, 0.4], [1.0, 1.0, 1.0]]))
     backward = arguments_of_backward()
     backward |= {name: values[name] for name in values.keys() & backward.keys()}
-    _kernels.pointer_backward(*backward.values())
+    fused.pointer_backward(*backward.values())
     assert not backward["query_gradients"].any() and not backward["key_gradients"].any()
 
 
@@ -383,12 +383,12 @@ WRONG: list[dict[str, Tensor]] = [
 @fused
 @pytest.mark.parametrize("changes", WRONG, ids=lambda changes: ", ".join(changes))
 def test_kernels_refuse_what_would_lead_them_astray(changes: dict[str, Tensor]) -> None:
-    from sunspring.network import fused as _kernels
+    from sunspring.network import fused
 
     forward, backward = arguments_of_forward(), arguments_of_backward()
     if changes.keys() <= forward.keys():
         with pytest.raises((ValueError, TypeError)):
-            _kernels.pointer_forward(*(forward | changes).values())
+            fused.pointer_forward(*(forward | changes).values())
     if changes.keys() <= backward.keys():
         with pytest.raises((ValueError, TypeError)):
-            _kernels.pointer_backward(*(backward | changes).values())
+            fused.pointer_backward(*(backward | changes).values())

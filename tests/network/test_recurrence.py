@@ -213,10 +213,10 @@ def arguments_of_forward() -> dict[str, Any]:
 
 @fused
 def test_kernel_takes_right_arguments() -> None:
-    from sunspring.network import fused as _kernels
+    from sunspring.network import fused
 
     values = arguments_of_forward()
-    _kernels.scan_forward(*values.values())
+    fused.scan_forward(*values.values())
     assert torch.equal(values["outputs"], torch.zeros(2, 3, 64, dtype=torch.bfloat16))
 
 
@@ -244,7 +244,7 @@ def test_kernel_takes_right_arguments() -> None:
     ids=lambda changes: ", ".join(changes),
 )
 def test_kernel_refuses_what_would_lead_it_astray(changes: dict[str, Any]) -> None:
-    from sunspring.network import fused as _kernels
+    from sunspring.network import fused
 
     with pytest.raises((ValueError, TypeError)):
-        _kernels.scan_forward(*{**arguments_of_forward(), **changes}.values())
+        fused.scan_forward(*{**arguments_of_forward(), **changes}.values())

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.errors import SettingsError
 from sunspring.evaluation.protocols import final_outputs, surprisals
-from sunspring.network import engine as _engine
+from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import INSTRUCTION_SET, load_native
@@ -53,7 +53,7 @@ CONFIGS = {
     "odd sizes": replace(PLAIN, hidden_size=33, embedding_size=7, skip=True, pointer=3),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-every_instruction_set = pytest.mark.parametrize("instruction_set", _engine.instruction_sets())
+every_instruction_set = pytest.mark.parametrize("instruction_set", engine.instruction_sets())
 GOLDEN_TEXT = (
     "abcahmmmhmmdhhhccbeecmmhmmmmmmmmjcemmemmmdeacmmjeemdmemmb\n"
     "jmmjmmmjmjjlm ljeomejmmemjjehjdem\nmjm\n\nmj cml"
@@ -80,9 +80,9 @@ def expected(model: RecurrentModel, tokens: np.ndarray, label: int | None = None
     return log_probabilities(logits[0])
 
 
-def read(model: _engine.Model, tokens: np.ndarray, label: int = 0) -> np.ndarray:
+def read(model: engine.Model, tokens: np.ndarray, label: int = 0) -> np.ndarray:
     """Logits (time, vocabulary), read token by token."""
-    reader = _engine.Reader(model, label)
+    reader = engine.Reader(model, label)
     return np.stack([reader.read(tokens[i : i + 1]) for i in range(len(tokens))])
 
 
@@ -112,7 +112,7 @@ class TestInEightBits:
         model = make_model(config)
         first, *others = (
             read(native_model(model, LETTERS, True, each), TOKENS).tobytes()
-            for each in _engine.instruction_sets()
+            for each in engine.instruction_sets()
         )
         assert all(other == first for other in others)
 
@@ -188,19 +188,19 @@ SETTINGS: dict[str, Any] = {
 class TestSessions:
     model = native_model(make_model(ENDLESS), ENDLESS_LETTERS)
 
-    def session(self, lanes: int = 1, threads: int = 1, **settings: Any) -> _engine.Session:
-        session = _engine.Session(self.model, blend=[], lanes=lanes, threads=threads)
+    def session(self, lanes: int = 1, threads: int = 1, **settings: Any) -> engine.Session:
+        session = engine.Session(self.model, blend=[], lanes=lanes, threads=threads)
         if settings:
             self.add(session, **settings)
         return session
 
-    def add(self, session: _engine.Session, prompt: str = "", **settings: Any) -> int:
-        reader = _engine.Reader(self.model)
+    def add(self, session: engine.Session, prompt: str = "", **settings: Any) -> int:
+        reader = engine.Reader(self.model)
         tokens = ENDLESS_LETTERS.encode(prompt).astype(np.int64)
         reader.read(np.array([ENDLESS_LETTERS.start_id, *tokens]))
         return session.add([reader], **{**SETTINGS, **settings})
 
-    def texts(self, session: _engine.Session, seconds: float) -> dict[tuple[int, int], str]:
+    def texts(self, session: engine.Session, seconds: float) -> dict[tuple[int, int], str]:
         """What a session writes, by request and seed."""
         found: dict[tuple[int, int], str] = {}
         while not session.is_over:
@@ -259,7 +259,7 @@ class TestSessions:
 
     def test_refuse_what_is_not_of_the_model(self) -> None:
         other = native_model(make_model(ENDLESS), ENDLESS_LETTERS)
-        pattern = _engine.Pattern(
+        pattern = engine.Pattern(
             np.array([0, 0]),
             np.zeros(0, np.int32),
             np.zeros(0, np.int32),
@@ -273,11 +273,11 @@ class TestSessions:
         )
         for wrong in (np.zeros(3, np.int64), np.full(size, size)):
             with refused:
-                _engine.Session(self.model, blend=[(other, 0.5, wrong)], lanes=1, threads=1)
+                engine.Session(self.model, blend=[(other, 0.5, wrong)], lanes=1, threads=1)
         for settings in ({"recent": np.array([99])}, {"pattern": pattern}):
             with refused:
                 self.session(**settings)
-        for readers in ([], [_engine.Reader(other)], [_engine.Reader(self.model)] * 2):
+        for readers in ([], [engine.Reader(other)], [engine.Reader(self.model)] * 2):
             with refused:
                 self.session().add(readers, **SETTINGS)
 
@@ -299,7 +299,7 @@ class TestPatterns:
         kinds = (np.int64, np.int32, np.int32, np.int64, np.uint8, np.int32)
         arrays = [np.array(part, kind) for part, kind in zip(parts, kinds, strict=True)]
         with pytest.raises(ValueError, match="contradict"):
-            _engine.Pattern(*arrays)
+            engine.Pattern(*arrays)
 
 
 class TestBlends:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from sunspring.cli import options, printing
 from sunspring.cli.checks import refuse
 from sunspring.cli.console import arriving_lines, print_json, print_lines, say
-from sunspring.cli.main import options, printing
 from sunspring.cli.options import Device, EngineName
 from sunspring.errors import SettingsError
 

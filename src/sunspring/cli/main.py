@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 import typer
 
+from sunspring.cli import insight as cli_insight
+from sunspring.cli import options, printing
 from sunspring.cli.checks import check_rate, is_given, learning, refuse, shown
 from sunspring.cli.console import prepare_streams, print_json, say
-from sunspring.cli.main import insight as cli_insight
-from sunspring.cli.main import options, printing
 from sunspring.cli.options import Device, Documents, Protocol, Tokens, WriteCommand
 from sunspring.cli.writing import write
 from sunspring.errors import MissingExtraError, SettingsError, SunspringError
@@ -70,8 +70,8 @@ def train(
     began = time.perf_counter()
     from sunspring.corpus.corpus import CorpusSettings
     from sunspring.reports.page import report_training
+    from sunspring.runs import train as runs
     from sunspring.runs.request import TrainingRequest
-    from sunspring.runs.train import train as runs
     from sunspring.text.decoding import ReadingOptions
     from sunspring.training.budget import choose_budget
 

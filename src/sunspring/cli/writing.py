@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sunspring.cli import options, printing
 from sunspring.cli.checks import check_rate, learning, refuse
 from sunspring.cli.console import ask, can_mark, marked, print_json, print_stream, say
-from sunspring.cli.main import options, printing
 from sunspring.cli.options import WHOLE_LINES, Device, EngineName
 from sunspring.errors import SettingsError, SourceError
 

@@ -1,8 +1,8 @@
 """What of a text stands word for word in another one, as in the text that a model learned from.
 
 Exact, and in memory for the first text alone (a few hundred bytes a byte of it): the other is read
-through the first one's suffix automaton, which is in `src/engine`. Right behind native.py. (Which
-stretches of one length stand in a text, whatever is asked later, is stretches.py.)
+through the first one's suffix automaton, which is in `src/native/engine`. (Which stretches of one
+length stand in a text, whatever is asked later, is writing/stretches.py.)
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ def find_copies(
     """
     if not HAS_ENGINE:
         raise SettingsError("copies are found by the native engine alone: see sunspring doctor")
-    from sunspring.network import engine as _engine
+    from sunspring.network import engine
 
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    finder = _engine.CopyFinder(_BETWEEN.join(encoded))
+    finder = engine.CopyFinder(_BETWEEN.join(encoded))
     threads = usable_cores() if threads is None else threads
     for piece in pieces:
         if piece is None:

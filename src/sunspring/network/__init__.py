@@ -1,1 +1,1 @@
-"""The network: its architecture, layers and weights, the folder that holds a model, and the engine in C++."""
+"""The network: architecture, layers, weights, the folder of a model, and the engine in C++."""

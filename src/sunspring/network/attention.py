@@ -1,8 +1,8 @@
 """What looks back further than a recurrent state: DeepMoji's average, and a pointer to the past.
 
 Both are causal and of constant memory: their state has one size however long the text. Under bf16
-autocast on processors with bfloat16 products, `src/kernels/pointer.cpp` does all of what a loss
-needs of the pointer's attention at once.
+autocast on processors with bfloat16 products, `src/native/training/pointer.cpp` does all of what a
+loss needs of the pointer's attention at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sunspring.network.recurrence import can_fuse
 
 with contextlib.suppress(ImportError):  # then `can_fuse` says no
-    from sunspring.network import fused as _kernels
+    from sunspring.network import fused
 
 _SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # where the pointer begins: sharp, and seldom used
 _NOTHING = -1  # stands for a token where nothing was read yet
@@ -237,7 +237,7 @@ class Pointing:
 
 
 class _Point(torch.autograd.Function):
-    """What `Pointing.point` does, as one operation; see `src/kernels/pointer.h`.
+    """What `Pointing.point` does, as one operation; see `src/native/training/pointer.h`.
 
     The gradient with respect to the keys is that of the window's own, `new_keys`: those of the
     state are constants.
@@ -255,14 +255,14 @@ class _Point(torch.autograd.Function):
         is_backward_to_come: bool,
     ) -> tuple[Tensor, Tensor]:
         inputs = (queries.contiguous(), keys.contiguous(), followers, targets.contiguous())
-        (batch, time), width = targets.shape, _kernels.QUERIES_PER_BLOCK
+        (batch, time), width = targets.shape, fused.QUERIES_PER_BLOCK
         at_targets, own, sentinels, scales = sentinel.new_empty(4, batch, time)
         weights = None
         if is_backward_to_come:
             blocks, reach = math.ceil(time / width), keys.shape[1] - time
             weights = queries.new_empty(batch, blocks, reach + width - 1, width)
         result = (at_targets, own, sentinels, scales)
-        _kernels.pointer_forward(*inputs, sentinel, *result, weights)
+        fused.pointer_forward(*inputs, sentinel, *result, weights)
         ctx.save_for_backward(*inputs, *result, weights)
         return at_targets, own
 
@@ -273,5 +273,5 @@ class _Point(torch.autograd.Function):
         of_sentinels = of_own.new_empty(of_own.shape)
         of_result, of_inputs = (of_targets, of_own), (of_queries, of_keys, of_sentinels)
         arguments = (*(each.contiguous() for each in of_result), *saved, *of_inputs)
-        _kernels.pointer_backward(*arguments)
+        fused.pointer_backward(*arguments)
         return of_queries, of_keys, None, None, None, of_sentinels.sum().reshape(1), None

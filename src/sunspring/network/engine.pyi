@@ -1,4 +1,4 @@
-"""The native engine, written in C++ in `src/engine`: it reads model folders, writes and scores."""
+"""The native engine, in C++ (`src/native/engine`): it reads model folders, writes and scores."""
 
 from collections.abc import Sequence
 from typing import Literal

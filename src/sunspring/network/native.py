@@ -1,7 +1,6 @@
 """The native engine, where this installation has it: which it is, and models loaded into it.
 
-It is written in C++, in `src/engine`, and imports no PyTorch. Stands before what writes and scores
-with it.
+It is written in C++, in `src/native/engine`, and imports no PyTorch.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from sunspring.machine import INSTRUCTION_SET, forced_instruction_set, has_torch
 from sunspring.network.model_folder import ModelFiles
 
 try:
-    from sunspring.network import engine as _engine
+    from sunspring.network import engine
 except ImportError:
     HAS_ENGINE = False
 else:
@@ -25,7 +24,7 @@ Engine = Literal["auto", "native", "torch"]
 
 def instruction_sets() -> list[str]:
     """Name those that this build and this processor have, the fastest first; none without it."""
-    return _engine.instruction_sets() if HAS_ENGINE else []
+    return engine.instruction_sets() if HAS_ENGINE else []
 
 
 def choose_engine(name: Engine, device: str) -> Literal["native", "torch"]:
@@ -56,7 +55,7 @@ def choose_engine(name: Engine, device: str) -> Literal["native", "torch"]:
     return "native"
 
 
-def load_native(files: ModelFiles) -> _engine.Model:
+def load_native(files: ModelFiles) -> engine.Model:
     """Load a model into the engine.
 
     Raises:
@@ -70,8 +69,8 @@ def load_native(files: ModelFiles) -> _engine.Model:
         )
     tokenizer = json.dumps(files.vocabulary.document()).encode("utf-8", "surrogatepass")
     try:
-        return _engine.Model(files.config.to_json().encode(), files.weights, tokenizer, wanted)
-    except _engine.FormatError as error:
+        return engine.Model(files.config.to_json().encode(), files.weights, tokenizer, wanted)
+    except engine.FormatError as error:
         raise ModelError(
             f"{files.name} cannot be run ({error}): train, quantize or copy the model again"
         ) from None

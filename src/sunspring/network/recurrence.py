@@ -1,8 +1,8 @@
 """An LSTM layer over time: PyTorch's own, or a fused loop where the processor gains from it.
 
 PyTorch starts a small matrix product and a dozen passes over its result at every step. Under bf16
-autocast on processors with bfloat16 products, `src/kernels/scan.cpp` does all of a step at once.
-And what an embedded token adds to the gates is looked up there, in a table with a row for each
+autocast on processors with bfloat16 products, `src/native/training/scan.cpp` does all of a step at
+once. And what an embedded token adds to the gates is looked up there, in a table with a row for each
 token, rather than multiplied out for every character.
 """
 
@@ -21,11 +21,11 @@ from sunspring.machine import forced_instruction_set
 from sunspring.network.dropout import drop_out
 
 try:
-    from sunspring.network import fused as _kernels
+    from sunspring.network import fused
 except ImportError:  # installed without a compiler, or for another kind of processor
     _is_fusible = False
 else:
-    _is_fusible = _kernels.is_supported() and forced_instruction_set() in ("", "avx512")
+    _is_fusible = fused.is_supported() and forced_instruction_set() in ("", "avx512")
 
 _RUN: dict[type[nn.RNNBase], Callable[..., tuple[Tensor, ...]]] = {
     # what the layers call, here with other recurrent weights
@@ -71,7 +71,7 @@ def can_fuse(weight: Tensor, size: int) -> bool:
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and weight.dtype == torch.float32
-        and size % _kernels.UNITS_PER_BLOCK == 0
+        and size % fused.UNITS_PER_BLOCK == 0
     )
 
 
@@ -149,7 +149,7 @@ def _run_fused(
 
 
 class _Scan(torch.autograd.Function):
-    """The loop over time as one operation; see `src/kernels/scan.h`."""
+    """The loop over time as one operation; see `src/native/training/scan.h`."""
 
     @staticmethod
     def forward(
@@ -170,7 +170,7 @@ class _Scan(torch.autograd.Function):
         gates = hidden.new_empty(len(hidden), time, weights.shape[0])
         cells = cell.new_empty(outputs.shape)
         dense = None if dense is None else dense.contiguous()
-        _kernels.scan_forward(
+        fused.scan_forward(
             dense, table, tokens, weights, hidden, cell, _packed(weights), outputs, gates, cells
         )
         ctx.save_for_backward(weights, hidden, cell, outputs, gates, cells)
@@ -182,7 +182,7 @@ class _Scan(torch.autograd.Function):
         weights, hidden, cell, outputs, gates, cells = ctx.saved_tensors
         gradients = torch.empty_like(gates)
         cell_gradients = cell_gradients.clone(memory_format=torch.contiguous_format)
-        _kernels.scan_backward(
+        fused.scan_backward(
             output_gradients.bfloat16().contiguous(),
             weights,
             cell,
@@ -208,4 +208,4 @@ class _Scan(torch.autograd.Function):
 
 def _packed(weights: Tensor) -> Tensor:
     """Make room for the kernels' own copy of the weights."""
-    return torch.empty(_kernels.packed_size(weights.shape[1]), dtype=torch.bfloat16)
+    return torch.empty(fused.packed_size(weights.shape[1]), dtype=torch.bfloat16)

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from sunspring.errors import SettingsError
 from sunspring.network.config import DROPOUTS, ModelConfig
+from sunspring.training import laws
 from sunspring.training.budget import Budget
 from sunspring.training.objective import Objective
 from sunspring.training.optimizers import OptimizerSettings
-from sunspring.training.trainer import laws
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The native engine writes: whole texts in C++, many at once, and without PyTorch.
 
-Right after generation.py, whose `Writer` it is; `src/engine` has the rest.
+Right after generation.py, whose `Writer` it is; `src/native/engine` has the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.errors import SettingsError
-from sunspring.network import engine as _engine
+from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.writing.drafts import Piece
 from sunspring.writing.stretches import KnownStretches
@@ -31,8 +31,8 @@ class NativeReader:
         label: see `Task`.
     """
 
-    def __init__(self, model: _engine.Model, label: int | None) -> None:
-        self.state = _engine.Reader(model, label or 0)
+    def __init__(self, model: engine.Model, label: int | None) -> None:
+        self.state = engine.Reader(model, label or 0)
 
     def read(self, tokens: Tokens) -> NDArray[np.floating]:
         """Read tokens (time,), at least one; gives the logits (vocabulary,) of the next."""
@@ -64,7 +64,7 @@ class NativeWriter(Writer[NativeReader]):
 
     def __init__(
         self,
-        model: _engine.Model,
+        model: engine.Model,
         config: ModelConfig,
         vocabulary: Vocabulary,
         before: Tokens | None = None,
@@ -83,14 +83,14 @@ class NativeWriter(Writer[NativeReader]):
         self._voices = [
             (other, share, _known_tokens(vocabulary, other._vocabulary)) for other, share in blend
         ]
-        self._indexed: tuple[KnownStretches, _engine.KnownStretches] | None = None
+        self._indexed: tuple[KnownStretches, engine.KnownStretches] | None = None
 
     def _fresh_reader(self, label: int | None) -> NativeReader:
         return NativeReader(self._model, label)
 
     def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
         settings, sampling = task.settings, task.settings.sampling
-        session = _engine.Session(
+        session = engine.Session(
             self._model,
             blend=[(other._model, share, tokens) for other, share, tokens in self._voices],
             lanes=min(len(seeds), _LANES * self._threads),
@@ -112,7 +112,7 @@ class NativeWriter(Writer[NativeReader]):
             top_p=sampling.top_p,
             min_p=sampling.min_p,
             repetition_penalty=sampling.repetition_penalty,
-            pattern=_engine.Pattern(*task.pattern.tables()) if task.pattern else None,
+            pattern=engine.Pattern(*task.pattern.tables()) if task.pattern else None,
             pattern_state=task.pattern_state,
             known=self._index(task.known) if task.known else None,
             prompt=task.prompt,
@@ -121,10 +121,10 @@ class NativeWriter(Writer[NativeReader]):
             for _, seed, text, finish_reason, tokens in session.run(_SLICE):
                 yield Piece(seed, text, finish_reason, tokens)
 
-    def _index(self, known: KnownStretches) -> _engine.KnownStretches:
+    def _index(self, known: KnownStretches) -> engine.KnownStretches:
         """Give known stretches to the engine, which is kept: an index of millions takes a while."""
         if self._indexed is None or self._indexed[0] is not known:
-            self._indexed = known, _engine.KnownStretches(known.keys, known.size)
+            self._indexed = known, engine.KnownStretches(known.keys, known.size)
         return self._indexed[1]
 
     def _after(self, tokens: Tokens, label: int | None) -> NativeReader:

@@ -16,7 +16,7 @@ struct ModelError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// config.json; the words are those of sunspring.config.ModelConfig.
+// config.json; the words are those of sunspring.network.config.ModelConfig.
 struct Configuration {
   std::string cell;
   std::size_t vocabulary_size, layers, hidden_size, embedding_size, pointer, pointer_size, labels;

@@ -9,8 +9,8 @@
 #include <optional>
 #include <stdexcept>
 
-#include "pointer.h"
-#include "scan.h"
+#include "training/pointer.h"
+#include "training/scan.h"
 
 namespace nb = nanobind;
 using sunspring::bfloat16;
@@ -114,7 +114,7 @@ Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat1
 
 }  // namespace
 
-NB_MODULE(_kernels, module) {
+NB_MODULE(fused, module) {
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
   module.attr("QUERIES_PER_BLOCK") = sunspring::kQueriesPerBlock;
   module.def("is_supported", &is_supported);

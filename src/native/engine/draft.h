@@ -1,5 +1,5 @@
 // A text in the making: what its tokens may be, what of it may be shown, and when it is over. Does
-// what sunspring.drafts.Draft does.
+// what sunspring.writing.drafts.Draft does.
 
 #pragma once
 

@@ -14,11 +14,11 @@
 #include <optional>
 #include <stdexcept>
 
-#include "copying.h"
-#include "dispatch.h"
-#include "scoring.h"
-#include "session.h"
-#include "stretches.h"
+#include "engine/copying.h"
+#include "engine/dispatch.h"
+#include "engine/scoring.h"
+#include "engine/session.h"
+#include "engine/stretches.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -288,7 +288,7 @@ class OwningSession {
   std::optional<Session> session_;
 };
 
-NB_MODULE(_engine, module) {
+NB_MODULE(engine, module) {
   nb::set_leak_warnings(false);  // of what a program still holds when it ends
   nb::exception<ModelError>(module, "FormatError", PyExc_ValueError);
   module.def("instruction_sets", &instruction_sets,
