@@ -29,9 +29,9 @@ from sunspring.reports.memory_curve import memory_curve
 from sunspring.reports.page import moments
 from sunspring.reports.report import make_report
 from sunspring.reports.verdict import Facts, judge, train_command
+from sunspring.runs import train as runs
 from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
-from sunspring.runs import train as runs
 from sunspring.text.decoding import ReadingOptions
 from sunspring.training.budget import Budget
 from sunspring.training.checkpoint import pack_model

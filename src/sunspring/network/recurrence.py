@@ -2,7 +2,7 @@
 
 PyTorch starts a small matrix product and a dozen passes over its result at every step. Under bf16
 autocast on processors with bfloat16 products, `src/native/training/scan.cpp` does all of a step at
-once. And what an embedded token adds to the gates is looked up there, in a table with a row for each
+once. There, what an embedded token adds to the gates is looked up in a table with a row for each
 token, rather than multiplied out for every character.
 """
 
