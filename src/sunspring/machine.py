@@ -5,11 +5,9 @@ PyTorch is imported where it is asked: what writes wants to know the cores alone
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["fp32", "bf16"]
+DeviceChoice = Literal["auto", "cpu", "cuda"]
 
 INSTRUCTION_SET = "SUNSPRING_ENGINE_ISA"
 """The environment variable that forces an instruction set on what is written in C++."""
@@ -83,6 +82,8 @@ def keep_freed_memory() -> None:
     A training step makes and frees tensors of megabytes; to hand their pages back to the system and
     fetch them again takes about a twentieth of the step.
     """
+    import ctypes
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):
@@ -115,6 +116,8 @@ def _free_gigabytes(path: Path) -> float:
 
 
 def _package_versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # takes a tenth of a start
+
     names = ("sunspring", "torch", "numpy", "tokenizers", "safetensors", "outlines-core")
     found = {}
     for name in names:

@@ -1,7 +1,4 @@
-"""Files that are replaced whole or not at all, and JSON in them.
-
-Stands before all that writes models, runs and caches.
-"""
+"""Files that are replaced whole or not at all, JSON in them, and where the cache is."""
 
 from __future__ import annotations
 
@@ -13,6 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from sunspring.errors import ModelError
+
+
+def cache_folder() -> Path:
+    """Say where this package keeps what can be made or fetched again.
+
+    The environment variable `SUNSPRING_CACHE` names it; otherwise it is the system's usual place.
+    """
+    chosen = os.environ.get("SUNSPRING_CACHE")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("sunspring")
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""The streams of the command line: text and JSON go to stdout, everything else to stderr.
-
-Apart from cli.py so that the commands there can be read at a glance.
-"""
+"""The streams of the command line: text and JSON go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 

@@ -1,28 +1,27 @@
 """Writing together: the model proposes, the person picks, types or takes back.
 
 A conversation over two functions, one that asks and one that shows, so that it runs in a terminal
-and in a test alike. Stands beside api.py, before cli.py.
+and in a test alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from sunspring.api import Model
+from sunspring.model import Model
+from sunspring.writing.settings import ProposalSettings
 
 HELP = """\
 A number picks that proposal, Enter picks the first; anything else is added as you typed it.
 :undo takes back the last step, :quit ends; begin with = to add a number or a command as text."""
 
-_PROPOSALS = 5
 _SHOWN = 400  # characters of the text so far
 
 
 def write_together(
     model: Model,
     prompt: str,
-    settings: dict[str, Any],
+    settings: ProposalSettings,
     ask: Callable[[str], str],
     show: Callable[[str], None],
 ) -> str:
@@ -31,7 +30,7 @@ def write_together(
     Args:
         model: proposes.
         prompt: the text to begin with.
-        settings: of the writing, as for `Model.propose`.
+        settings: of the proposals.
         ask: shows a question and gives the answer; raises `EOFError` at the end of the answers,
             or `KeyboardInterrupt`.
         show: shows a text.
@@ -40,7 +39,7 @@ def write_together(
     steps = [prompt]
     while True:
         text = "".join(steps)
-        proposals = model.propose(text, _PROPOSALS, **settings)
+        proposals = model.proposals(text, settings)
         show(f"\n{'…' if len(text) > _SHOWN else ''}{text[-_SHOWN:]}▏\n")
         for number, proposal in enumerate(proposals, start=1):
             show(f"  {number}  {proposal.probability:6.1%}  {_visible(proposal.text)}")

@@ -1,13 +1,9 @@
-"""What the command line says of figures and texts: pure functions, from results to JSON and lines.
-
-Right before cli.py in the street, which prints what they give.
-"""
+"""What the command line says of results, in words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,29 +12,11 @@ if TYPE_CHECKING:
     from sunspring.explanation.copies import CopyReport
     from sunspring.explanation.line_scores import LineScore
     from sunspring.privacy.canaries import CanaryReport, Exposures
+    from sunspring.reports.compare import Comparison
     from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 
-
-def evaluation_json(evaluation: Evaluation, baselines: Mapping[str, float]) -> dict[str, Any]:
-    """Give the object that `evaluate --json` prints.
-
-    It has the figures of the network, and the same of each column beyond it under its name.
-    """
-    beyond = {name: _figures(each) for name, each in evaluation.beyond.items()}
-    return {**_figures(evaluation), "baselines": baselines, **beyond}
-
-
-def _figures(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "protocol": evaluation.protocol,
-        "nats_per_token": evaluation.nats_per_token,
-        "nats_per_character": evaluation.nats_per_character,
-        "bpc": evaluation.bpc,
-        "perplexity": evaluation.perplexity,
-        "characters": evaluation.characters,
-        "standard_error": evaluation.standard_error,
-    }
+_NO_TRAINING = "none: pip install 'sunspring[train]' brings PyTorch"
 
 
 def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) -> str:
@@ -53,36 +31,6 @@ def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) 
         for name, nats in {**rows, **baselines}.items()
     ]
     return "\n".join(lines)
-
-
-def canaries_json(report: CanaryReport) -> dict[str, Any]:
-    """Give what `evaluate --canaries --json` has of canaries."""
-    return {
-        "letters": report.letters,
-        "length": report.length,
-        "training_characters": report.training_characters,
-        "hidden_characters": report.hidden_characters,
-        "hidden_share": report.hidden_share,
-        "references": report.references,
-        "most": report.most,
-        "hidden": [
-            {**_exposure_figures(each, report), "exposures": each.bits.tolist()}
-            for each in report.hidden
-        ],
-        "control": {**_exposure_figures(report.control, report), "expected": report.expected},
-    }
-
-
-def _exposure_figures(each: Exposures, report: CanaryReport) -> dict[str, Any]:
-    return {
-        "repetitions": each.repetitions,
-        "canaries": len(each.bits),
-        "mean": each.mean,
-        "chance_error": each.chance_error,
-        "largest": float(each.bits.max()),
-        "share_at_most": each.share_at(report.most),
-        "stands_out": each.stands_out,
-    }
 
 
 def describe_canaries(report: CanaryReport) -> str:
@@ -122,7 +70,6 @@ def _times(count: int) -> str:
 
 def writings_json(
     prompt: str,
-    read: str,
     writings: Sequence[Writing],
     seconds: float,
     engine: str,
@@ -132,38 +79,20 @@ def writings_json(
 
     Args:
         prompt: as it was given.
-        read: as the model read it.
         writings: what came of it.
         seconds: that it took.
         engine: that wrote.
         copied: what of them, without the prompt, stands in the training text, if that was asked.
     """
-    characters = sum(len(writing.text) - len(read) for writing in writings)
-    texts = [dict(vars(writing)) for writing in writings]
+    texts = [writing.to_json() for writing in writings]
     if copied:
-        for place, text in enumerate(texts):
-            text["copied"] = _copied_json(copied, place, len(read))
+        for place, (text, writing) in enumerate(zip(texts, writings, strict=True)):
+            text["copied"] = copied.to_json(place, len(writing.prompt))
     return {
         "prompt": prompt,
         "texts": texts,
-        "characters_per_second": characters / seconds,
+        "characters_per_second": sum(len(each.continuation) for each in writings) / seconds,
         "engine": engine,
-    }
-
-
-def _copied_json(report: CopyReport, place: int, prompt: int) -> dict[str, Any]:
-    """Give what of one text is copied; places count from the beginning of the prompt."""
-    from sunspring.explanation.copies import LEAST_COPIED
-
-    one = replace(report, copies=[report.copies[place]], lines=[report.lines[place]])
-    return {
-        "characters": one.characters,
-        "longest": one.longest,
-        "stretches": [
-            {"begin": prompt + begin, "end": prompt + end}
-            for begin, end in one.copies[0].stretches(LEAST_COPIED)
-        ],
-        "lines": one.lines[0],
     }
 
 
@@ -187,36 +116,9 @@ def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
     if not top:
         return shown
     surprises = (
-        f"{each['text'] or 'end'!r} {each['bits']:.1f}"
-        for each in _surprises(score, vocabulary, top)
+        f"{each['text'] or 'end'!r} {each['bits']:.1f}" for each in score.surprises(vocabulary, top)
     )
     return f"{shown}\t{', '.join(surprises)}"
-
-
-def line_json(number: int, score: LineScore, vocabulary: Vocabulary, top: int) -> dict[str, Any]:
-    """Give what `score --json` has of a line."""
-    figures = {
-        "line": number,
-        "text": score.line,
-        "bits": score.bits,
-        "bits_per_character": score.bits_per_character,
-        "characters": score.characters,
-    }
-    return {**figures, "top": _surprises(score, vocabulary, top)} if top else figures
-
-
-def _surprises(score: LineScore, vocabulary: Vocabulary, top: int) -> list[dict[str, Any]]:
-    """Give what cost most in a line, characters that the model does not know among it."""
-    from sunspring.explanation.line_scores import UNSEEN_BITS
-
-    tokens = zip(score.tokens.tolist(), score.token_bits.tolist(), strict=True)
-    costs = [
-        (vocabulary.token_bytes(token).decode("utf-8", "replace"), bits) for token, bits in tokens
-    ]
-    unseen = vocabulary.unknown_characters(score.line)
-    costs += [(character, UNSEEN_BITS) for character in score.line if character in unseen]
-    dearest = sorted(costs, key=lambda cost: -cost[1])[:top]
-    return [{"text": text, "bits": bits} for text, bits in dearest]
 
 
 def describe_result(result: TrainingResult) -> str:
@@ -245,3 +147,57 @@ def describe_quantization(figures: Mapping[str, Any]) -> str:
         f"loss: {loss['nats']:+.5f} nats per character, from {loss['nats_fp32']:.4f} to "
         f"{loss['nats_int8']:.4f} ({loss['characters']:,} characters, {loss['protocol']})"
     )
+
+
+def describe_comparison(comparison: Comparison) -> str:
+    """Show models as a table, the best first."""
+    width = max(len(each.name) for each in comparison.models)
+    lines = [f"{comparison.characters:,} characters by {comparison.protocol}"]
+    lines += [
+        f"{each.name:<{width}}  {each.evaluation.nats_per_character:.4f} nats  "
+        f"{each.evaluation.bpc:.4f} bpc  {each.parameters:>11,} parameters  "
+        f"{each.bytes / 1e6:>6.2f} MB  writes {each.speed.together:>9,.0f} characters/s"
+        for each in comparison.models
+    ]
+    return "\n".join(lines)
+
+
+def describe_machine(report: dict[str, Any]) -> str:
+    """Say what `doctor` found, a line a fact."""
+    from sunspring.reports.doctor import MEASURED_MODEL
+
+    facts = {
+        "processor": f"{report['processor']}, {report['cores']} cores",
+        "writing": f"about {report['speeds']['writing']:,.0f} characters/s with the model "
+        f"{MEASURED_MODEL}, {_describe_engine(report)}",
+        **(_describe_training(report) if "bf16" in report else {"training": _NO_TRAINING}),
+        "free disk": f"{report['free_disk_gb']['here']} GB here, "
+        f"{report['free_disk_gb']['cache']} GB for the cache in {report['cache']}",
+        "versions": ", ".join(f"{name} {number}" for name, number in report["versions"].items()),
+    }
+    return "\n".join(f"{name:<10} {fact}" for name, fact in facts.items())
+
+
+def _describe_training(report: dict[str, Any]) -> dict[str, str]:
+    bf16, choice = report["bf16"], report["train_would_choose"]
+    model, recipe = choice["model"], choice["recipe"]
+    gain = f"{bf16['bf16'] / bf16['fp32']:.2f} times fp32's speed" if bf16["supported"] else "none"
+    return {
+        "training": f"about {report['speeds']['training']:,.0f} characters/s, "
+        f"{'fused loop over time' if report['fused_training'] else 'layers of PyTorch'}",
+        "threads": str(report["threads"]),
+        "gpu": report["gpu"] or "none that PyTorch can use",
+        "device": report["device"],
+        "bf16": f"{gain}; training uses {bf16['choice']}",
+        "train": f"for {choice['for']}: preset {choice['preset']}, {model['layers']} × "
+        f"{model['hidden_size']} {model['cell']}, batch {recipe['batch_size']}, "
+        f"window {recipe['window']}, {recipe['optimization']['optimizer']}",
+    }
+
+
+def _describe_engine(report: dict[str, Any]) -> str:
+    if report["engine"] == "torch":
+        return "engine torch: the native one was not built, as there was no C++ compiler"
+    first, *rest = report["instruction_sets"]
+    others = f"; there are {', '.join(rest)} too" if rest else ""
+    return f"engine native by {first}{others}"

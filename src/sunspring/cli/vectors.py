@@ -1,7 +1,4 @@
-"""Vectors of lines as files: an array of numpy's, or CSV.
-
-Stands right before the command that writes them.
-"""
+"""Vectors of lines as files: an array of numpy's, or CSV."""
 
 from __future__ import annotations
 

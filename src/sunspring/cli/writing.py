@@ -1,109 +1,156 @@
-"""The command that writes: thin, like those of cli.py, which adds it."""
+"""The command that writes."""
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from sunspring.cli import options, printing
-from sunspring.cli.checks import check_rate, learning, refuse
+from sunspring.cli import printing
+from sunspring.cli.common import EngineOption, JsonOption, ModelOption, RateOption
 from sunspring.cli.console import ask, can_mark, marked, print_json, print_stream, say
-from sunspring.cli.options import WHOLE_LINES, Device, EngineName
+from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError, SourceError
+from sunspring.settings import part_of, setting
+from sunspring.writing.settings import ProposalSettings, SamplingSettings, WritingSettings
 
 if TYPE_CHECKING:
-    from sunspring.api import Model
+    from sunspring.corpus.corpus import Corpus
+    from sunspring.explanation.copies import CopyReport
+    from sunspring.model import Model
     from sunspring.writing.stretches import KnownStretches
 
+_NUMBER = re.compile(r"[+-]?\d+")
+_NOT_INTERACTIVE = (
+    *("length", "count", "stop", "regex", "seed", "unique", "novel", "no_copies_over", "copied"),
+    "as_json",
+)
 
-def write(
-    context: typer.Context,
-    model: options.ModelFolder,
-    prompt: options.Prompt = "",
-    prompt_file: options.PromptFile = None,
-    length: options.Length = 500,
-    count: options.Count = 1,
-    temperature: options.Temperature = 0.8,
-    top_k: options.TopK = 0,
-    top_p: options.TopP = 1.0,
-    min_p: options.MinP = 0.0,
-    repetition_penalty: options.RepetitionPenalty = 1.0,
-    stop: options.Stop = None,
-    regex: options.Regex = None,
-    seed: options.WritingSeed = None,
-    unique: options.Unique = False,
-    novel: options.Novel = None,
-    copied: options.CopiedMarked = False,
-    label: options.Label = None,
-    interactive: options.Interactive = False,
-    mixture: options.MixtureWritten = False,
-    adapt: options.Adapt = None,
-    blend: options.Blend = None,
-    rate: options.Rate = None,
-    device: options.DeviceChoice = Device.auto,
-    engine: options.EngineChoice = EngineName.auto,
-    as_json: options.Json = False,
-) -> None:
-    """Write with a trained model, on from a prompt."""
-    from sunspring.api import load
-    from sunspring.cli.interactive import write_together
-    from sunspring.explanation.copies import LEAST_COPIED, report_copies
 
-    if interactive:
-        _check_interactive(context)
-    check_rate(rate, adapt is not None, "--adapt")
-    text = _read_prompt(prompt, prompt_file)
-    loaded = load(model, device.value, engine.value)
-    if adapt is not None:
-        loaded = loaded.adapted(adapt, label, learning(rate), say)
-    if mixture:
-        loaded = loaded.mixed()
-    for other, share in map(_parse_share, blend or []):
-        loaded = loaded.blended(load(other, device.value, engine.value), share)
-    read = _read_as_model(loaded, text)
-    settings: dict[str, Any] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-        "label": label,
-    }
-    if interactive:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, and keeps the text
-        print(write_together(loaded, text, settings, ask, say))
+@dataclass(frozen=True, kw_only=True)
+class WriteOptions(ModelOption, EngineOption, RateOption, JsonOption):
+    """What the command line adds to the settings of writing."""
+
+    prompt_file: Path | None = setting(None, "A file with the prompt; - is standard input.")
+    count: int = setting(1, "How many texts.", at_least=1)
+    copied: bool = setting(
+        False, "Mark what stands in the training text too, and say how much it is."
+    )
+    interactive: bool = setting(
+        False, "Write together with the model: pick proposals, type, take back."
+    )
+    mixture: bool = setting(False, "Write from the model mixed with n-grams of its training text.")
+    adapt: str | None = setting(
+        None,
+        "Pages to read and learn from first; the text goes on where they end.",
+        metavar="FILE",
+    )
+    blend: tuple[str, ...] = setting(
+        (),
+        "Blend in another model's predictions, as in poems:0.3; may be repeated.",
+        metavar="MODEL:SHARE",
+    )
+
+
+def write(settings: WritingSettings, options: WriteOptions) -> None:
+    """Write with a trained model.
+
+    The text goes on from the prompt, and comes out while it is written.
+    """
+    if options.interactive:
+        refuse(_NOT_INTERACTIVE, "--interactive, where you choose")
+    options.check_rate(options.adapt is not None, "--adapt")
+    settings = replace(settings, prompt=_read_prompt(settings.prompt, options.prompt_file))
+    model = _load(settings.label, options)
+    _say_what_is_replaced(model, settings.prompt)
+    if options.interactive:
+        _write_together(model, settings)
         return
-    settings |= {"length": length, "stop": stop or (), "regex": regex, "seed": seed}
-    settings["longest_copy"] = novel or None
-    corpus = loaded.open_text(say) if copied else None
-    known = loaded.known_stretches(LEAST_COPIED) if copied and can_mark() else None
-    if as_json or unique or count > 1 or novel == WHOLE_LINES:
+    corpus = model.open_text(say) if options.copied else None
+    known = _known_if_marked(model) if options.copied else None
+    if options.as_json or settings.unique or settings.novel or options.count > 1:
         began = time.perf_counter()
-        writings = loaded.write_many(
-            count, text, unique=unique, novel=novel == WHOLE_LINES, **settings
-        )
+        writings = model.writings(settings, options.count)
         seconds = time.perf_counter() - began
-        written = [writing.text[len(read) :] for writing in writings]
-        report = report_copies(written, corpus) if corpus else None
-        if as_json:
-            print_json(printing.writings_json(text, read, writings, seconds, loaded.engine, report))
+        copied = _look_for_copies([each.continuation for each in writings], corpus)
+        if options.as_json:
+            print_json(
+                printing.writings_json(settings.prompt, writings, seconds, model.engine, copied)
+            )
             return
-        for writing, new in zip(writings, written, strict=True):
-            print(writing.text[: len(read)], *_marked([new], known), sep="")
+        for writing in writings:
+            print(writing.prompt, *_marked([writing.continuation], known), sep="")
     else:
-        pieces = loaded.stream(text, **settings)
-        beginning, kept = next(pieces), list[str]()
-        print_stream(chain([beginning], _marked(_keep(pieces, kept), known)))
-        report = report_copies(["".join(kept)], corpus) if corpus else None
-    if report:
-        say(printing.describe_copies(report))
+        pieces = model.pieces(settings)
+        prompt, kept = next(pieces), list[str]()
+        print_stream(chain([prompt], _marked(_keep(pieces, kept), known)))
+        copied = _look_for_copies(["".join(kept)], corpus)
+    if copied:
+        say(printing.describe_copies(copied))
+
+
+def expand_write(arguments: list[str]) -> list[str]:
+    """Read `--novel N` as what it was called before, and say so."""
+    expanded: list[str] = []
+    for word, following in pairwise([*arguments, ""]):
+        if word == "--novel" and _NUMBER.fullmatch(following):
+            say(f"--novel {following} is now called --no-copies-over {following}")
+            word = "--no-copies-over"
+        expanded.append(word)
+    return expanded
+
+
+def _load(label: str | None, options: WriteOptions) -> Model:
+    """Load the model, with all that is to go into what it writes."""
+    from sunspring.model import Model
+
+    model = Model.load(options.model, options.device, options.engine)
+    if options.adapt is not None:
+        model = model.adapted(options.adapt, label, options.learning, say)
+    if options.mixture:
+        model = model.mixed()
+    for folder, share in map(_parse_share, options.blend):
+        model = model.blended(Model.load(folder, options.device, options.engine), share)
+    return model
+
+
+def _say_what_is_replaced(model: Model, prompt: str) -> None:
+    """Say what became of characters of a prompt that the model does not know."""
+    if replaced := model.read_prompt(prompt).replaced:
+        changes = ", ".join(
+            f"{old!r} is read as {new!r}" if new else f"{old!r} is left out"
+            for old, new in sorted(replaced.items())
+        )
+        say(f"characters of the prompt that the model has never seen: {changes}")
+
+
+def _write_together(model: Model, settings: WritingSettings) -> None:
+    from sunspring.cli.interactive import write_together
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, and keeps the text
+    sampling = ProposalSettings(**vars(part_of(settings, SamplingSettings)))
+    print(write_together(model, settings.prompt, sampling, ask, say))
+
+
+def _known_if_marked(model: Model) -> KnownStretches | None:
+    """Give what tells copies from what is new, where copies can be marked."""
+    from sunspring.explanation.copies import LEAST_COPIED
+
+    return model.known_stretches(LEAST_COPIED) if can_mark() else None
+
+
+def _look_for_copies(texts: Sequence[str], corpus: Corpus | None) -> CopyReport | None:
+    if corpus is None:
+        return None
+    from sunspring.explanation.copies import report_copies
+
+    return report_copies(texts, corpus)
 
 
 def _keep(pieces: Iterable[str], kept: list[str]) -> Iterator[str]:
@@ -120,12 +167,6 @@ def _marked(pieces: Iterable[str], known: KnownStretches | None) -> Iterable[str
     from sunspring.writing.copy_marks import mark_copies
 
     return (marked(text) if is_copied else text for text, is_copied in mark_copies(pieces, known))
-
-
-def _check_interactive(context: typer.Context) -> None:
-    """Make sure that nothing is asked of writing together that it does not do."""
-    names = ("length", "count", "stop", "regex", "seed", "unique", "novel", "copied", "as_json")
-    refuse(context, names, "--interactive, where you choose")
 
 
 def _parse_share(blend: str) -> tuple[Path, float]:
@@ -150,15 +191,3 @@ def _read_prompt(prompt: str, path: Path | None) -> str:
         raise SourceError(f"{shown} is not utf-8 at {at}: convert the prompt to it") from None
     except OSError as error:
         raise SourceError(f"{shown} cannot be read ({error.strerror}): check the path") from None
-
-
-def _read_as_model(model: Model, prompt: str) -> str:
-    """Read a prompt as the model does, and say what became of characters that it does not know."""
-    read, replaced = model.adapt(prompt)
-    if replaced:
-        changes = ", ".join(
-            f"{old!r} is read as {new!r}" if new else f"{old!r} is left out"
-            for old, new in sorted(replaced.items())
-        )
-        say(f"characters of the prompt that the model has never seen: {changes}")
-    return read

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.errors import SourceError
 
 IGNORED = -100
@@ -60,6 +60,19 @@ def split_window(window: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return window[..., :-1], window[..., 1:]
 
 
+def check_window(split: Split, window: int) -> None:
+    """Make sure that a text is long enough for one window.
+
+    Raises:
+        SourceError: it is not.
+    """
+    if len(split.tokens) < window + 1 and split.document_count <= 1:
+        raise SourceError(
+            f"the training part of the text has {len(split.tokens)} tokens and one window needs "
+            f"{window + 1}: give more text, or set a smaller one with --set window=N"
+        )
+
+
 class Batches(ABC):
     """An endless stream of batches over a split.
 
@@ -80,11 +93,7 @@ class Batches(ABC):
     def __init__(
         self, split: Split, start_id: int, *, batch_size: int, window: int, seed: int
     ) -> None:
-        if len(split.tokens) < window + 1 and split.documents <= 1:
-            raise SourceError(
-                f"the training part of the text has {len(split.tokens)} tokens and one window "
-                f"needs {window + 1}: give more text, or set a smaller one with --set window=N"
-            )
+        check_window(split, window)
         self.split = split
         self.start_id = start_id
         self.batch_size = batch_size
@@ -208,12 +217,12 @@ class Windows(Batches):
         return self._gather(first, end, np.ones(len(first), dtype=np.bool_), document)
 
     def _count(self) -> int:
-        if self.split.documents > 1:
-            return self.split.documents
+        if self.split.document_count > 1:
+            return self.split.document_count
         return len(self.split.tokens) // (self.window + 1)
 
     def _draw(self) -> _Stretches:
-        if self.split.documents > 1:
+        if self.split.document_count > 1:
             stretches = self._cut_documents(self.window)
         else:
             step = self.window + 1
@@ -291,14 +300,14 @@ class Lanes(Batches):
         return filled
 
     def _count(self) -> int:
-        return self.split.documents
+        return self.split.document_count
 
     def _draw(self) -> _Stretches:
         random = self._random()
         shift = int(random.integers(self._stretch)) if self._epoch else 0
         stretches = self._cut_documents(self._stretch, shift)
         order = random.permutation(len(stretches.first))
-        if self.split.documents > 1:
+        if self.split.document_count > 1:
             order = self._group_by_length(stretches, order, random)
         return stretches.take(order)
 

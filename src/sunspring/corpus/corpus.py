@@ -12,15 +12,16 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast
+from typing import Any, TextIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sunspring.corpus.splits import HELDOUT, SPLITS, open_split, read_runs
-from sunspring.corpus.splits import Split as Split
+from sunspring.corpus.settings import TokenSettings
+from sunspring.corpus.splits import HELDOUT, SPLITS, Split, open_split, read_runs
 from sunspring.corpus.spool import (
     Pieces,
     Spool,
@@ -36,39 +37,15 @@ from sunspring.corpus.vocabulary import (
     load_vocabulary,
     train_subwords,
 )
-from sunspring.corpus.vocabulary import TokenKind as TokenKind
 from sunspring.errors import ModelError, SettingsError, SourceError
-from sunspring.text.decoding import ReadingOptions
-from sunspring.text.files import Progress
-from sunspring.text.sources import read_passages, source_signature
+from sunspring.notices import Notify, Progress, ignore
+from sunspring.text.files import Sources
+from sunspring.text.options import DocumentKind
+from sunspring.text.sources import read_passages
 
 _FORMAT = 2
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000
-
-
-@dataclass(frozen=True)
-class CorpusSettings:
-    """How text becomes ids.
-
-    Args:
-        tokens: `chars`, `bytes` or `subwords`.
-        subword_vocabulary: number of subword ids asked for.
-        minimum_count: characters seen less often become the unknown token; 1 keeps all.
-        split_seed: draws the held-out documents where there are several.
-    """
-
-    tokens: TokenKind = "chars"
-    subword_vocabulary: int = 2000
-    minimum_count: int = 1
-    split_seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.tokens not in ("chars", "bytes", "subwords"):
-            raise SettingsError(f"tokens is {self.tokens!r}: choose chars, bytes or subwords")
-        if self.subword_vocabulary < 257:
-            raise SettingsError("subword_vocabulary must be at least 257: the bytes come first")
-        if self.minimum_count < 1:
-            raise SettingsError("minimum_count must be at least 1")
+_BLOCK = 1 << 20  # tokens turned into text at a time
 
 
 @dataclass(frozen=True)
@@ -79,7 +56,7 @@ class Corpus:
         folder: where it is kept.
         fingerprint: changes with the text, its documents and labels, and how they are encoded.
         vocabulary: of the ids.
-        documents: what a document is, as in `ReadingOptions`.
+        documents: what a document is, see `ReadingOptions`.
         labels: name of each label index.
         heldout_is_given: the held-out text is from sources of its own.
         train: what is trained on.
@@ -92,7 +69,7 @@ class Corpus:
     folder: Path
     fingerprint: str
     vocabulary: Vocabulary
-    documents: Literal["none", "lines", "files"]
+    documents: DocumentKind
     labels: tuple[str, ...]
     heldout_is_given: bool
     train: Split
@@ -130,6 +107,13 @@ class Corpus:
         for tokens in np.split(self.train.tokens, [self.validation_at]):
             yield from self._lines_of([replace(self.train, tokens=tokens)])
 
+    def training_bytes(self) -> Iterator[bytes | None]:
+        """Give what is trained on in UTF-8, block by block, and None where a document ends."""
+        for tokens in np.split(self.train.tokens, [self.validation_at]):
+            yield from _text_bytes(tokens, self.vocabulary)
+            yield None
+        self.train.release_pages()
+
     def _lines_of(self, splits: Sequence[Split]) -> Iterator[str]:
         vocabulary, begun = self.vocabulary, ""
         if self.documents != "none":
@@ -153,77 +137,64 @@ def _breaks(vocabulary: Vocabulary, token: int) -> bool:
 
 
 def build_corpus(
-    names: Sequence[str],
-    reading: ReadingOptions,
-    settings: CorpusSettings,
+    sources: Sources,
+    settings: TokenSettings,
     cache: Path,
     *,
-    heldout: Sequence[str] = (),
+    seed: int = 0,
+    heldout: Sources | None = None,
     base: Vocabulary | None = None,
     base_labels: tuple[str, ...] = (),
     on_progress: Progress | None = None,
-    on_notice: Callable[[str], None] | None = None,
+    notify: Notify = ignore,
 ) -> Corpus:
     """Read sources into a corpus, or open the one that the cache holds for them.
 
     Held out is the last tenth of the characters of a single document, a seeded tenth of several,
-    or what `heldout` names. The validation part, which may steer training, is cut from the rest.
+    or what `heldout` has. The validation part, which may steer training, is cut from the rest.
 
     Args:
-        names: sources, as for `read_passages`.
-        reading: how to read them.
+        sources: to read.
         settings: how to encode them.
         cache: folder in which corpora are kept, one folder each.
-        heldout: sources of the held-out text, if not a part of `names`.
+        seed: draws the held-out documents where there are several.
+        heldout: sources of the held-out text, if it is not a part of the others.
         base: vocabulary to keep the ids of (fine-tuning); characters are added where needed.
         base_labels: labels that keep their places; new ones are added.
         on_progress: called with the bytes read so far and their total, if known.
-        on_notice: called with a line about a source that was skipped or mended.
+        notify: called with a line about a source that was skipped or mended.
 
     Raises:
-        SourceError: a source is missing, unreadable, empty, binary, not decodable, or too short.
+        SourceError: a source is unreadable, empty, binary, not decodable, or too short.
         SettingsError: the settings contradict each other.
     """
-    kind = settings.tokens if base is None else base.kind
-    reading = replace(reading, binary=kind == "bytes")
-    described = {
-        "format": _FORMAT,
-        "reading": asdict(reading),
-        "settings": asdict(settings),
-        "base": [None if base is None else base.document(), base_labels],
-    }
-    signature = [
-        source_signature(names, reading, on_progress, on_notice),
-        source_signature(heldout, reading, on_progress, on_notice) if heldout else [],
-    ]
+    described = _describe(sources, settings, seed, base, base_labels)
+    signature = [sources.signature(), [] if heldout is None else heldout.signature()]
     key = None if None in signature else _digest(described, signature)
     cache.mkdir(parents=True, exist_ok=True)
     if key is not None and (cached := _open_sound(cache / key)):
         return cached
 
+    documents = sources.options.documents
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
     try:
         with _open_spool(building) as file:
             spool = Spool(file, base_labels)
-            spool.add(read_passages(names, reading, on_progress, on_notice))
+            spool.add(read_passages(sources, on_progress, notify))
             training_documents = len(spool.ends)
-            if heldout:
-                spool.add(read_passages(heldout, reading, on_progress, on_notice))
+            if heldout is not None:
+                spool.add(read_passages(heldout, on_progress, notify))
             fingerprint = _digest(described, [*spool.label_names, spool.content.hexdigest()])
-            pieces = assign_splits(
-                spool, training_documents, settings.split_seed, whole=bool(heldout)
-            )
-            vocabulary = _make_vocabulary(
-                spool, pieces, settings, reading.documents != "none", base
-            )
-            characters, validation_at = write_ids(spool, pieces, vocabulary, building, on_notice)
+            pieces = assign_splits(spool, training_documents, seed, whole=heldout is not None)
+            vocabulary = _make_vocabulary(spool, pieces, settings, documents != "none", base)
+            characters, validation_at = write_ids(spool, pieces, vocabulary, building, notify)
         vocabulary.save(building / "tokenizer.json")
         meta = {
             "format": _FORMAT,
             "fingerprint": fingerprint,
-            "documents": reading.documents,
+            "documents": documents,
             "labels": list(spool.label_names),
-            "heldout_is_given": bool(heldout),
+            "heldout_is_given": heldout is not None,
             "characters": dict(zip(SPLITS, characters, strict=True)),
             "validation_at": validation_at,
         }
@@ -237,6 +208,22 @@ def build_corpus(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return open_corpus(folder)
+
+
+def _describe(
+    sources: Sources,
+    settings: TokenSettings,
+    seed: int,
+    base: Vocabulary | None,
+    base_labels: tuple[str, ...],
+) -> dict[str, Any]:
+    """Say what a fingerprint depends on beside the text; a change would disown all older runs."""
+    return {
+        "format": _FORMAT,
+        "reading": {**asdict(sources.options), "binary": sources.as_bytes},
+        "settings": {**asdict(settings), "split_seed": seed},
+        "base": [None if base is None else base.to_json(), base_labels],
+    }
 
 
 def open_corpus(folder: Path) -> Corpus:
@@ -292,7 +279,7 @@ def _open_spool(folder: Path) -> TextIO:
 def _make_vocabulary(
     spool: Spool,
     pieces: Pieces,
-    settings: CorpusSettings,
+    settings: TokenSettings,
     end: bool,
     base: Vocabulary | None,
 ) -> Vocabulary:
@@ -322,12 +309,11 @@ def _digest(*content: Any) -> str:
 
 
 def encode_sources(
-    names: Sequence[str],
-    reading: ReadingOptions,
+    sources: Sources,
     vocabulary: Vocabulary,
     labels: tuple[str, ...],
     folder: Path,
-    on_notice: Callable[[str], None] | None = None,
+    notify: Notify = ignore,
     *,
     nearest: bool = False,
 ) -> Split:
@@ -336,22 +322,20 @@ def encode_sources(
     Characters that it does not know are left out, with a notice.
 
     Args:
-        names: sources, as for `read_passages`.
-        reading: how to read them.
+        sources: to read.
         vocabulary: of the model.
         labels: of the model.
         folder: an empty folder for the ids.
-        on_notice: called with a line about what was left out.
+        notify: called with a line about what was left out.
         nearest: first try to replace them by the nearest known, as in a prompt.
 
     Raises:
         SourceError: a source is at fault, or has nothing that the model knows.
         SettingsError: a document's label is not the model's.
     """
-    reading = replace(reading, binary=vocabulary.kind == "bytes")
     with _open_spool(folder) as file:
         spool = Spool(file, labels)
-        spool.add(read_passages(names, reading, None, on_notice))
+        spool.add(read_passages(sources, None, notify))
         if len(spool.label_names) > len(labels):
             new = ", ".join(list(spool.label_names)[len(labels) :])
             raise SettingsError(
@@ -365,5 +349,31 @@ def encode_sources(
                 "the text has no character that the model knows: give one in the same characters"
             )
         pieces = whole_split(spool, HELDOUT)
-        characters, _ = write_ids(spool, pieces, vocabulary, folder, on_notice, nearest)
+        characters, _ = write_ids(spool, pieces, vocabulary, folder, notify, nearest)
     return open_split(folder, SPLITS[HELDOUT], characters[HELDOUT], vocabulary.size)
+
+
+def _text_bytes(tokens: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> Iterator[bytes | None]:
+    """Give what tokens stand for, block by block in UTF-8, and None where a document ends."""
+    pieces = [vocabulary.token_bytes(token) for token in range(vocabulary.size)]
+    sizes = np.array([len(piece) for piece in pieces])
+    begins = np.cumsum(sizes) - sizes
+    table = np.frombuffer(b"".join(pieces), np.uint8)
+    is_one_byte = vocabulary.end_id is None and tokens.dtype == np.uint8 and (sizes == 1).all()
+    for offset in range(0, len(tokens), _BLOCK):
+        block = tokens[offset : offset + _BLOCK]
+        if is_one_byte:  # the same, ten times as fast
+            yield block.tobytes().translate(table.tobytes().ljust(256))
+            continue
+        is_end = np.isin(block, [] if vocabulary.end_id is None else [vocabulary.end_id])
+        counts, places = sizes[block], begins[block]
+        ends = np.cumsum(counts)
+        if not (counts == 1).all():
+            places = np.arange(counts.sum()) + np.repeat(places - ends + counts, counts)
+        data = table[places].tobytes()
+        begin = 0
+        for end in ends[is_end].tolist():
+            yield data[begin:end]
+            yield None
+            begin = end
+        yield data[begin:]

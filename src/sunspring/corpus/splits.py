@@ -1,7 +1,6 @@
 """The parts of a corpus: ids, document starts and labels in memory-mapped files.
 
-How they are opened, and read in runs that are larger than memory together.
-Private to corpus.py, and before it and spool.py in the street.
+How they are opened, and read in pieces although they may be larger than memory.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Split:
     pages: tuple[mmap.mmap, ...] = field(default=(), repr=False)
 
     @property
-    def documents(self) -> int:
+    def document_count(self) -> int:
         """Number of documents, or of parts of documents where a split cuts through one."""
         return len(self.starts) - 1
 

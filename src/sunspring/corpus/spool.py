@@ -2,7 +2,6 @@
 
 The spool holds the plain text of all documents with what was learned while reading it: their ends,
 labels, counts of characters, a checksum. `assign_splits` decides which characters are held out.
-Private to corpus.py, and right before it in the street.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import hashlib
 import itertools
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -21,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
-from sunspring.corpus.vocabulary import Vocabulary, adapt_text
+from sunspring.corpus.vocabulary import Vocabulary, replace_unknown
 from sunspring.errors import SettingsError
+from sunspring.notices import Notify
 from sunspring.text.decoding import code_points
 from sunspring.text.sources import Passage
 
@@ -223,7 +223,7 @@ def write_ids(
     pieces: Pieces,
     vocabulary: Vocabulary,
     folder: Path,
-    on_notice: Callable[[str], None] | None,
+    notify: Notify,
     nearest: bool = False,
 ) -> tuple[list[int], int]:
     """Write each split's ids, document starts and labels.
@@ -233,15 +233,15 @@ def write_ids(
         pieces: where they are cut.
         vocabulary: of the ids.
         folder: an empty one for the files.
-        on_notice: called with a line about characters that cannot be encoded.
+        notify: called with a line about characters that cannot be encoded.
         nearest: put the nearest known character in such a one's place, if there is any, as
-            `adapt_text` does in a prompt; they are left out otherwise.
+            `replace_unknown` does in a prompt; they are left out otherwise.
 
     Returns:
         Each split's characters, and how many training tokens come before the validation part.
     """
     dtype = id_type(vocabulary.size)
-    replaced = _replaced(spool, vocabulary, on_notice, nearest)
+    replaced = _replaced(spool, vocabulary, notify, nearest)
     written, characters = [0] * len(SPLITS), [0] * len(SPLITS)
     validation_at: int | None = None
     with contextlib.ExitStack() as stack:
@@ -287,24 +287,24 @@ def write_ids(
 def _replaced(
     spool: Spool,
     vocabulary: Vocabulary,
-    on_notice: Callable[[str], None] | None,
+    notify: Notify,
     nearest: bool,
 ) -> dict[int, str]:
     """Find the characters that cannot be encoded, as `str.translate` takes them, and say so."""
     replaced: dict[str, str] = {}
     if nearest:
-        replaced = adapt_text("".join(map(chr, sorted(spool.counts))), vocabulary)[1]
+        replaced = replace_unknown("".join(map(chr, sorted(spool.counts))), vocabulary)[1]
     elif vocabulary.unknown_id is None:
         characters = map(chr, sorted(spool.counts))
         replaced = {one: "" for one in characters if vocabulary.unknown_characters(one)}
     read = [f"{one!r} is read as {other!r}" for one, other in sorted(replaced.items()) if other]
-    if read and on_notice:
+    if read:
         shown = ", ".join(read[:_SHOWN]) + ", …" * (len(read) > _SHOWN)
-        on_notice(f"characters that the model has never seen: {shown}")
+        notify(f"characters that the model has never seen: {shown}")
     dropped = sorted(ord(one) for one, other in replaced.items() if not other)
-    if dropped and on_notice:
+    if dropped:
         shown = "".join(map(chr, dropped[:_SHOWN])) + "…" * (len(dropped) > _SHOWN)
-        on_notice(
+        notify(
             f"{sum(spool.counts[point] for point in dropped)} characters "
             f"that the model cannot know are left out: {shown!r}"
         )

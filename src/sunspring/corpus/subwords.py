@@ -1,8 +1,7 @@
 """Byte-level byte-pair encoding as the Hugging Face `tokenizers` library does it.
 
 How it spells bytes, how merges are learned from a text, where a text may be cut without changing
-its encoding, and how a tokenizer.json is laid out.
-Private to vocabulary.py, and right before it in the street.
+its encoding, and how a tokenizer.json is laid out. Only vocabulary.py uses it.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ def byte_level(*, use_regex: bool = True) -> dict[str, Any]:
     }
 
 
-def tokenizer_document(
+def tokenizer_json(
     tokens: Iterable[str],
     merges: Sequence[Sequence[str]],
     pre_tokenizer: Mapping[str, Any] | None,

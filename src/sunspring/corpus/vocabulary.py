@@ -1,8 +1,8 @@
 """The vocabulary: text to token ids and back, as characters, bytes or subwords.
 
-All three stand behind `Vocabulary` and are saved as a tokenizer.json that the Hugging Face
-`tokenizers` library loads and that encodes identically there. Stands after the sources; the corpus
-encodes with it, the writer decodes with it.
+All three stand behind `Vocabulary`, so that nothing else need know what a token is. They are saved
+as a tokenizer.json that the `tokenizers` library of Hugging Face loads and that encodes identically
+there.
 """
 
 from __future__ import annotations
@@ -16,26 +16,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.corpus.settings import TokenKind
 from sunspring.corpus.subwords import (
     BYTE_CHARACTERS,
     BYTE_OF_CHARACTER,
     byte_level,
     cut_at_lines,
     learn_merges,
-    tokenizer_document,
+    tokenizer_json,
 )
 from sunspring.errors import ModelError, SettingsError
 from sunspring.text.decoding import code_points
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-TokenKind = Literal["chars", "bytes", "subwords"]
 
 # Both stand in the BPE model's vocabulary and not among tokenizer.json's added tokens, so that the
 # same letters in a text are encoded as ordinary characters.
@@ -117,6 +116,10 @@ class Vocabulary(ABC):
         """Give the UTF-8 bytes that an id stands for: empty for end, U+FFFD for unknown."""
         return self._pieces[token]
 
+    def token_text(self, token: int) -> str:
+        """Give what an id stands for, as far as it can be shown alone."""
+        return self._pieces[token].decode("utf-8", "replace")
+
     def decoder(self) -> TextDecoder:
         """Make a decoder that takes ids one at a time, for display: invalid UTF-8 is U+FFFD."""
         return TextDecoder(self._pieces)
@@ -125,16 +128,14 @@ class Vocabulary(ABC):
     def unknown_characters(self, text: str) -> set[str]:
         """Find the characters of a text that `encode` cannot represent."""
 
-    def document(self) -> dict[str, Any]:
-        """Describe the vocabulary as the content of its tokenizer.json."""
+    def to_json(self) -> dict[str, Any]:
+        """Give the content of the vocabulary's tokenizer.json."""
         unknown = None if self.unknown_id is None else UNKNOWN
-        return tokenizer_document(
-            self.tokens, self.merges, self._pre_tokenizer, self._decoder, unknown
-        )
+        return tokenizer_json(self.tokens, self.merges, self._pre_tokenizer, self._decoder, unknown)
 
     def save(self, path: Path) -> None:
         """Write tokenizer.json."""
-        path.write_text(json.dumps(self.document(), ensure_ascii=False, indent=1), encoding="utf-8")
+        path.write_text(json.dumps(self.to_json(), ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 class CharacterVocabulary(Vocabulary):
@@ -296,7 +297,7 @@ class SubwordVocabulary(Vocabulary):
     def _tokenizer(self) -> Tokenizer:
         from tokenizers import Tokenizer
 
-        tokenizer: Tokenizer = Tokenizer.from_str(json.dumps(self.document()))
+        tokenizer: Tokenizer = Tokenizer.from_str(json.dumps(self.to_json()))
         return tokenizer
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -341,7 +342,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
             vocabulary = SubwordVocabulary(tokens, merges)
         else:
             vocabulary = ByteVocabulary(end=END in ids)
-        if vocabulary.document() != document:
+        if vocabulary.to_json() != document:
             raise ValueError("its settings are of another program")
     except OSError as error:
         raise ModelError(
@@ -359,7 +360,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
 _ALIKE = ("'’‘‚‛ʼ′", '"”“„‟″«»', "-–—‐‑‒―−", " \u00a0\u2002\u2003\u2007\u2009\u202f")
 
 
-def adapt_text(text: str, vocabulary: Vocabulary) -> tuple[str, dict[str, str]]:
+def replace_unknown(text: str, vocabulary: Vocabulary) -> tuple[str, dict[str, str]]:
     """Replace the characters of a prompt that a vocabulary cannot represent by the nearest known.
 
     In this order: quotes, dashes, ellipses and spaces of another form; the other case; the letter
@@ -367,7 +368,7 @@ def adapt_text(text: str, vocabulary: Vocabulary) -> tuple[str, dict[str, str]]:
     token, or dropped where there is none.
 
     Returns:
-        The adapted text, and what each replaced character became; empty if it was dropped.
+        The text, and what each replaced character became; empty if it was dropped.
     """
     replaced: dict[str, str] = {}
     for character in vocabulary.unknown_characters(text):

@@ -3,17 +3,15 @@
 The rule is that of Krause et al. 2018, "Dynamic evaluation of neural sequence models", section 5
 (RMS-scaled steps, and a decay back to the trained weights that is stronger where gradients are
 large), but the mean square of the gradients is that of what was read so far and not of the training
-text, so that a model alone is enough. The network given is left as it is: a copy learns. Stands
-after evaluation, whose figures it gives, and serves writing too, which may begin after such a
-reading.
+text, so that a model alone is enough. The network given is left as it is: a copy learns. Writing
+may begin after such a reading, too.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -23,42 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sunspring.corpus.batches import IGNORED
-from sunspring.corpus.corpus import Split
-from sunspring.errors import SettingsError, SunspringError
+from sunspring.corpus.splits import Split
+from sunspring.errors import SunspringError
 from sunspring.evaluation.mixture import Mixture
-from sunspring.evaluation.protocols import Evaluation, check_labels, evaluation_of, first_tokens
-from sunspring.network.network import RecurrentModel, State, detach
+from sunspring.evaluation.protocols import Evaluation, evaluation_of, first_tokens
+from sunspring.evaluation.settings import LearningSettings
+from sunspring.network.config import check_labels
+from sunspring.network.network import RecurrentModel, detach
+from sunspring.network.predictor import State
 
 _EPSILON = 1e-5  # beside a root mean square gradient
-
-
-@dataclass(frozen=True)
-class LearningSettings:
-    """How fast a network learns from what it reads.
-
-    The defaults were chosen on validation parts (`bench/evaluation/dynamic.py`).
-
-    Args:
-        rate: of each step, η in the paper: about how far a weight moves in one.
-        decay: λ in the paper: how much of the way back to its trained value a weight of average
-            gradients goes in a step.
-        segment: tokens read between two steps.
-
-    Raises:
-        SettingsError: a value is out of its range.
-    """
-
-    rate: float = 3e-4
-    decay: float = 3e-3
-    segment: int = 64
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rate < math.inf:
-            raise SettingsError(f"the learning rate is {self.rate}: it must be at least 0")
-        if not 0 <= self.decay <= 1:
-            raise SettingsError(f"the decay is {self.decay}: it must be between 0 and 1")
-        if self.segment < 1:
-            raise SettingsError(f"the segment is {self.segment}: it must be at least 1")
 
 
 def evaluate_dynamic(
@@ -91,15 +63,15 @@ def evaluate_dynamic(
     split = first_tokens(split, None)
     nats = {"dynamic": 0.0} | ({} if mixture is None else {"dynamic_mixture": 0.0})
     contexts = torch.empty(0)
-    for reading in _read(_Learner(network, settings or LearningSettings()), split, start_id):
-        nats["dynamic"] += reading.nats
+    for segment in _read(_Learner(network, settings or LearningSettings()), split, start_id):
+        nats["dynamic"] += segment.nats
         if mixture is not None:
-            if reading.is_fresh:
-                contexts = mixture.initial_state(len(reading.inputs))[-1][0]
-            mixed, contexts = mixture.mix(reading.logits, reading.inputs, contexts)
+            if segment.is_fresh:
+                contexts = mixture.initial_state(len(segment.inputs))[-1][0]
+            mixed, contexts = mixture.mix(segment.logits, segment.inputs, contexts)
             losses = F.nll_loss(
                 mixed.flatten(0, 1),
-                reading.targets.flatten(),
+                segment.targets.flatten(),
                 ignore_index=IGNORED,
                 reduction="sum",
             )
@@ -136,14 +108,14 @@ def learn_from(
     """
     split = first_tokens(split, None)
     if label is not None:
-        split = replace(split, labels=np.full(split.documents, label, np.uint16))
+        split = replace(split, labels=np.full(split.document_count, label, np.uint16))
     learner = _Learner(network, settings or LearningSettings())
     for _ in _read(learner, split, start_id):
         pass
     return learner.network.eval()
 
 
-class _Reading(NamedTuple):
+class _Segment(NamedTuple):
     """A segment that was read.
 
     Args:
@@ -210,14 +182,14 @@ class _Learner:
             parameter.grad = None
 
 
-def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Reading]:
+def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Segment]:
     """Read a text segment by segment, and learn from each after it was given.
 
     Yields:
         Each segment as it was before anything was learned from it.
     """
     network, size = learner.network, learner.settings.segment
-    check_labels(network, split.labels)
+    check_labels(network.labels, split.labels)
     state: State = ()
     for documents, offset in _segments(np.asarray(split.starts), size):
         begins = split.starts[documents] + offset
@@ -240,7 +212,7 @@ def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Reading]:
                 "choose a smaller learning rate"
             )
         state = detach(state)
-        yield _Reading(inputs, targets, logits.detach(), float(nats.detach()), offset == 0)
+        yield _Segment(inputs, targets, logits.detach(), float(nats.detach()), offset == 0)
         learner.learn(nats / size)  # every token weighs alike, in a short segment too
 
 

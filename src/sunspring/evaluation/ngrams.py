@@ -1,8 +1,8 @@
 """Interpolated n-gram models: the baselines, and what a mixture adds to a network.
 
 One `NGramModel` holds all orders, smoothed by Witten and Bell's method, so that every token has a
-probability after every context and the probabilities sum to one. Reads ids, knows nothing of
-text; stands right before mixture.py in the street.
+probability after every context and the probabilities sum to one. It reads ids and knows nothing of
+text.
 """
 
 from __future__ import annotations

@@ -1,37 +1,34 @@
 """How well a model predicts text: bits per character by two stated protocols, and baselines.
 
 `stream` reads the held-out text once in order, `windows` draws short stretches as minGPT-style
-scripts do; figures of the one are never compared with figures of the other. Everything here goes
-through one scoring loop, in float32, which leaves the model as it was.
+scripts do; figures of the one are never compared with figures of the other. Both go through one
+loop of reading.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from sunspring.corpus.corpus import Split
-from sunspring.errors import SettingsError, SourceError
-from sunspring.evaluation.mixture import Predictor
+from sunspring.corpus.splits import Split
+from sunspring.errors import SourceError
 from sunspring.evaluation.ngrams import NGramModel
-from sunspring.network.network import RecurrentModel, State
-from sunspring.text.files import Progress
+from sunspring.network.predictor import Predictor
+from sunspring.network.scoring import BATCH, Measure, Rows, measure_rows
+from sunspring.notices import Progress
+from sunspring.writing.engines import Engine
 
 HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all
 
-_BATCH = 64  # rows
-_WINDOW = 256  # tokens of each row at a time
-_SINGLE_WINDOW = 2048  # of a single row: oneDNN's LSTM is fastest in long calls
 _LARGEST_EXPONENT = 709  # of math.exp
-_LOGITS = 1 << 24  # values in memory at a time, whatever the vocabulary
+
+
+Protocol = Literal["stream", "windows"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Evaluation:
             `dynamic` and `dynamic_mixture`; see `Model.evaluate`.
     """
 
-    protocol: Literal["stream", "windows"]
+    protocol: Protocol
     nats_per_token: float
     nats_per_character: float
     bpc: float
@@ -64,28 +61,18 @@ class Evaluation:
     standard_error: float | None = None
     beyond: dict[str, Evaluation] = field(default_factory=dict)
 
-
-Measure = Callable[
-    [NDArray[np.int64], State, NDArray[np.int64] | None], tuple[NDArray[np.float64], State]
-]
-"""Takes ids (batch, time + 1), the state before them and the rows' labels, if they have any; gives
-what is wanted of each token after the first (batch, time, …), and the state."""
-
-
-class _Rows(NamedTuple):
-    """Stretches to score, each within one document and from a zero state; all (rows,).
-
-    Args:
-        first: place of the first token scored.
-        end: place after the last.
-        begins: whether the first token is its document's first, after the start token.
-        labels: label index of each, or None.
-    """
-
-    first: NDArray[np.int64]
-    end: NDArray[np.int64]
-    begins: NDArray[np.bool_]
-    labels: NDArray[np.int64] | None
+    def to_json(self) -> dict[str, Any]:
+        """Give its figures, and under the names of `beyond` the same of these."""
+        return {
+            "protocol": self.protocol,
+            "nats_per_token": self.nats_per_token,
+            "nats_per_character": self.nats_per_character,
+            "bpc": self.bpc,
+            "perplexity": self.perplexity,
+            "characters": self.characters,
+            "standard_error": self.standard_error,
+            **{name: each.to_json() for name, each in self.beyond.items()},
+        }
 
 
 def evaluate_stream(
@@ -113,7 +100,7 @@ def evaluate_stream(
     """
     split = first_tokens(split, maximum_tokens)
     total, scored = 0.0, 0
-    for losses in measure_stream(model, split, start_id, partial(_losses, model)):
+    for losses in measure_stream(model, split, start_id):
         total += float(losses.sum())
         scored += len(losses)
         if on_progress is not None:
@@ -122,7 +109,7 @@ def evaluate_stream(
 
 
 def measure_stream(
-    model: Predictor, split: Split, start_id: int, measure: Measure
+    model: Predictor, split: Split, start_id: int, measure: Measure | None = None
 ) -> Iterator[NDArray[np.float64]]:
     """Read a text by `stream`, several documents at a time, and measure every token once.
 
@@ -130,7 +117,7 @@ def measure_stream(
         model: gives the states.
         split: the text.
         start_id: the token that stands before a document's first.
-        measure: of `model`.
+        measure: of `model`; by default what each token costs, in nats.
 
     Yields:
         (tokens, …) what was measured; not in the order of the text.
@@ -138,11 +125,27 @@ def measure_stream(
     Raises:
         SettingsError: the model needs labels and the text has none.
     """
-    with _evaluating(model):
-        for _, values, inside in _read(
-            model, split.tokens, _document_rows(split), start_id, measure
-        ):
-            yield values[inside]
+    rows = _document_rows(split)
+    for _, values, is_inside in measure_rows(model, split.tokens, rows, start_id, measure):
+        yield values[is_inside]
+
+
+def evaluate_engine(engine: Engine, split: Split) -> Evaluation:
+    """Read a text by `stream` on an engine; see `evaluate_stream`.
+
+    Args:
+        engine: of the model.
+        split: the text.
+
+    Raises:
+        SettingsError: the model needs labels and the text has none.
+        SourceError: the text is empty.
+    """
+    _check_not_empty(split)
+    labels = None if split.labels is None else split.labels.astype(np.int64)
+    nats = engine.score(split.tokens, np.diff(split.starts), labels)
+    total = float(nats.sum(dtype=np.float64))
+    return evaluation_of("stream", total, len(split.tokens), split.characters)
 
 
 def evaluate_windows(
@@ -152,7 +155,7 @@ def evaluate_windows(
     window: int = 256,
     count: int = 1000,
     seed: int = 0,
-    batch: int = _BATCH,
+    batch: int = BATCH,
 ) -> Evaluation:
     """Score random windows of a text, each from a zero state, as minGPT-style scripts do.
 
@@ -176,10 +179,10 @@ def evaluate_windows(
     _check_not_empty(split)
     rows = _draw_windows(split, window, count, np.random.default_rng(seed))
     totals = np.zeros(count)
-    with _evaluating(model):
-        measure = partial(_losses, model)
-        for indices, losses, inside in _read(model, split.tokens, rows, start_id, measure, batch):
-            totals[indices] += np.where(inside, losses, 0.0).sum(axis=1)
+    for indices, losses, is_inside in measure_rows(
+        model, split.tokens, rows, start_id, batch=batch
+    ):
+        totals[indices] += np.where(is_inside, losses, 0.0).sum(axis=1)
     lengths = rows.end - rows.first
     tokens = int(lengths.sum())
     characters = tokens * split.characters / len(split.tokens)
@@ -188,52 +191,6 @@ def evaluate_windows(
     error = math.sqrt(count / max(1, count - 1) * float(residuals @ residuals)) / characters
     evaluation = evaluation_of("windows", float(totals.sum()), tokens, characters)
     return replace(evaluation, standard_error=error)
-
-
-def surprisals(
-    model: Predictor,
-    ids: NDArray[np.integer[Any]],
-    start_id: int,
-    label: int | None = None,
-) -> NDArray[np.float64]:
-    """Bits that each token of one text costs, read from a zero state after the start token.
-
-    Args:
-        model: on any device.
-        ids: (tokens,) the text; it may be empty.
-        start_id: the token that stands before a document's first.
-        label: index of the text's label, for a model that has labels.
-
-    Returns:
-        (tokens,) surprisals in bits.
-
-    Raises:
-        SettingsError: the model needs a label.
-    """
-    labels = None if label is None else np.array([label])
-    rows = _Rows(np.zeros(1, np.int64), np.array([len(ids)]), np.ones(1, np.bool_), labels)
-    with _evaluating(model):
-        read = _read(model, ids, rows, start_id, partial(_losses, model))
-        losses = [losses[0] for _, losses, _ in read]
-    return np.concatenate([np.zeros(0), *losses]) / math.log(2)
-
-
-@torch.inference_mode()
-def final_outputs(
-    network: RecurrentModel,
-    ids: NDArray[np.integer[Any]],
-    start_id: int,
-    label: int | None = None,
-) -> NDArray[np.float32]:
-    """Outputs of all layers after a text, (layers * hidden_size,); see `surprisals`."""
-    tokens = torch.from_numpy(np.concatenate(([start_id], ids)).astype(np.int64))
-    labels = None if label is None else torch.full((1,), label, device=network.device)
-    state = network.initial_state(1)
-    with _evaluating(network):
-        for part in tokens.to(network.device).split(_SINGLE_WINDOW):  # type: ignore[no-untyped-call]
-            state = network(part.unsqueeze(0), state, labels)[1]
-    layers = state[: network.config.layers]
-    return np.asarray(torch.cat([layer[0][0] for layer in layers]).float().cpu().numpy())
 
 
 def baselines(
@@ -267,82 +224,7 @@ def baselines(
     }
 
 
-def _read(
-    model: Predictor,
-    tokens: NDArray[np.integer[Any]],
-    rows: _Rows,
-    start_id: int,
-    measure: Measure,
-    batch: int = _BATCH,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]]:
-    """Read rows in batches of similar length, window by window, the state carried.
-
-    Yields:
-        The indices of a batch's rows that still go on, what was measured of each of their next
-        tokens (rows, time, …), and which of those are not beyond the row's end (rows, time).
-    """
-    check_labels(model, rows.labels)
-    lengths = rows.end - rows.first
-    order = np.argsort(-lengths, kind="stable")
-    for chunk in range(0, len(order), batch):
-        indices = order[chunk : chunk + batch]
-        window = _SINGLE_WINDOW if len(indices) == 1 else _WINDOW
-        window = max(1, min(window, _LOGITS // (len(indices) * model.config.vocabulary_size)))
-        state = model.initial_state(len(indices))
-        for offset in range(0, int(lengths[indices[0]]), window):
-            indices = indices[lengths[indices] > offset]  # the longest come first
-            state = tuple(tuple(tensor[: len(indices)] for tensor in layer) for layer in state)
-            time = min(window, int(lengths[indices[0]]) - offset)
-            places = (rows.first[indices] + offset)[:, None] + np.arange(-1, time)
-            ids = tokens[places.clip(0, len(tokens) - 1)].astype(np.int64)
-            if offset == 0:
-                ids[rows.begins[indices], 0] = start_id
-            labels = None if rows.labels is None else rows.labels[indices]
-            values, state = measure(ids, state, labels)
-            yield indices, values, places[:, 1:] < rows.end[indices, None]
-
-
-def check_labels(model: Predictor, labels: NDArray[Any] | None) -> None:
-    """Make sure that a text has labels if the model needs them.
-
-    Raises:
-        SettingsError: it has none.
-    """
-    if model.config.labels and labels is None:
-        raise SettingsError(
-            f"the model was trained with labels and the text has none: "
-            f"give one of {', '.join(model.config.labels)}"
-        )
-
-
-@torch.inference_mode()
-def _losses(
-    model: Predictor,
-    ids: NDArray[np.int64],
-    state: State,
-    labels: NDArray[np.int64] | None,
-) -> tuple[NDArray[np.float64], State]:
-    """Nats of each token after the first, (batch, time) of ids (batch, time + 1), and the state."""
-    sequences = torch.from_numpy(ids).to(model.device)
-    label_tensor = None if labels is None else torch.from_numpy(labels).to(model.device)
-    losses, state = model.losses(sequences[:, :-1], sequences[:, 1:], state, label_tensor)
-    return losses.double().cpu().numpy(), state
-
-
-@contextmanager
-def _evaluating(model: Predictor) -> Iterator[None]:
-    """Switch dropout off, and put the mode back however the block ends."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
-def evaluation_of(
-    protocol: Literal["stream", "windows"], nats: float, tokens: int, characters: float
-) -> Evaluation:
+def evaluation_of(protocol: Protocol, nats: float, tokens: int, characters: float) -> Evaluation:
     """Put the nats that all tokens cost into the usual units."""
     return Evaluation(
         protocol=protocol,
@@ -375,20 +257,20 @@ def first_tokens(split: Split, maximum: int | None) -> Split:
     )
 
 
-def _document_rows(split: Split) -> _Rows:
+def _document_rows(split: Split) -> Rows:
     starts = np.asarray(split.starts)
-    begins = np.ones(split.documents, dtype=np.bool_)
+    begins = np.ones(split.document_count, dtype=np.bool_)
     labels = None if split.labels is None else split.labels.astype(np.int64)
-    return _Rows(starts[:-1], starts[1:], begins, labels)
+    return Rows(starts[:-1], starts[1:], begins, labels)
 
 
-def _draw_windows(split: Split, window: int, count: int, random: np.random.Generator) -> _Rows:
+def _draw_windows(split: Split, window: int, count: int, random: np.random.Generator) -> Rows:
     starts = np.asarray(split.starts)
     token = random.integers(len(split.tokens), size=count)
     document = np.searchsorted(starts, token, side="right") - 1  # drawn by its length
     begin, end = starts[document], starts[document + 1]
     # minGPT-style scripts read the first token of the text, and never score it.
-    earliest = begin + (1 if split.documents == 1 and len(split.tokens) > window else 0)
+    earliest = begin + (1 if split.document_count == 1 and len(split.tokens) > window else 0)
     first = random.integers(earliest, np.maximum(earliest, end - window), endpoint=True)
     labels = None if split.labels is None else split.labels[document].astype(np.int64)
-    return _Rows(first, np.minimum(first + window, end), first == begin, labels)
+    return Rows(first, np.minimum(first + window, end), first == begin, labels)

@@ -1,28 +1,24 @@
-"""What a model in 8 bits saves and costs.
-
-The rounding itself is of weights.py; `Model.quantize` puts the two together.
-"""
+"""What a model in 8 bits saves and costs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.evaluation.protocols import (
     HELDOUT_TOKENS,
     Evaluation,
+    evaluate_engine,
     evaluate_stream,
-    evaluation_of,
     first_tokens,
 )
-from sunspring.machine import usable_cores
 from sunspring.network.model_folder import ModelFiles
-from sunspring.network.native import HAS_ENGINE, load_native
 from sunspring.network.network import RecurrentModel
-from sunspring.training.checkpoint import build_network
+from sunspring.network.weights import pack_model
+from sunspring.writing.engines import EngineName, open_engine
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class QuantizationLoss:
     fp32: Evaluation
     int8: Evaluation
     text: Literal["heldout", "sources"]
-    engine: Literal["native", "torch"]
+    engine: EngineName
 
     def to_json(self) -> dict[str, Any]:
         """Give the figures in nats per character, and what they are of."""
@@ -73,35 +69,39 @@ def measure_loss(
         SettingsError: the model needs labels and the text has none.
         SourceError: the text is empty.
     """
-    text, start_id = first_tokens(text, HELDOUT_TOKENS), quantized.vocabulary.start_id
-    fp32 = evaluate_stream(network, text, start_id)
-    if not HAS_ENGINE:
-        rounded = build_network(quantized).to(network.device)
-        return QuantizationLoss(fp32, evaluate_stream(rounded, text, start_id), kind, "torch")
-    labels = np.zeros(text.documents) if text.labels is None else text.labels
-    nats = load_native(quantized).score(
-        text.tokens.astype(np.int64),
-        np.diff(text.starts),
-        labels.astype(np.int64),
-        usable_cores(),
-    )
-    total = float(nats.sum(dtype=np.float64))
-    int8 = evaluation_of("stream", total, len(nats), text.characters)
-    return QuantizationLoss(fp32, int8, kind, "native")
+    text = first_tokens(text, HELDOUT_TOKENS)
+    fp32 = evaluate_stream(network, text, quantized.vocabulary.start_id)
+    engine = open_engine(quantized)
+    return QuantizationLoss(fp32, evaluate_engine(engine, text), kind, engine.name)
 
 
-def describe_quantization(
-    weights: bytes, quantized: bytes, loss: QuantizationLoss | None
-) -> dict[str, Any]:
-    """Say what a model's card has under `quantization`.
+def quantize_model(
+    network: RecurrentModel,
+    vocabulary: Vocabulary,
+    card: Mapping[str, Any],
+    text: Split | None,
+    kind: Literal["heldout", "sources"],
+) -> ModelFiles:
+    """Round a model to 8 bits; its card says under `quantization` what that saves and costs.
 
     Args:
-        weights: the content of model.safetensors before.
-        quantized: the same after.
-        loss: None if there was no text to measure it on.
+        network: of the model.
+        vocabulary: of the model.
+        card: of the model.
+        text: to measure the loss on; it is not known without one.
+        kind: which text it is.
+
+    Raises:
+        ModelError: the model has weights that are no numbers.
+        SettingsError: the model needs labels and the text has none.
+        SourceError: the text is empty.
     """
-    return {
-        "bytes": len(quantized),
-        "bytes_fp32": len(weights),
+    whole = pack_model(network, vocabulary, card)
+    rounded = pack_model(network, vocabulary, card, quantized=True)
+    loss = None if text is None else measure_loss(network, rounded, text, kind)
+    figures = {
+        "bytes": len(rounded.weights),
+        "bytes_fp32": len(whole.weights),
         "loss": loss and loss.to_json(),
     }
+    return replace(rounded, card={**card, "quantization": figures})

@@ -7,7 +7,7 @@ length stand in a text, whatever is asked later, is writing/stretches.py.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus
-from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
 from sunspring.machine import usable_cores
 from sunspring.network.native import HAS_ENGINE
@@ -26,7 +25,6 @@ LEAST_COPIED = 20
 LEAST_LINE = 10
 """Characters of a line that counts as repeated, without blanks around."""
 
-_BLOCK = 1 << 20  # tokens of a corpus
 _BETWEEN = b"\xff"  # texts; no UTF-8 has it
 
 
@@ -125,40 +123,6 @@ def _in_characters(text: str, data: bytes, lengths: NDArray[np.int64]) -> Copies
     return Copies(text, np.arange(1, len(starts) + 1) - first)
 
 
-def training_bytes(corpus: Corpus) -> Iterator[bytes | None]:
-    """Give the text that a model learned from as `find_copies` wants it."""
-    for tokens in np.split(corpus.train.tokens, [corpus.validation_at]):
-        yield from token_bytes(tokens, corpus.vocabulary)
-        yield None
-    corpus.train.release_pages()
-
-
-def token_bytes(tokens: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> Iterator[bytes | None]:
-    """Give what tokens stand for, block by block in UTF-8, and None where a document ends."""
-    pieces = [vocabulary.token_bytes(token) for token in range(vocabulary.size)]
-    sizes = np.array([len(piece) for piece in pieces])
-    begins = np.cumsum(sizes) - sizes
-    table = np.frombuffer(b"".join(pieces), np.uint8)
-    is_one_byte = vocabulary.end_id is None and tokens.dtype == np.uint8 and (sizes == 1).all()
-    for offset in range(0, len(tokens), _BLOCK):
-        block = tokens[offset : offset + _BLOCK]
-        if is_one_byte:  # the same, ten times as fast
-            yield block.tobytes().translate(table.tobytes().ljust(256))
-            continue
-        is_end = np.isin(block, [] if vocabulary.end_id is None else [vocabulary.end_id])
-        counts, places = sizes[block], begins[block]
-        ends = np.cumsum(counts)
-        if not (counts == 1).all():
-            places = np.arange(counts.sum()) + np.repeat(places - ends + counts, counts)
-        data = table[places].tobytes()
-        begin = 0
-        for end in ends[is_end].tolist():
-            yield data[begin:end]
-            yield None
-            begin = end
-        yield data[begin:]
-
-
 def repeated_lines(text: str, corpus: Corpus) -> list[str]:
     """Find which lines of a text are lines of the text that a model learned from, as a whole.
 
@@ -192,6 +156,25 @@ class CopyReport:
     copies: list[Copies]
     lines: list[list[str]]
 
+    def to_json(self, place: int, offset: int) -> dict[str, Any]:
+        """Give what `write --json` has of one text's copies.
+
+        Args:
+            place: of the text.
+            offset: characters before it, from which on places are counted.
+        """
+        copies = self.copies[place]
+        one = CopyReport([copies], [self.lines[place]])
+        return {
+            "characters": one.characters,
+            "longest": one.longest,
+            "stretches": [
+                {"begin": offset + begin, "end": offset + end}
+                for begin, end in copies.stretches(LEAST_COPIED)
+            ],
+            "lines": self.lines[place],
+        }
+
     @property
     def characters(self) -> int:
         """Characters in all texts that are part of a copied stretch."""
@@ -216,7 +199,7 @@ def report_copies(texts: Sequence[str], corpus: Corpus) -> CopyReport:
     """
     repeated = {*repeated_lines("\n".join(texts), corpus)}
     return CopyReport(
-        find_copies(texts, training_bytes(corpus)),
+        find_copies(texts, corpus.training_bytes()),
         [
             [line for line in dict.fromkeys(map(str.strip, text.split("\n"))) if line in repeated]
             for text in texts

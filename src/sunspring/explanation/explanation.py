@@ -1,12 +1,10 @@
-"""What a model makes of a text, put together for `explain`: as JSON, and as the data of its page.
+"""What a model makes of a text, put together for `explain`.
 
-Surprisal with alternatives from traces.py, readable units from units.py beside an untrained
-network, gates from gates.py. Stands behind these.
+Surprisal with alternatives, units that can be read, gates, and copies.
 """
 
 from __future__ import annotations
 
-import base64
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +19,13 @@ from sunspring.explanation.copies import (
     Copies,
     find_copies,
     repeated_lines,
-    training_bytes,
 )
 from sunspring.explanation.features import text_features
 from sunspring.explanation.gates import GateActivity, gate_activity
-from sunspring.explanation.traces import Trace, read_parts, trace_text
+from sunspring.explanation.traces import Trace, read_parts, rounded, trace_text
 from sunspring.explanation.units import FeatureUnit, find_units
-from sunspring.loaded import LoadedModel
 from sunspring.machine import usable_cores
+from sunspring.model import Model
 from sunspring.network.arrays import untrained, weight_arrays
 from sunspring.network.model_folder import ModelFiles
 
@@ -71,9 +68,59 @@ class Explanation:
         characters = sum(len(text) for text in self.trace.texts)
         return float(self.trace.bits.sum()) / max(1, characters)
 
+    def to_json(self, most: int | None = None) -> dict[str, Any]:
+        """Give the object that `explain --json` prints.
+
+        Args:
+            most: tokens to give, the first ones; all of them by default.
+        """
+        trace = self.trace
+        return {
+            "model": self.model,
+            "characters": sum(len(text) for text in trace.texts),
+            "bits_per_character": self.bits_per_character,
+            **trace.to_json(most),
+            "units": [
+                {
+                    "feature": each.feature,
+                    "layer": each.unit // self.hidden_size,
+                    "unit": each.unit % self.hidden_size,
+                    "correlation": round(each.correlation, _DIGITS),
+                    "untrained": round(each.untrained, _DIGITS),
+                    "found": each.is_found,
+                }
+                for each in self.units
+            ],
+            "gates": [
+                {
+                    "layer": gate.layer,
+                    "gate": gate.gate,
+                    "mean": round(float(gate.openness.mean()), _DIGITS),
+                    "left_saturated": round(float(gate.left.mean()), _DIGITS),
+                    "right_saturated": round(float(gate.right.mean()), _DIGITS),
+                    "openness": rounded(gate.openness[:most]),
+                }
+                for gate in self.gates
+            ],
+            "copied": self._copied(),
+        }
+
+    def _copied(self) -> dict[str, Any] | None:
+        if self.copies is None or self.control is None:
+            return None
+        return {
+            "stretches": [
+                {"begin": begin, "end": end, "text": self.copies.text[begin:end]}
+                for begin, end in self.copies.longest(LEAST_COPIED)
+            ],
+            "lines": list(self.lines),
+            "new_shares": rounded(self.copies.new_shares()),
+            "heldout_new_shares": rounded(self.control.new_shares()),
+        }
+
 
 def explain(
-    model: LoadedModel,
+    model: Model,
     text: str,
     label: str | None = None,
     top: int = 5,
@@ -104,7 +151,7 @@ def explain(
     if corpus is not None:
         lines = repeated_lines("".join(trace.texts), corpus)
         heldout = corpus.vocabulary.decode(corpus.heldout.tokens[: len(trace.tokens)])
-        copies, control = find_copies(["".join(trace.texts), heldout], training_bytes(corpus))
+        copies, control = find_copies(["".join(trace.texts), heldout], corpus.training_bytes())
     return Explanation(
         model.summary,
         trace,
@@ -117,7 +164,7 @@ def explain(
     )
 
 
-def _find_units(model: LoadedModel, trace: Trace) -> list[FeatureUnit]:
+def _find_units(model: Model, trace: Trace) -> list[FeatureUnit]:
     """Compare the units with features of the characters that the tokens end with."""
     text = "".join(trace.texts)
     if len(text) < LEAST_CHARACTERS:
@@ -126,112 +173,10 @@ def _find_units(model: LoadedModel, trace: Trace) -> list[FeatureUnit]:
     features = {name: values[last.clip(0)] for name, values in text_features(text).items()}
 
     def read_alone(files: ModelFiles) -> NDArray[np.float32]:
-        parts = read_parts(LoadedModel(files), trace.tokens[:_COMPARED_TOKENS], threads=1)
+        parts = read_parts(Model(files), trace.tokens[:_COMPARED_TOKENS], threads=1)
         return np.concatenate([outputs for _, outputs in parts])
 
     bare = [untrained(model.files, seed) for seed in range(_UNTRAINED)]
     with ThreadPoolExecutor(usable_cores()) as threads:
         others = list(threads.map(read_alone, bare))
     return find_units(trace.outputs, others, features)
-
-
-def explanation_json(explanation: Explanation) -> dict[str, Any]:
-    """Give the object that `explain --json` prints."""
-    return _laid_out(explanation, None)
-
-
-def _laid_out(explanation: Explanation, most: int | None) -> dict[str, Any]:
-    """Lay an explanation out, but what belongs to single tokens of the first ones alone."""
-    trace = explanation.trace
-    return {
-        "model": explanation.model,
-        "characters": sum(len(text) for text in trace.texts),
-        "bits_per_character": explanation.bits_per_character,
-        **trace_json(trace, most),
-        "units": [
-            {
-                "feature": each.feature,
-                "layer": each.unit // explanation.hidden_size,
-                "unit": each.unit % explanation.hidden_size,
-                "correlation": round(each.correlation, _DIGITS),
-                "untrained": round(each.untrained, _DIGITS),
-                "found": each.is_found,
-            }
-            for each in explanation.units
-        ],
-        "gates": [
-            {
-                "layer": gate.layer,
-                "gate": gate.gate,
-                "mean": round(float(gate.openness.mean()), _DIGITS),
-                "left_saturated": round(float(gate.left.mean()), _DIGITS),
-                "right_saturated": round(float(gate.right.mean()), _DIGITS),
-                "openness": _rounded(gate.openness[:most]),
-            }
-            for gate in explanation.gates
-        ],
-        "copied": _copied(explanation),
-    }
-
-
-def _copied(explanation: Explanation) -> dict[str, Any] | None:
-    copies, control = explanation.copies, explanation.control
-    if copies is None or control is None:
-        return None
-    stretches = copies.longest(LEAST_COPIED)
-    return {
-        "stretches": [
-            {"begin": begin, "end": end, "text": copies.text[begin:end]} for begin, end in stretches
-        ],
-        "lines": list(explanation.lines),
-        "new_shares": _rounded(copies.new_shares()),
-        "heldout_new_shares": _rounded(control.new_shares()),
-    }
-
-
-def trace_json(trace: Trace, most: int | None = None) -> dict[str, list[Any]]:
-    """Give each token's text, its bits, and the alternatives with their probabilities.
-
-    Args:
-        trace: of the text.
-        most: tokens to give, the first ones; all of them by default.
-    """
-    return {
-        "tokens": trace.texts[:most],
-        "bits": _rounded(trace.bits[:most]),
-        "alternatives": _alternatives(trace, most),
-    }
-
-
-def page_data(explanation: Explanation, shown: int) -> dict[str, Any]:
-    """Give what the page shows: the same for the first tokens, and the output of every unit there.
-
-    Args:
-        explanation: of a text.
-        shown: tokens at the most.
-    """
-    data = _laid_out(explanation, shown)
-    data["shown"] = min(shown, len(explanation.trace.tokens))
-    outputs = explanation.trace.outputs[:shown]
-    data["hidden_size"] = explanation.hidden_size
-    data["layers"] = outputs.shape[1] // explanation.hidden_size
-    data["outputs"] = _as_bytes(outputs)
-    return data
-
-
-def _as_bytes(outputs: NDArray[np.float32]) -> str:
-    """Round outputs from -1 to 1 to bytes, unit by unit, in base64."""
-    rounded = np.rint(127 * outputs.T).astype(np.int8)
-    return base64.b64encode(np.ascontiguousarray(rounded).tobytes()).decode()
-
-
-def _alternatives(trace: Trace, most: int | None) -> list[list[tuple[str, float]]]:
-    chances = np.round(trace.chances[:most].astype(np.float64), _DIGITS).tolist()
-    texts = np.array(trace.names, object)[trace.alternatives[:most]].tolist()
-    return [list(zip(*each, strict=True)) for each in zip(texts, chances, strict=True)]
-
-
-def _rounded(values: NDArray[np.floating]) -> list[float]:
-    """Give numbers with few digits; NaN, which JSON lacks, is left out at the end."""
-    known = values[~np.isnan(values)]
-    return np.round(known.astype(np.float64), _DIGITS).tolist()  # type: ignore[no-any-return]

@@ -1,7 +1,6 @@
 """Simple features of a text, character by character, to compare the units of a network with.
 
-Each is known once its character has been read, and needs nothing that comes later. Pure functions
-of the text; units.py correlates them.
+Each is known once its character has been read, and needs nothing that comes later.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Saturation is what Karpathy et al. 2015 count ("Visualizing and understanding recurrent networks",
 section 4.2): a gate is left-saturated below 0.1, right-saturated above 0.9. Computed in numpy from
-the outputs that traces.py gave. Stands behind that and arrays.py.
+the outputs of the layers.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A plain RNN, a GRU and an LSTM in the article's recipe, and a plain RNN whose re
 began twice as large, learn from the same batches, with and without clipping. Then a loss's gradient
 is followed back from state to state (Bengio et al. 1994, "Learning long-term dependencies with
 gradient descent is difficult"; Pascanu et al. 2013, "On the difficulty of training recurrent neural
-networks"). Stands behind training.py, right behind gradient_curves.py, which shows the result.
+networks").
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sunspring.corpus.batches import Batch
-from sunspring.corpus.corpus import Corpus, Split
+from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.splits import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.explanation.gradient_curves import REACH, Curve, GradientFlow, Trained
 from sunspring.network.config import ModelConfig
-from sunspring.network.network import RecurrentModel, State
-from sunspring.text.files import Notice
+from sunspring.network.network import RecurrentModel
+from sunspring.network.predictor import State
+from sunspring.notices import Notify
 from sunspring.training.gradients import gradients_of
 from sunspring.training.objective import to_device
 from sunspring.training.optimizers import Optimizers, rate_factor
-from sunspring.training.plan import PRESETS, Recipe
+from sunspring.training.plan import PRESETS
+from sunspring.training.recipe import Recipe
 from sunspring.training.trainer import make_batches
 
 STEPS = 400
@@ -51,12 +54,12 @@ _SEQUENCES = 32
 _WARM_UP = 100  # tokens read before the first state that counts
 
 
-def gradient_flow(corpus: Corpus, say: Notice, steps: int = STEPS) -> GradientFlow:
+def gradient_flow(corpus: Corpus, notify: Notify, steps: int = STEPS) -> GradientFlow:
     """Train the networks on a corpus, and follow the gradient of a held-out loss back in them.
 
     Args:
         corpus: its training part is learned from, its held-out part measured on.
-        say: told of each training.
+        notify: called with a line about each training.
         steps: of each.
 
     Raises:
@@ -78,7 +81,7 @@ def gradient_flow(corpus: Corpus, say: Notice, steps: int = STEPS) -> GradientFl
                 untrained[network] = _curve(model, tokens)
             nats, norms = _train(model, batches, recipe, clipped)
             trained.append(Trained(network, clipped, nats, norms, _curve(model, tokens)))
-            say(f"{trained[-1].name}: {steps} steps, {trained[-1].last_nats:.3f} nats per token")
+            notify(f"{trained[-1].name}: {steps} steps, {trained[-1].last_nats:.3f} nats per token")
     characters = corpus.train.characters
     return GradientFlow(model.config, recipe, characters, len(tokens), untrained, trained)
 

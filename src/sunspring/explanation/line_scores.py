@@ -1,7 +1,6 @@
 """Lines, each scored from a fresh state as a document of its own: what `sunspring score` shows.
 
 A line that is unlike those of the training text costs many bits a character, and so stands out.
-Right behind loaded.py in the street, whose model scores them, many at once.
 """
 
 from __future__ import annotations
@@ -10,13 +9,15 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
-from sunspring.loaded import LoadedModel
+from sunspring.model import Model
 
 UNSEEN_BITS = math.log2(0x110000)
 """What a character costs that the model does not know: as much as to name one of Unicode's."""
@@ -47,10 +48,33 @@ class LineScore:
         """The mean; 0 of an empty line whose end the model does not know."""
         return self.bits / max(1, self.characters)
 
+    def surprises(self, vocabulary: Vocabulary, top: int) -> list[dict[str, Any]]:
+        """Give what cost most, characters that the model does not know among it.
 
-def score_lines(
-    model: LoadedModel, lines: Sequence[str], label: str | None = None
-) -> list[LineScore]:
+        Args:
+            vocabulary: of the model.
+            top: how many to give.
+        """
+        costs = [
+            (vocabulary.token_text(token), bits)
+            for token, bits in zip(self.tokens.tolist(), self.token_bits.tolist(), strict=True)
+        ]
+        unseen = vocabulary.unknown_characters(self.line)
+        costs += [(character, UNSEEN_BITS) for character in self.line if character in unseen]
+        costs.sort(key=lambda cost: -cost[1])
+        return [{"text": text, "bits": bits} for text, bits in costs[:top]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what `score --json` has of a line, beside its number."""
+        return {
+            "text": self.line,
+            "bits": self.bits,
+            "bits_per_character": self.bits_per_character,
+            "characters": self.characters,
+        }
+
+
+def score_lines(model: Model, lines: Sequence[str], label: str | None = None) -> list[LineScore]:
     """Score lines, all at once.
 
     Args:
@@ -84,7 +108,7 @@ def score_lines(
 
 
 def heldout_threshold(
-    model: LoadedModel, corpus: Corpus, percentile: float, label: str | None = None
+    model: Model, corpus: Corpus, percentile: float, label: str | None = None
 ) -> float:
     """Find the bits per character below which so many percent of the held-out lines lie.
 

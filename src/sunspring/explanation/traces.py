@@ -1,22 +1,23 @@
 """A text as a model reads it: what each token cost, what else might have stood there, and what the
 layers put out.
 
-Read by the native engine, without PyTorch. Right behind loaded.py in the street.
+Read by the native engine, without PyTorch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.loaded import LoadedModel
 from sunspring.machine import usable_cores
-from sunspring.pages.notebook import token_names
+from sunspring.model import Model
 
 _PART = 1 << 12  # tokens whose distributions are in memory
+_DIGITS = 4  # of numbers in JSON
 
 Floats = NDArray[np.float32]
 
@@ -46,9 +47,25 @@ class Trace:
         """(tokens,) what the tokens stand for."""
         return [self.names[token] for token in self.tokens]
 
+    def to_json(self, most: int | None = None) -> dict[str, list[Any]]:
+        """Give each token's text, its bits, and the alternatives with their probabilities.
+
+        Args:
+            most: tokens to give, the first ones; all of them by default.
+        """
+        chances = np.round(self.chances[:most].astype(np.float64), _DIGITS).tolist()
+        texts = np.array(self.names, object)[self.alternatives[:most]].tolist()
+        return {
+            "tokens": self.texts[:most],
+            "bits": rounded(self.bits[:most]),
+            "alternatives": [
+                list(zip(*each, strict=True)) for each in zip(texts, chances, strict=True)
+            ],
+        }
+
 
 def read_parts(
-    model: LoadedModel,
+    model: Model,
     tokens: NDArray[np.int64],
     label: str | None = None,
     threads: int | None = None,
@@ -88,7 +105,7 @@ def _log_probabilities(logits: Floats) -> Floats:
     return np.asarray(above - np.log(np.exp(above).sum(-1, keepdims=True)))
 
 
-def trace_text(model: LoadedModel, text: str, label: str | None = None, top: int = 5) -> Trace:
+def trace_text(model: Model, text: str, label: str | None = None, top: int = 5) -> Trace:
     """Read a text, and keep what is needed to show it; see `trace_tokens`.
 
     Args:
@@ -97,12 +114,12 @@ def trace_text(model: LoadedModel, text: str, label: str | None = None, top: int
         label: see `read_parts`.
         top: alternatives to keep of each token.
     """
-    tokens = model.vocabulary.encode(model.adapt(text)[0]).astype(np.int64)
+    tokens = model.read_prompt(text).tokens
     return trace_tokens(model, tokens, label, top)
 
 
 def trace_tokens(
-    model: LoadedModel, tokens: NDArray[np.int64], label: str | None = None, top: int = 5
+    model: Model, tokens: NDArray[np.int64], label: str | None = None, top: int = 5
 ) -> Trace:
     """Read tokens (tokens,), and keep what is needed to show them."""
     vocabulary = model.vocabulary
@@ -118,9 +135,15 @@ def trace_tokens(
     width = model.config.layers * model.config.hidden_size
     return Trace(
         tokens,
-        token_names(vocabulary, range(vocabulary.size)),
+        [vocabulary.token_text(token) for token in range(vocabulary.size)],
         np.concatenate([np.zeros(0, np.float32), *bits]),
         np.concatenate([np.zeros((0, top), np.int64), *alternatives]),
         np.concatenate([np.zeros((0, top), np.float32), *chances]),
         np.concatenate([np.zeros((0, width), np.float32), *outputs]),
     )
+
+
+def rounded(values: NDArray[np.floating]) -> list[float]:
+    """Give numbers as JSON has them, with few digits; NaN, which JSON lacks, is left out."""
+    known = values[~np.isnan(values)]
+    return np.round(known.astype(np.float64), _DIGITS).tolist()  # type: ignore[no-any-return]

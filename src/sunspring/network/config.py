@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from sunspring.errors import ModelError, SettingsError
+from sunspring.settings import check_settings, setting
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 """Matrices that a cell of each kind has side by side."""
@@ -25,62 +26,62 @@ DROPOUTS = ("embedding_dropout", "layer_dropout", "output_dropout", "recurrent_d
 class ModelConfig:
     """The architecture.
 
+    Skip connections and attention are those of DeepMoji (Felbo et al. 2017, figure 2 and section
+    3.3), the attention made causal; the pointer is that of Merity et al. 2017, "Pointer sentinel
+    mixture models"; dropout of recurrent weights is that of Merity et al. 2018, section 2.
+
     Args:
         vocabulary_size: number of token ids.
-        cell: kind of the recurrent layers: `rnn` (Elman, tanh), `gru` or `lstm`.
-        layers: number of recurrent layers.
-        hidden_size: units in each recurrent layer.
-        embedding_size: length of a token's vector.
-        embedding_activation: `tanh` squashes the embedding, as DeepMoji does.
-        skip: every layer sees the embedding too, and the head sees the embedding and every layer
-            (the concatenation of DeepMoji, Felbo et al. 2017, figure 2).
-        attention: the head also sees the attention-weighted average of all that came before
-            (Felbo et al. 2017, section 3.3, made causal).
-        pointer: steps that a pointer looks back, to repeat what followed a similar place (Merity et
-            al. 2017, "Pointer sentinel mixture models"); 0 for none.
-        pointer_size: length of its keys and queries.
-        tied: the head uses the embedding's weights; its input must be `embedding_size` wide.
-        embedding_dropout: share of the embedding's values dropped in training.
-        layer_dropout: share of the values dropped between recurrent layers.
-        output_dropout: share of the head's inputs dropped.
-        recurrent_dropout: share of the recurrent weights dropped, drawn anew for each training step
-            (Merity et al. 2018, section 2).
         labels: names of the labels that condition the writing; none by default.
+
+    Raises:
+        SettingsError: a value is impossible, or two do not fit together.
     """
 
     vocabulary_size: int
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    layers: int = 2
-    hidden_size: int = 256
-    embedding_size: int = 64
-    embedding_activation: Literal["none", "tanh"] = "none"
-    skip: bool = False
-    attention: bool = False
-    pointer: int = 0
-    pointer_size: int = 64
-    tied: bool = False
-    embedding_dropout: float = 0.0
-    layer_dropout: float = 0.0
-    output_dropout: float = 0.0
-    recurrent_dropout: float = 0.0
+    cell: Literal["rnn", "gru", "lstm"] = setting(
+        "lstm", "Kind of the recurrent layers: plain (Elman, tanh), GRU or LSTM."
+    )
+    layers: int = setting(2, "Number of recurrent layers.", at_least=1)
+    hidden_size: int = setting(256, "Units in each recurrent layer.", at_least=1)
+    embedding_size: int = setting(64, "Length of a token's vector.", at_least=1)
+    embedding_activation: Literal["none", "tanh"] = setting(
+        "none", "Squash the embedding by tanh, as DeepMoji does."
+    )
+    skip: bool = setting(
+        False, "Every layer sees the embedding too, and the head sees the embedding and all layers."
+    )
+    attention: bool = setting(
+        False, "The head also sees the attention-weighted average of all that came before."
+    )
+    pointer: int = setting(
+        0,
+        "Steps that a pointer looks back, to repeat what followed a similar place; 0 for none.",
+        at_least=0,
+    )
+    pointer_size: int = setting(64, "Length of the pointer's keys and queries.", at_least=1)
+    tied: bool = setting(
+        False, "The head uses the embedding's weights; its input must be embedding_size wide."
+    )
+    embedding_dropout: float = setting(
+        0.0, "Share of the embedding's values dropped in training.", at_least=0, below=1
+    )
+    layer_dropout: float = setting(
+        0.0, "Share of the values dropped between recurrent layers.", at_least=0, below=1
+    )
+    output_dropout: float = setting(0.0, "Share of the head's inputs dropped.", at_least=0, below=1)
+    recurrent_dropout: float = setting(
+        0.0, "Share of the recurrent weights dropped, drawn anew at each step.", at_least=0, below=1
+    )
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.cell not in GATES:
-            raise SettingsError(f"cell is {self.cell!r}: choose one of {', '.join(GATES)}")
-        if self.embedding_activation not in ("none", "tanh"):
+        check_settings(self)
+        size = self.vocabulary_size
+        if type(size) is not int or size < 1:
             raise SettingsError(
-                f"embedding_activation is {self.embedding_activation!r}: choose none or tanh"
+                f"vocabulary_size is {size!r}: it must be a whole number, at least 1"
             )
-        for name in ("vocabulary_size", "layers", "hidden_size", "embedding_size", "pointer_size"):
-            self._check_whole(name, at_least=1)
-        self._check_whole("pointer", at_least=0)
-        for name in ("skip", "attention", "tied"):
-            if not isinstance(getattr(self, name), bool):
-                raise SettingsError(f"{name} is {getattr(self, name)!r}: it must be true or false")
-        for name in DROPOUTS:
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}: it must be in [0, 1)")
         if not all(isinstance(label, str) for label in self.labels):
             raise SettingsError(f"labels are {self.labels!r}: each must be a text")
         if self.tied and self.features_size != self.embedding_size:
@@ -89,13 +90,6 @@ class ModelConfig:
                 f"tied needs a head input as wide as the embedding, but that is "
                 f"{self.features_size} and embedding_size is {self.embedding_size}: "
                 f"set {remedy}, or tied=false"
-            )
-
-    def _check_whole(self, name: str, at_least: int) -> None:
-        value = getattr(self, name)
-        if type(value) is not int or value < at_least:
-            raise SettingsError(
-                f"{name} is {value!r}: it must be a whole number, at least {at_least}"
             )
 
     @property
@@ -190,3 +184,20 @@ def least_parameters(config: ModelConfig) -> int:
     layers = gates * hidden * (config.layers * hidden + embedding)
     pointer = 2 * config.pointer_size * config.features_size if config.pointer else 0
     return layers + pointer + config.vocabulary_size * max(embedding, config.features_size)
+
+
+def check_labels(names: Sequence[str], labels: object) -> None:
+    """Make sure that texts have labels if the model needs them.
+
+    Args:
+        names: of the model's labels.
+        labels: of the texts, or None.
+
+    Raises:
+        SettingsError: the model has labels and the texts have none.
+    """
+    if names and labels is None:
+        raise SettingsError(
+            "the model was trained with labels and the text has none: "
+            f"give one of {', '.join(names)}"
+        )

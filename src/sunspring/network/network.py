@@ -1,7 +1,7 @@
 """The recurrent network: embedding → recurrent layers → head, its state an explicit value.
 
-`RecurrentModel` maps tokens and a state to logits and the next
-state, so a batch of any size can go on from any state. Reads ids, knows nothing of text.
+`RecurrentModel` maps tokens and a state to logits and the next state, so that a batch of any size
+can go on from any state. It reads ids and knows nothing of text.
 """
 
 from __future__ import annotations
@@ -11,22 +11,13 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.corpus.batches import IGNORED
 from sunspring.network.attention import CausalAttention, Pointer, Pointing
 from sunspring.network.config import ModelConfig
 from sunspring.network.dropout import Dropout
+from sunspring.network.predictor import LayerState, Predictor, State, token_losses
 from sunspring.network.recurrence import Embedded, run_layer
-
-LayerState = tuple[Tensor, ...]
-"""(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type.
-Those of the attention and the pointer are what their `initial` says."""
-
-State = tuple[LayerState, ...]
-"""One entry a recurrent layer, then one each for the attention and the pointer if there are any.
-The batch is always the first axis, so rows can be picked, copied and joined unseen."""
 
 Weights = dict[str, Tensor]
 """The tensors of a model, by name."""
@@ -34,21 +25,20 @@ Weights = dict[str, Tensor]
 _CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
-class Reading(NamedTuple):
-    """What a model makes of some tokens.
+class NetworkOutput(NamedTuple):
+    """What a network puts out for some tokens.
 
     Args:
-        network_logits: (batch, time, vocabulary_size), of the token after each one, without the
-            pointer.
+        logits: (batch, time, vocabulary_size), of the token after each one, without the pointer.
         pointing: where the pointer points; None if there is none.
         state: after the last token.
-        outputs: (batch, time, hidden_size), of the last recurrent layer.
+        hidden: (batch, time, hidden_size), outputs of the last recurrent layer.
     """
 
-    network_logits: Tensor
+    logits: Tensor
     pointing: Pointing | None
     state: State
-    outputs: Tensor
+    hidden: Tensor
 
     def losses(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Give what each target costs the model, and what it costs the network without its pointer.
@@ -59,18 +49,13 @@ class Reading(NamedTuple):
         Returns:
             Twice (batch, time), in nats.
         """
-        network_losses = F.cross_entropy(
-            self.network_logits.float().flatten(0, 1),
-            targets.flatten(),
-            ignore_index=IGNORED,
-            reduction="none",
-        ).view(targets.shape)
+        network_losses = token_losses(self.logits.float(), targets)
         if self.pointing is None:
             return network_losses, network_losses
         return self.pointing.losses(network_losses, targets), network_losses
 
 
-class RecurrentModel(nn.Module):
+class RecurrentModel(Predictor):
     """A recurrent language model: tokens and a state in, logits and the next state out.
 
     The batch size lives in the inputs alone, so the weights of training serve any batch:
@@ -124,12 +109,26 @@ class RecurrentModel(nn.Module):
                 parameters["bias_hh_l0"].chunk(4)[1].fill_(1.0)  # Jozefowicz et al. 2015, section 5
 
     @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids."""
+        return self.config.vocabulary_size
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that it was trained with."""
+        return self.config.labels
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.embedding.weight.device
 
     def initial_state(self, batch_size: int) -> State:
-        """The state before any text: zeros, on the model's device, for `batch_size` rows."""
+        """The state before any text: zeros, on the model's device.
+
+        It has one entry a recurrent layer, then one each for the attention and the pointer if
+        there are any: what their `initial` says.
+        """
         tensors = 2 if self.config.cell == "lstm" else 1
         shape = (batch_size, self.config.hidden_size)
         state: State = tuple(
@@ -142,28 +141,18 @@ class RecurrentModel(nn.Module):
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read tokens on from a state.
-
-        Args:
-            tokens: (batch, time) ids, int64.
-            state: what `initial_state` or an earlier call gave, for the same batch.
-            labels: (batch,) indices into `config.labels`; only for models that have labels.
-
-        Returns:
-            Logits (batch, time, vocabulary_size) of the token after each one, and the state after
-            the last.
-        """
-        logits, pointing, new_state, _ = self.read(tokens, state, labels)
+        """Read tokens on from a state; see `Predictor.forward`."""
+        logits, pointing, new_state, _ = self.outputs(tokens, state, labels)
         return (logits if pointing is None else pointing.mix(logits)), new_state
 
     def losses(
         self, tokens: Tensor, targets: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Read tokens as `forward` does, and give what the targets (batch, time) cost, in nats."""
-        reading = self.read(tokens, state, labels)
-        return reading.losses(targets)[0], reading.state
+        output = self.outputs(tokens, state, labels)
+        return output.losses(targets)[0], output.state
 
-    def read(self, tokens: Tensor, state: State, labels: Tensor | None = None) -> Reading:
+    def outputs(self, tokens: Tensor, state: State, labels: Tensor | None = None) -> NetworkOutput:
         """Read tokens as `forward` does, and give what the loss is made of."""
         embedded = self._embed(tokens, labels)
         hidden: Tensor | None = None
@@ -193,7 +182,7 @@ class RecurrentModel(nn.Module):
         if self.pointer is not None:
             pointing, pointer_state = self.pointer(features, tokens, state[-1])
             new_state.append(pointer_state)
-        return Reading(self.head(features), pointing, tuple(new_state), outputs[-1])
+        return NetworkOutput(self.head(features), pointing, tuple(new_state), outputs[-1])
 
     def _embed(self, tokens: Tensor, labels: Tensor | None) -> Embedded:
         values = self.embedding(tokens)

@@ -1,20 +1,25 @@
-"""The file of a model's weights, model.safetensors: in float32, or in 8 bits.
+"""The weights of a network: to the files of a model folder and back, in float32 or in 8 bits.
 
 In 8 bits each row of a matrix is whole numbers and one scale, and all else stays float32. The page
 docs/reference/model-format.md describes the file for readers in other languages, and changes with
-this module. Stands right before checkpoint.py in the street, which puts the file into folders.
+this module.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError
-from sunspring.network.model_folder import damaged, quantization_of
-from sunspring.network.network import Weights
+from sunspring.network.config import ModelConfig, least_parameters
+from sunspring.network.model_folder import ModelFiles, damaged, quantization_of
+from sunspring.network.network import RecurrentModel, Weights
 
 FORMAT = "int8-rows-1"
 """What the metadata of a file in 8 bits has under `quantization`; a file in float32 has nothing."""
@@ -28,7 +33,7 @@ def encode_weights(weights: Weights, cell: str, quantized: bool = False) -> byte
     """Give the content of a model.safetensors.
 
     Args:
-        weights: what `checkpoint.model_weights` gave.
+        weights: what `model_weights` gave.
         cell: of the model's configuration.
         quantized: in 8 bits.
 
@@ -51,7 +56,7 @@ def decode_weights(data: bytes, cell: str, name: str = "model.safetensors") -> W
 
     Raises:
         ModelError: the file is damaged, or contradicts itself. Names and shapes that the
-            architecture asks for are left to `checkpoint.load_weights`.
+            architecture asks for are left to `load_weights`.
     """
     try:
         tensors, stored_as = load(data), quantization_of(data)
@@ -174,3 +179,78 @@ def _scale_rows(name: str, matrix: Tensor, scale: Tensor | None) -> Tensor:
     if (scale < 0).any() or not torch.isfinite(scaled).all():
         raise ValueError(f"{name}{_SCALE} has a value that is negative or no finite number")
     return scaled
+
+
+def model_weights(model: RecurrentModel) -> Weights:
+    """Copy a model's weights to the CPU; tied weights once."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in model.state_dict().items()
+        if not (model.config.tied and name == "head.weight")
+    }
+
+
+def load_weights(model: RecurrentModel, weights: Weights) -> None:
+    """Load what `model_weights` gave.
+
+    Raises:
+        ModelError: names or shapes do not fit the model.
+    """
+    if model.config.tied:
+        weights = {**weights, "head.weight": weights.get("embedding.weight", torch.empty(0))}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"the weights do not fit the model's config.json ({reason}): save the model again"
+        ) from None
+
+
+def pack_model(
+    model: RecurrentModel,
+    vocabulary: Vocabulary,
+    card: Mapping[str, Any] | None = None,
+    quantized: bool = False,
+) -> ModelFiles:
+    """Give what a model folder holds of a network.
+
+    Args:
+        model: on any device.
+        vocabulary: of the model.
+        card: what is known of the training.
+        quantized: with weights in 8 bits.
+
+    Raises:
+        ModelError: the weights cannot be quantized.
+    """
+    encoded = encode_weights(model_weights(model), model.config.cell, quantized)
+    return ModelFiles(model.config, vocabulary, card or {}, encoded, FORMAT if quantized else None)
+
+
+def build_network(files: ModelFiles) -> RecurrentModel:
+    """Build a model's network, on the CPU and in evaluation mode.
+
+    Raises:
+        ModelError: the weights are damaged or of another model.
+    """
+    weights = decode_weights(files.weights, files.config.cell, files.name)
+    _check_sizes(files.config, weights)
+    with torch.random.fork_rng(devices=[]):  # the weights that are drawn are not the model's
+        model = RecurrentModel(files.config)
+    load_weights(model, weights)
+    return model.eval()
+
+
+def _check_sizes(config: ModelConfig, weights: Weights) -> None:
+    """Compare sizes before memory is taken for them: a damaged config.json may ask for anything.
+
+    Raises:
+        ModelError: the weights are of another model.
+    """
+    least, found = least_parameters(config), sum(tensor.numel() for tensor in weights.values())
+    if least > found:
+        raise ModelError(
+            f"the weights do not fit the model's config.json, which asks for {least:,} values "
+            f"or more and gets {found:,}: save the model again"
+        )

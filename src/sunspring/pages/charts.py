@@ -1,6 +1,6 @@
 """Charts: lines over an axis, laid out for the template that draws them as SVG.
 
-Nothing here knows what is shown. Stands right before pages.py and whatever makes charts for it.
+Nothing here knows what is shown.
 """
 
 from __future__ import annotations

@@ -1,27 +1,17 @@
-"""How results show themselves in a notebook: small pieces of HTML that need no script.
-
-Right before result.py in the street: it, models and scored texts show themselves by it.
-"""
+"""How results show themselves in a notebook: small pieces of HTML that need no script."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.vocabulary import Vocabulary
-
 _MOST_BITS = 10.0  # that full colour stands for
 _MOST_TOKENS = 5000  # that are shown
 _TONE = "214, 93, 14"
-
-
-def token_names(vocabulary: Vocabulary, tokens: Iterable[int]) -> list[str]:
-    """Give what tokens stand for, each as far as it can be shown alone."""
-    return [vocabulary.token_bytes(int(token)).decode("utf-8", "replace") for token in tokens]
 
 
 class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):

@@ -1,8 +1,8 @@
 """Whether a model gives secrets away: the exposure of canaries (Carlini et al. 2019).
 
-Canaries are random lines. Some are hidden in the training text, once or several times each, a copy
-of the run is trained on it, and each is ranked by its cost among random lines that stood nowhere.
-Stands behind runs.py, which trains the copy, and loaded.py, whose model scores.
+Canaries are random lines. Some are inserted in the training text, once or several times each, a
+copy of the run is trained on it, and each is ranked by its cost among random lines that stood
+nowhere.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import ModelError, SourceError
-from sunspring.loaded import LoadedModel
+from sunspring.machine import DeviceChoice
+from sunspring.model import Model
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.privacy.insertion import hide_lines
+from sunspring.notices import notify_on
+from sunspring.privacy.insertion import insert_lines
 from sunspring.runs.corpus import open_run_corpus
 from sunspring.runs.record import read_plan
 from sunspring.runs.request import TrainingRequest
-from sunspring.runs.train import speaker, train_copy
+from sunspring.runs.train import train_copy
 from sunspring.storage import read_json
 from sunspring.training.budget import Budget
 
@@ -89,6 +91,18 @@ class Exposures:
         """Whether the mean is higher than chance explains."""
         return self.mean > CHANCE + _SURE * self.chance_error
 
+    def to_json(self, most: float) -> dict[str, Any]:
+        """Give the figures; `most` is the highest exposure that can be seen."""
+        return {
+            "repetitions": self.repetitions,
+            "canaries": len(self.bits),
+            "mean": self.mean,
+            "chance_error": self.chance_error,
+            "largest": float(self.bits.max()),
+            "share_at_most": self.share_at(most),
+            "stands_out": self.stands_out,
+        }
+
     def share_at(self, bits: float) -> float:
         """Give the share of the canaries that are exposed so far or further."""
         return float((self.bits >= bits).mean())
@@ -116,6 +130,22 @@ class CanaryReport:
     hidden: tuple[Exposures, ...]
     control: Exposures
 
+    def to_json(self) -> dict[str, Any]:
+        """Give what `evaluate --canaries --json` has of canaries."""
+        return {
+            "letters": self.letters,
+            "length": self.length,
+            "training_characters": self.training_characters,
+            "hidden_characters": self.hidden_characters,
+            "hidden_share": self.hidden_share,
+            "references": self.references,
+            "most": self.most,
+            "hidden": [
+                {**each.to_json(self.most), "exposures": each.bits.tolist()} for each in self.hidden
+            ],
+            "control": {**self.control.to_json(self.most), "expected": self.expected},
+        }
+
     @property
     def most(self) -> float:
         """The highest exposure that so many references can show, in bits."""
@@ -134,7 +164,7 @@ class CanaryReport:
 
 def canary_exposure(
     run: Path,
-    device: str = "auto",
+    device: DeviceChoice = "auto",
     stream: TextIO | None = None,
     settings: CanarySettings | None = None,
 ) -> CanaryReport | None:
@@ -156,7 +186,7 @@ def canary_exposure(
         ModelError: there is no run, or its text has changed.
         SourceError: the text is not at hand, too short, or has too few different letters.
     """
-    say = speaker(stream)
+    notify = notify_on(stream)
     if not (run / "run.json").exists():
         raise ModelError(
             f"{run} has no run.json: canaries are hidden in the text of a run, of which a copy is "
@@ -165,28 +195,27 @@ def canary_exposure(
     record = read_json(run / "run.json")
     request = TrainingRequest.from_record(record)
     plan, precision = read_plan(record, ModelConfig.read(run / "config.json"))
-    corpus = open_run_corpus(record, say)
+    corpus = open_run_corpus(record, notify)
     random = np.random.default_rng([_STREAM, request.seed])
     drawn = _draw(corpus, settings or CanarySettings(), random)
     budget, took = _training(run, request.budget)
     with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
-        text = hide_lines(corpus, drawn.occurrences(), Path(folder), random, drawn.label)
+        text = insert_lines(corpus, drawn.occurrences(), Path(folder), random, drawn.label)
         added = text.train.characters - corpus.train.characters
-        say(
+        notify(
             f"hiding {len(drawn.hidden)} canaries in the text ({added:,} characters, "
             f"{added / corpus.train.characters:.1%} of it), and training a copy of {run} for "
             f"{budget}{took}"
         )
         copy = replace(
-            request,
+            request.with_budget(budget),
             out=Path(folder) / "run",
-            budget=budget,
             device=request.device if device == "auto" else device,
             tensorboard=False,
         )
         if train_copy(copy, plan, precision, text, stream).interrupted:
             return None
-        model = LoadedModel(ModelFiles.read(copy.out))
+        model = Model(ModelFiles.read(copy.folder))
         label = None if drawn.label is None else corpus.labels[drawn.label]
         hidden, controls, references = (
             _costs(model, lines, label)
@@ -313,6 +342,6 @@ def _fit(settings: CanarySettings, length: int, characters: int) -> tuple[tuple[
     )
 
 
-def _costs(model: LoadedModel, lines: Sequence[str], label: str | None) -> NDArray[np.float64]:
+def _costs(model: Model, lines: Sequence[str], label: str | None) -> NDArray[np.float64]:
     """Bits that each line costs where a line or a document begins, (lines,); not its end."""
     return np.array([bits.sum() for bits in model.score_many(lines, label)])

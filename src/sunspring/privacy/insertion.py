@@ -1,7 +1,6 @@
-"""Lines hidden in the training part of a corpus, at random places.
+"""Lines inserted in the training part of a corpus, at random places.
 
-Right behind corpus.py in the street. The text streams from file to file, so it may be larger than
-memory.
+The text streams from file to file, so it may be larger than memory.
 """
 
 from __future__ import annotations
@@ -14,24 +13,24 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.corpus import Corpus, Split
-from sunspring.corpus.splits import open_split
+from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.splits import Split, open_split
 from sunspring.corpus.vocabulary import Vocabulary
 
-_LONGEST_LINE = 10_000  # tokens; within a longer one what is hidden gets a newline before it, too
+_LONGEST_LINE = 10_000  # tokens; within a longer one what is inserted gets a newline before it, too
 _INNER_BYTES = {bytes([byte]) for byte in range(0x80, 0xC0)}  # of UTF-8, within a character
 
 _Ids = NDArray[np.integer[Any]]
 
 
-def hide_lines(
+def insert_lines(
     corpus: Corpus,
     lines: Sequence[str],
     folder: Path,
     random: np.random.Generator,
     label: int | None = None,
 ) -> Corpus:
-    """Give a corpus with lines hidden in its training part.
+    """Give a corpus with lines inserted in its training part.
 
     In a running text each is a line, among documents each is a document. What steers training and
     what is held out are the same as before.
@@ -105,7 +104,7 @@ def _between_documents(
     train: Split, lines: Sequence[_Ids], vocabulary: Vocabulary, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], list[_Ids]]:
     """Draw places before documents, ascending, and say what to insert there."""
-    drawn = train.starts[random.integers(train.documents, size=len(lines))]
+    drawn = train.starts[random.integers(train.document_count, size=len(lines))]
     # a document whose end is in another split is not over
     is_between = train.tokens[drawn - 1] == vocabulary.end_id
     places = np.sort(np.where(is_between, drawn, 0))

@@ -1,6 +1,6 @@
 """Whether probabilities can be believed, and which tokens are taken for which.
 
-Both are sums over the distributions that traces.py gives, part by part. Right behind excerpts.py.
+Both are sums over the distributions of a trace.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.explanation.traces import read_parts
-from sunspring.loaded import LoadedModel
+from sunspring.model import Model
 from sunspring.reports.excerpts import Excerpt
 
 _BINS = 20
@@ -35,8 +35,8 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Foreseen:
-    """How well one token is foreseen.
+class TokenAccuracy:
+    """How well one token is predicted.
 
     Args:
         token: its id.
@@ -60,14 +60,14 @@ class Calibration(NamedTuple):
     Args:
         bins: twenty of probability, equally wide, over all tokens of the vocabulary at all places
             (the reliability diagram of Guo et al. 2017); those that are empty are left out.
-        foreseen: each token that came, the most frequent first.
+        accuracies: of each token that came, the most frequent first.
     """
 
     bins: list[Bin]
-    foreseen: list[Foreseen]
+    accuracies: list[TokenAccuracy]
 
 
-def calibrate(model: LoadedModel, excerpts: Sequence[Excerpt]) -> Calibration:
+def calibrate(model: Model, excerpts: Sequence[Excerpt]) -> Calibration:
     """Compare what a model predicts with what comes.
 
     Args:
@@ -98,10 +98,12 @@ def calibrate(model: LoadedModel, excerpts: Sequence[Excerpt]) -> Calibration:
     bins_found = [
         Bin(float(sums[i] / counts[i]), float(hits[i] / counts[i]), int(counts[i])) for i in filled
     ]
-    return Calibration(bins_found, _foreseen(guessed, probability))
+    return Calibration(bins_found, _accuracies(guessed, probability))
 
 
-def _foreseen(guessed: NDArray[np.int64], probability: NDArray[np.float64]) -> list[Foreseen]:
+def _accuracies(
+    guessed: NDArray[np.int64], probability: NDArray[np.float64]
+) -> list[TokenAccuracy]:
     totals = guessed.sum(1)
     found = []
     for token in np.argsort(-totals, kind="stable")[: int((totals > 0).sum())]:
@@ -111,5 +113,5 @@ def _foreseen(guessed: NDArray[np.int64], probability: NDArray[np.float64]) -> l
         taken_for = [(int(other), int(others[other])) for other in order]
         mean = float(probability[token] / totals[token])
         first = int(guessed[token, token])
-        found.append(Foreseen(int(token), int(totals[token]), mean, first, taken_for))
+        found.append(TokenAccuracy(int(token), int(totals[token]), mean, first, taken_for))
     return found

@@ -1,7 +1,4 @@
-"""Several models beside one another: on the same text, by the same protocol.
-
-Right behind api.py in the street, which loads them.
-"""
+"""Several models beside one another: on the same text, by the same protocol."""
 
 from __future__ import annotations
 
@@ -10,18 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sunspring.api import Model, load
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation.protocols import Evaluation
-from sunspring.pages.charts import Chart, Line, Point
-from sunspring.pages.html import render
+from sunspring.model import Model
+from sunspring.notices import Notify
 from sunspring.reports.report import WRITTEN_AT, Speed, write_much
 from sunspring.runs.log import RunLog
-from sunspring.text.files import Notice
 
 _SAMPLE_LENGTH = 400
 _SEED = 0
-_COLOURS = 4
 
 
 @dataclass(frozen=True)
@@ -48,39 +42,83 @@ class Compared:
     card: Mapping[str, Any]
     speed: Speed
     sample: str
-    course: Sequence[Point]
+    course: Sequence[tuple[float, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what `compare --json` has of a model."""
+        return {
+            "name": self.name,
+            "model": self.model,
+            "nats_per_character": self.evaluation.nats_per_character,
+            "bpc": self.evaluation.bpc,
+            "parameters": self.parameters,
+            "bytes": self.bytes,
+            "seconds": self.card.get("seconds"),
+            "epochs": self.card.get("epochs"),
+            "characters_per_second": self.speed._asdict(),
+            "sample": self.sample,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models on one text.
+
+    Args:
+        models: the best first; at least one.
+    """
+
+    models: Sequence[Compared]
+
+    @property
+    def protocol(self) -> str:
+        """By which the text was read."""
+        return self.models[0].evaluation.protocol
+
+    @property
+    def characters(self) -> int:
+        """Of the text."""
+        return self.models[0].evaluation.characters
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the object that `compare --json` prints."""
+        return {
+            "protocol": self.protocol,
+            "characters": self.characters,
+            "models": [each.to_json() for each in self.models],
+        }
 
 
 def compare(
-    folders: Sequence[Path], sources: Sequence[str], prompt: str, say: Notice
-) -> list[Compared]:
+    folders: Sequence[Path], sources: Sequence[str], prompt: str, notify: Notify
+) -> Comparison:
     """Measure models on one text by `stream`, the best first.
 
     Args:
         folders: of models or runs.
         sources: the text; none is the runs' own held-out text, if it is the same of all.
         prompt: what their samples go on from.
-        say: is told what was left out of the text, or cannot be had.
+        notify: is told what was left out of the text, or cannot be had.
 
     Raises:
         SettingsError: the runs have different held-out texts and no source is named.
         SunspringError: a model is damaged, or the text is not at hand.
     """
-    models = [load(folder) for folder in folders]
+    models = [Model.load(folder) for folder in folders]
     if not sources:
-        _check_same_text(folders, models, say)
+        _check_same_text(folders, models, notify)
     found = [
-        _measure(folder, model, sources, prompt, say)
+        _measure(folder, model, sources, prompt, notify)
         for folder, model in zip(folders, models, strict=True)
     ]
-    return sorted(found, key=lambda each: each.evaluation.nats_per_character)
+    return Comparison(sorted(found, key=lambda each: each.evaluation.nats_per_character))
 
 
-def _check_same_text(folders: Sequence[Path], models: Sequence[Model], say: Notice) -> None:
+def _check_same_text(folders: Sequence[Path], models: Sequence[Model], notify: Notify) -> None:
     """See that what one is judged on is what the others were judged on, and never learned."""
     texts = []
     for model in models:
-        corpus = model.open_text(say)
+        corpus = model.open_text(notify)
         texts.append(corpus.vocabulary.decode(corpus.heldout.tokens))
     for folder, text in zip(folders, texts, strict=True):
         if text != texts[0]:
@@ -91,17 +129,17 @@ def _check_same_text(folders: Sequence[Path], models: Sequence[Model], say: Noti
 
 
 def _measure(
-    folder: Path, model: Model, sources: Sequence[str], prompt: str, say: Notice
+    folder: Path, model: Model, sources: Sequence[str], prompt: str, notify: Notify
 ) -> Compared:
-    evaluation, _ = model.evaluate(sources, on_notice=say)
+    evaluation, _ = model.evaluate(sources, notify=notify)
     _, speed = write_much(model)
     label = model.config.first_label
     sample = model.write(prompt, _SAMPLE_LENGTH, temperature=WRITTEN_AT, seed=_SEED, label=label)
-    course: Sequence[Point] = ()
+    course: Sequence[tuple[float, float]] = ()
     try:
         course = RunLog.read(folder).curve("evaluation", "validation_bpc")
     except SunspringError:  # a model without its training
-        say(f"{folder} has no log of its training")
+        notify(f"{folder} has no log of its training")
     return Compared(
         str(folder),
         model.summary,
@@ -112,63 +150,4 @@ def _measure(
         speed,
         sample,
         course,
-    )
-
-
-def comparison_json(compared: Sequence[Compared]) -> dict[str, Any]:
-    """Give the object that `compare --json` prints."""
-    return {
-        "protocol": compared[0].evaluation.protocol,
-        "characters": compared[0].evaluation.characters,
-        "models": [
-            {
-                "name": each.name,
-                "model": each.model,
-                "nats_per_character": each.evaluation.nats_per_character,
-                "bpc": each.evaluation.bpc,
-                "parameters": each.parameters,
-                "bytes": each.bytes,
-                "seconds": each.card.get("seconds"),
-                "epochs": each.card.get("epochs"),
-                "characters_per_second": each.speed._asdict(),
-                "sample": each.sample,
-            }
-            for each in compared
-        ],
-    }
-
-
-def describe_comparison(compared: Sequence[Compared]) -> str:
-    """Show models as a table, the best first."""
-    width = max(len(each.name) for each in compared)
-    first = compared[0].evaluation
-    lines = [f"{first.characters:,} characters by {first.protocol}"]
-    lines += [
-        f"{each.name:<{width}}  {each.evaluation.nats_per_character:.4f} nats  "
-        f"{each.evaluation.bpc:.4f} bpc  {each.parameters:>11,} parameters  "
-        f"{each.bytes / 1e6:>6.2f} MB  writes {each.speed.together:>9,.0f} characters/s"
-        for each in compared
-    ]
-    return "\n".join(lines)
-
-
-def comparison_page(compared: Sequence[Compared]) -> str:
-    """Give the page of a comparison."""
-    lines = [
-        Line(Path(each.name).name, each.course, index % _COLOURS, dashed=index >= _COLOURS)
-        for index, each in enumerate(compared)
-    ]
-    chart = Chart(
-        "Bits per character of the text kept apart, in the course of each training",
-        "seconds of training",
-        "bits per character",
-        lines,
-        log_x=True,
-    )
-    has_course = any(each.course for each in compared)
-    return render(
-        "compare.html",
-        compared=compared,
-        chart=chart if has_course else None,
-        written_at=WRITTEN_AT,
     )

@@ -1,7 +1,4 @@
-"""Pieces of a corpus to look at a model with: documents, or stretches of one.
-
-Right behind traces.py in the street, which reads them.
-"""
+"""Pieces of a corpus to look at a model with: documents, or stretches of one."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.corpus import Split
-from sunspring.loaded import LoadedModel
+from sunspring.corpus.splits import Split
+from sunspring.model import Model
 
 _STRETCH = 1000  # tokens, so that many are read at once; a fresh state costs little of that
 
@@ -38,7 +35,7 @@ def first_documents(split: Split, labels: Sequence[str], most: int) -> list[Exce
         most: tokens in all.
     """
     found, left = [], most
-    for document in range(split.documents):
+    for document in range(split.document_count):
         first, end = split.starts[document : document + 2]
         tokens = np.asarray(split.tokens[first : min(end, first + left)], np.int64)
         label = None if split.labels is None else labels[split.labels[document]]
@@ -65,11 +62,11 @@ def spread_excerpts(split: Split, labels: Sequence[str], most: int) -> list[Exce
     lengths = np.diff(split.starts)
     stretches = np.minimum(lengths, _STRETCH)
     wanted = max(1, most // max(1, int(stretches.mean())))
-    if split.documents == 1:
+    if split.document_count == 1:
         begins = np.linspace(0, lengths[0] - stretches[0], wanted).astype(np.int64)
         documents = np.zeros(wanted, np.int64)
     else:
-        documents = np.unique(np.linspace(0, split.documents - 1, wanted).astype(np.int64))
+        documents = np.unique(np.linspace(0, split.document_count - 1, wanted).astype(np.int64))
         begins = split.starts[documents]
     return [
         Excerpt(
@@ -81,7 +78,7 @@ def spread_excerpts(split: Split, labels: Sequence[str], most: int) -> list[Exce
     ]
 
 
-def bits_per_token(model: LoadedModel, excerpts: Sequence[Excerpt]) -> float:
+def bits_per_token(model: Model, excerpts: Sequence[Excerpt]) -> float:
     """Score excerpts, a thousand tokens at a time from fresh states: the mean.
 
     It is a little above what `stream` gives, and the same for every text. NaN without any.

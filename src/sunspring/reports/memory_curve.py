@@ -1,7 +1,6 @@
 """How far back a model remembers: what a token costs, by how much of the text before it was read.
 
-Right behind excerpts.py in the street (after Khandelwal et al. 2018, "Sharp nearby, fuzzy far
-away", section 4).
+After Khandelwal et al. 2018, "Sharp nearby, fuzzy far away", section 4.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sunspring.loaded import LoadedModel
+from sunspring.model import Model
 from sunspring.reports.excerpts import Excerpt
 
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -20,7 +19,7 @@ _FEWEST = 30  # places that a mean is taken over
 
 
 def memory_curve(
-    model: LoadedModel,
+    model: Model,
     excerpts: Sequence[Excerpt],
     places: int = 100,
     contexts: Sequence[int] = CONTEXTS,

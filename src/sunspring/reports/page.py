@@ -1,7 +1,4 @@
-"""The page of a report: its charts and tables, from figures to what the template draws.
-
-Right behind report.py and pages.py in the street.
-"""
+"""The page of a report: its charts and tables, from figures to what the template draws."""
 
 from __future__ import annotations
 
@@ -11,16 +8,18 @@ from typing import Any, NamedTuple
 
 from sunspring.errors import SunspringError
 from sunspring.explanation.copies import LEAST_COPIED, Copies
+from sunspring.explanation.page import copying_chart
+from sunspring.notices import Notify
 from sunspring.pages.charts import Chart, Line, Point
-from sunspring.pages.html import copying_chart, render, script, write_page
+from sunspring.pages.html import render, write_page
 from sunspring.reports.report import WRITTEN_AT, Copying, Report, make_report
 from sunspring.runs.log import RunLog
 from sunspring.runs.result import TrainingResult
-from sunspring.text.files import Notice
 
 NAME = "report.html"
 """Of the page in the folder of its run."""
 
+_TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 _LISTED = 40  # characters in the table of mistakes
 _TAKEN_FOR = 4  # of each
 _COPIES = 12  # in the table of copied stretches
@@ -37,36 +36,36 @@ class Moment(NamedTuple):
     texts: dict[float, str]
 
 
-def write_report(folder: Path, out: Path, say: Notice, most_searched: int | None = None) -> None:
+def write_report(folder: Path, out: Path, notify: Notify, most_searched: int | None = None) -> None:
     """Write the page of a run.
 
     Args:
         folder: of the run.
         out: the page.
-        say: see `make_report`.
+        notify: see `make_report`.
         most_searched: likewise.
 
     Raises:
         SunspringError: as `make_report` does, or the page cannot be written.
     """
-    write_page(out, report_page(make_report(folder, say, most_searched)))
+    write_page(out, report_page(make_report(folder, notify, most_searched)))
 
 
-def report_training(result: TrainingResult, say: Notice) -> None:
+def report_training(result: TrainingResult, notify: Notify) -> None:
     """Write the page of a training that has just ended into its folder, and say where it is.
 
     A training text of more than thirty million characters is not searched for copies, as that would
-    take long. What hinders the report is told: the training itself is saved already.
+    take long. What hinders the report is said: the training itself is saved already.
     """
     if result.interrupted:
         return
     out = Path(result.run) / NAME
     try:
-        write_report(Path(result.run), out, say, _SOON_SEARCHED)
+        write_report(Path(result.run), out, notify, _SOON_SEARCHED)
     except SunspringError as error:
-        say(f"no report: {error}")
+        notify(f"no report: {error}")
     else:
-        say(f"what it learned, and what it copied: {out}")
+        notify(f"what it learned, and what it copied: {out}")
 
 
 def report_page(report: Report) -> str:
@@ -77,9 +76,10 @@ def report_page(report: Report) -> str:
         else "token"
     )
     bins = [each for each in report.calibration.bins if each.count >= _ENOUGH]
-    foreseen, along = report.calibration.foreseen, moments(report.log)
+    accuracies, along = report.calibration.accuracies, moments(report.log)
     return render(
-        "report.html",
+        _TEMPLATE,
+        "passage.js",
         report=report,
         data={**report.passage, "copied": None},
         unit=unit,
@@ -90,14 +90,14 @@ def report_page(report: Report) -> str:
         gap=max((abs(each.predicted - each.observed) for each in bins), default=0.0),
         memory=_memory(report, unit),
         copying=None if report.copying is None else _copying(report.copying),
-        foreseen=[
+        accuracies=[
             (each, [(report.names[other], n) for other, n in each.taken_for[:_TAKEN_FOR]])
-            for each in foreseen[:_LISTED]
+            for each in accuracies[:_LISTED]
         ],
-        right=sum(each.first for each in foreseen) / max(1, sum(each.count for each in foreseen)),
+        right=sum(each.first for each in accuracies)
+        / max(1, sum(each.count for each in accuracies)),
         settings=json.dumps(report.settings, indent=2, ensure_ascii=False),
         written_at=WRITTEN_AT,
-        script=script("passage.js"),
     )
 
 

@@ -1,7 +1,4 @@
-"""All that the report of a run shows: how it learned, what it foresees, writes, keeps and copies.
-
-Stands behind explanation.py and what looks at a model in the other ways; report_page.py shows it.
-"""
+"""All that the report of a run shows: how it learned, what it expects, writes, keeps and copies."""
 
 from __future__ import annotations
 
@@ -12,15 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sunspring.corpus.corpus import Corpus, Split
+from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.splits import Split
 from sunspring.errors import ModelError
 from sunspring.evaluation.protocols import baselines
-from sunspring.explanation.copies import Copies, find_copies, repeated_lines, training_bytes
-from sunspring.explanation.explanation import trace_json
+from sunspring.explanation.copies import Copies, find_copies, repeated_lines
 from sunspring.explanation.traces import trace_tokens
-from sunspring.loaded import LoadedModel
+from sunspring.model import Model
 from sunspring.network.model_folder import ModelFiles
-from sunspring.pages.notebook import token_names
+from sunspring.notices import Notify
 from sunspring.reports.calibration import Calibration, calibrate
 from sunspring.reports.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.reports.memory_curve import memory_curve
@@ -28,8 +25,6 @@ from sunspring.reports.verdict import Facts, Verdict, judge, train_command
 from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
 from sunspring.storage import read_json
-from sunspring.text.files import Notice
-from sunspring.writing.drafts import WritingOptions
 
 TEMPERATURES = (0.3, 0.6, 0.8, 1.0, 1.2)
 """At which a finished model writes a sample."""
@@ -90,7 +85,7 @@ class Report:
         log: of the training.
         verdict: what to think of it.
         ngrams: bits per character of n-gram models of the orders 1 to 6, by `stream`.
-        passage: beginning of the held-out text as the model reads it, see `trace_json`.
+        passage: beginning of the held-out text as the model reads it, see `Trace.to_json`.
         names: what each token stands for.
         calibration: on held-out text.
         memory: bits per token, by the tokens read before it.
@@ -117,12 +112,12 @@ class Report:
     speed: Speed
 
 
-def make_report(folder: Path, say: Notice, most_searched: int | None = None) -> Report:
+def make_report(folder: Path, notify: Notify, most_searched: int | None = None) -> Report:
     """Look at a run from all sides.
 
     Args:
         folder: of the run; its text must be at hand.
-        say: is told what was mended, or read again.
+        notify: called with a line about what was mended, or read again.
         most_searched: characters of a training text that is searched for copies; any by default.
 
     Raises:
@@ -132,8 +127,8 @@ def make_report(folder: Path, say: Notice, most_searched: int | None = None) -> 
     log = RunLog.read(folder)
     record, files = read_json(folder / "run.json"), ModelFiles.read(folder)
     _check_card(folder, files.card)
-    model, request = LoadedModel(files, record), TrainingRequest.from_record(record)
-    corpus = model.open_text(say)
+    model, request = Model(files, record), TrainingRequest.from_record(record)
+    corpus = model.open_text(notify)
     heldout = first_documents(corpus.heldout, corpus.labels, _READ)
     ngrams = _ngrams(corpus, files.card["heldout"]["characters"])
     written, speed = write_much(model)
@@ -141,7 +136,7 @@ def make_report(folder: Path, say: Notice, most_searched: int | None = None) -> 
     if most_searched is None or corpus.train.characters <= most_searched:
         control = "\n".join(corpus.vocabulary.decode(each.tokens) for each in heldout)
         texts = [written, control[: len(written)]]
-        copies, of_heldout = find_copies(texts, training_bytes(corpus))
+        copies, of_heldout = find_copies(texts, corpus.training_bytes())
         copying = Copying(copies, of_heldout, repeated_lines(written, corpus))
     return Report(
         folder=folder.resolve(),
@@ -154,7 +149,7 @@ def make_report(folder: Path, say: Notice, most_searched: int | None = None) -> 
         verdict=judge(_facts(model, corpus, files.card, log, ngrams), request),
         ngrams=ngrams,
         passage=_passage(model, first_documents(corpus.heldout, corpus.labels, _SHOWN)),
-        names=token_names(corpus.vocabulary, range(corpus.vocabulary.size)),
+        names=list(map(corpus.vocabulary.token_text, range(corpus.vocabulary.size))),
         calibration=calibrate(model, heldout),
         memory=memory_curve(model, heldout),
         samples=[_sample(model, temperature) for temperature in TEMPERATURES],
@@ -186,7 +181,7 @@ def _ngrams(corpus: Corpus, scored: int) -> dict[str, float]:
 
 
 def _facts(
-    model: LoadedModel,
+    model: Model,
     corpus: Corpus,
     card: Mapping[str, Any],
     log: RunLog,
@@ -215,34 +210,34 @@ def _facts(
     )
 
 
-def _passage(model: LoadedModel, excerpts: Sequence[Excerpt]) -> dict[str, Any]:
+def _passage(model: Model, excerpts: Sequence[Excerpt]) -> dict[str, Any]:
     """Read excerpts as one passage, each from a fresh state."""
     joined: dict[str, Any] = {"tokens": [], "bits": [], "alternatives": []}
     for tokens, label in excerpts:
-        for name, values in trace_json(trace_tokens(model, tokens, label)).items():
+        for name, values in trace_tokens(model, tokens, label).to_json().items():
             joined[name] += values
     return joined
 
 
-def write_much(model: LoadedModel) -> tuple[str, Speed]:
+def write_much(model: Model) -> tuple[str, Speed]:
     """Write about 20,000 characters at `WRITTEN_AT`, the texts in lines, and take the time."""
     length, count = (200, 400) if model.documents == "lines" else (1000, _READ // 1000)
-    settings = _settings(model, WRITTEN_AT)
+    label = model.config.first_label
     began = time.perf_counter()
-    writings = model.write_many(count, length=length, **settings)
+    writings = model.write_many(
+        count, length=length, temperature=WRITTEN_AT, label=label, seed=_SEED
+    )
     together = sum(len(each.text) for each in writings) / (time.perf_counter() - began)
     began = time.perf_counter()
-    alone = model.write("", length, **settings)
+    alone = model.write(length=length, temperature=WRITTEN_AT, label=label, seed=_SEED)
     speed = Speed(len(alone) / (time.perf_counter() - began), together)
     return "\n".join(each.text for each in writings), speed
 
 
-def _sample(model: LoadedModel, temperature: float) -> Sample:
+def _sample(model: Model, temperature: float) -> Sample:
     count = _SAMPLE_LINES if model.documents == "lines" else 1
-    settings = _settings(model, temperature)
-    texts = model.write_many(count, length=_SAMPLE_LENGTH, **settings)
-    return Sample(temperature, "\n".join(each.text for each in texts))
-
-
-def _settings(model: LoadedModel, temperature: float) -> WritingOptions:
-    return {"label": model.config.first_label, "temperature": temperature, "seed": _SEED}
+    label = model.config.first_label
+    writings = model.write_many(
+        count, length=_SAMPLE_LENGTH, temperature=temperature, label=label, seed=_SEED
+    )
+    return Sample(temperature, "\n".join(each.text for each in writings))

@@ -1,7 +1,4 @@
-"""What to think of a training, and what to try next: from its figures to sentences and commands.
-
-Pure. Stands right before report.py, which shows them.
-"""
+"""What to think of a training, and what to try next: from its figures to sentences and commands."""
 
 from __future__ import annotations
 
@@ -9,12 +6,10 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
-from sunspring.corpus.corpus import CorpusSettings
 from sunspring.runs.request import TrainingRequest
-from sunspring.text.decoding import ReadingOptions
+from sunspring.settings import arguments_of
 from sunspring.training.budget import Budget
 
 _LITTLE = 100_000  # characters to learn from
@@ -96,7 +91,7 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
     elif enough:
         summary = "It has read the text often enough"
         sentences.append(
-            f"After {facts.enough:g} readings a training of so many minutes ends: more would be "
+            f"After {facts.enough:g} epochs a training of so many minutes ends: more would be "
             "learning by heart."
         )
     else:
@@ -133,55 +128,28 @@ def _times(epochs: float) -> str:
 
 
 def _steps(request: TrainingRequest, enough_time: bool, little: bool) -> list[Step]:
-    longer = replace(request.budget, amount=_LONGER * request.budget.amount)
-    on = f"sunspring train --out {shlex.quote(str(request.out))} --resume {_budget(longer)}"
+    budget = request.budget
+    longer = replace(budget, amount=_LONGER * budget.amount)
+    on = f"sunspring train --out {shlex.quote(str(request.folder))} --resume {_budget(longer)}"
     steps = [Step(f"Go on to {longer} in all.", on)]
     if not (enough_time or little):
         return steps
-    another = replace(request, out=request.out.with_name(f"{request.out.name}-more"))
+    another = replace(request, out=request.folder.with_name(f"{request.folder.name}-more"))
     other = []
-    if request.sources:
-        more = train_command(replace(another, sources=(*request.sources, "MORE.txt")))
+    if names := request.source_names:
+        more = train_command(replace(another, sources=(*names, "MORE.txt")))
         other.append(Step("Give it more text of the same kind beside this one.", more))
     if request.init_from is None:
-        boxed = replace(another, preset="auto", overrides={}, init_from=Path("shakespeare"))
+        bundled = replace(another, preset="auto", settings=None, init_from="shakespeare")
         what = "If the text is English: begin from the model that comes along."
-        other.append(Step(what, train_command(boxed)))
+        other.append(Step(what, train_command(bundled)))
     return other if enough_time and other else [*other, *steps]
-
-
-def train_command(request: TrainingRequest) -> str:
-    """Write a request as the command that makes it; `--out` stands last."""
-    reading, encoding = request.reading, request.encoding
-    words: list[str] = ["sunspring", "train", *request.sources, *_budget(request.budget).split()]
-    given = {
-        "--preset": (request.preset, "auto"),
-        "--tokens": (encoding.tokens, CorpusSettings.tokens),
-        "--subword-vocabulary": (encoding.subword_vocabulary, CorpusSettings.subword_vocabulary),
-        "--minimum-count": (encoding.minimum_count, CorpusSettings.minimum_count),
-        "--documents": (reading.documents, ReadingOptions.documents),
-        "--encoding": (reading.encoding, None),
-        "--errors": (reading.errors, ReadingOptions.errors),
-        "--label-column": (reading.label_column, None),
-        "--device": (request.device, "auto"),
-        "--seed": (request.seed, 0),
-        "--init-from": (request.init_from, None),
-    }
-    for option, (value, usual) in given.items():
-        if value != usual:
-            words += [option, str(value)]
-    for option, is_set in (
-        ("--keep-newlines", reading.keep_newlines),
-        ("--label-folders", reading.label_folders),
-        ("--tensorboard", request.tensorboard),
-    ):
-        words += [option] * is_set
-    for heldout in request.heldout:
-        words += ["--heldout", heldout]
-    for key, setting in request.overrides.items():
-        words += ["--set", f"{key}={setting}"]
-    return shlex.join([*words, "--out", str(request.out)])
 
 
 def _budget(budget: Budget) -> str:
     return f"--{budget.unit} {budget.amount:.10g}"
+
+
+def train_command(request: TrainingRequest) -> str:
+    """Write a request as the command that makes it."""
+    return shlex.join(["sunspring", "train", *arguments_of(request)])

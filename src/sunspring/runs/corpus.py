@@ -1,7 +1,4 @@
-"""The text of a run: encoded from its sources, or found again in the cache.
-
-Stands right before runs.py in the street, which trains on it.
-"""
+"""The text of a run: encoded from its sources, or found again in the cache."""
 
 from __future__ import annotations
 
@@ -9,18 +6,19 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sunspring.corpus.corpus import Corpus, Split, build_corpus, encode_sources, open_corpus
+from sunspring.corpus.corpus import Corpus, build_corpus, encode_sources, open_corpus
+from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.network.model_folder import ModelFiles
+from sunspring.notices import Notify, Progress, ignore
 from sunspring.runs.request import TrainingRequest, reading_record
-from sunspring.text.decoding import ReadingOptions
-from sunspring.text.downloads import cache_folder
-from sunspring.text.files import Notice, Progress
+from sunspring.storage import cache_folder
+from sunspring.text.files import Sources, find_sources
+from sunspring.text.options import DocumentKind, ReadingOptions
 
 _SECONDS_BETWEEN = 3.0  # two lines of progress
 
@@ -30,59 +28,86 @@ def load_base(request: TrainingRequest) -> ModelFiles | None:
 
     Raises:
         ModelError: it is missing or damaged.
+        SettingsError: it reads other kinds of tokens.
     """
-    return None if request.init_from is None else ModelFiles.read(request.init_from)
+    if request.base is None:
+        return None
+    base = ModelFiles.read(request.base)
+    if request.tokens not in ("chars", base.vocabulary.kind):
+        raise SettingsError(
+            f"{request.base} reads {base.vocabulary.kind}, not {request.tokens}: leave out --tokens"
+        )
+    return base
 
 
-def encode_request(request: TrainingRequest, base: ModelFiles | None, say: Notice) -> Corpus:
-    """Encode the text that a request names, or open it from the cache.
+class RequestedText:
+    """The text that a request names, found but not read yet.
 
     Args:
         request: names the text, and says how to read and encode it.
         base: the model to go on from.
-        say: told what was skipped or mended.
+        notify: called with a line about what is skipped or mended.
 
     Raises:
-        SunspringError: a source is at fault, or the cache cannot be written.
+        SunspringError: a source is missing, or does not fit the request.
     """
-    labels = base.config.labels if base else ()
-    vocabulary = base.vocabulary if base else None
-    if vocabulary is not None and request.encoding.tokens not in ("chars", vocabulary.kind):
-        raise SettingsError(
-            f"{request.init_from} reads {vocabulary.kind}, not {request.encoding.tokens}: "
-            "leave out --tokens"
+
+    def __init__(self, request: TrainingRequest, base: ModelFiles | None, notify: Notify) -> None:
+        self._request = request
+        self._base = base
+        self._notify = notify
+        self._progress = _reading_progress(notify)
+        self._sources = self._find(request.source_names)
+        self._heldout = self._find(request.heldout_names) if request.heldout_names else None
+
+    def _find(self, names: tuple[str, ...]) -> Sources:
+        kind = self._request.tokens if self._base is None else self._base.vocabulary.kind
+        return find_sources(
+            names,
+            self._request.reading,
+            as_bytes=kind == "bytes",
+            on_progress=self._progress,
+            notify=self._notify,
         )
-    cache = cache_folder() / "corpora"
-    try:
-        return build_corpus(
-            request.sources,
-            request.reading,
-            replace(request.encoding, split_seed=request.seed),
-            cache,
-            heldout=request.heldout,
-            base=vocabulary,
-            base_labels=labels,
-            on_progress=_reading_progress(say),
-            on_notice=say,
-        )
-    except OSError as error:
-        raise SourceError(
-            f"the encoded text cannot be kept in {cache} ({error.strerror or error}): make room, "
-            "or name another folder in the environment variable SUNSPRING_CACHE"
-        ) from None
+
+    def encode(self) -> Corpus:
+        """Encode it, or open it from the cache.
+
+        Raises:
+            SunspringError: a source is at fault, or the cache cannot be written.
+        """
+        base, cache = self._base, cache_folder() / "corpora"
+        try:
+            return build_corpus(
+                self._sources,
+                self._request.tokenization,
+                cache,
+                seed=self._request.seed,
+                heldout=self._heldout,
+                base=base.vocabulary if base else None,
+                base_labels=base.config.labels if base else (),
+                on_progress=self._progress,
+                notify=self._notify,
+            )
+        except OSError as error:
+            raise SourceError(
+                f"the encoded text cannot be kept in {cache} ({error.strerror or error}): make "
+                "room, or name another folder in the environment variable SUNSPRING_CACHE"
+            ) from None
 
 
-def _reading_progress(say: Notice) -> Progress:
-    """Tell every few seconds how far a long reading is."""
-    told = time.monotonic()
+def _reading_progress(notify: Notify) -> Progress:
+    """Say every few seconds how far a long reading is."""
+    last = time.monotonic()
 
-    def tell(done: int, total: int | None) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _SECONDS_BETWEEN:
-            told = time.monotonic()
-            say(f"reading: {done / 1e6:,.0f} MB" + (f" of {total / 1e6:,.0f}" if total else ""))
+    def report(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN:
+            last = time.monotonic()
+            of_all = f" of {total / 1e6:,.0f}" if total else ""
+            notify(f"reading: {done / 1e6:,.0f} MB{of_all}")
 
-    return tell
+    return report
 
 
 class RunText:
@@ -96,14 +121,14 @@ class RunText:
         self.record = record
 
     @property
-    def documents(self) -> Literal["none", "lines", "files"]:
+    def documents(self) -> DocumentKind:
         """What was a document in training; `none` where that is not known."""
         if self.record is None:
             return "none"
-        return TrainingRequest.from_record(self.record).reading.documents
+        return TrainingRequest.from_record(self.record).documents
 
-    def open(self, say: Notice | None = None) -> Corpus:
-        """Open it; `say` is told what was mended or read again.
+    def open(self, notify: Notify = ignore) -> Corpus:
+        """Open it, or encode it again; `notify` is called with a line about what was mended.
 
         Raises:
             SunspringError: it is not at hand.
@@ -113,7 +138,7 @@ class RunText:
                 "this model does not know its training text (it has no run.json): "
                 "name a text, or use the run folder that it was trained in"
             )
-        return open_run_corpus(self.record, say or _ignore)
+        return open_run_corpus(self.record, notify)
 
     @contextlib.contextmanager
     def to_measure(
@@ -122,7 +147,7 @@ class RunText:
         reading: ReadingOptions | None,
         vocabulary: Vocabulary,
         labels: tuple[str, ...],
-        say: Notice | None = None,
+        notify: Notify = ignore,
     ) -> Iterator[Split]:
         """Open a text to measure a model on: what is named, or the run's own held-out text.
 
@@ -130,24 +155,26 @@ class RunText:
             SunspringError: it is not at hand, or a source is at fault.
         """
         if not names:
-            yield self.open(say).heldout
+            yield self.open(notify).heldout
             return
-        reading = reading or ReadingOptions(self.documents)
+        reading = reading or ReadingOptions(documents=self.documents)
+        as_bytes = vocabulary.kind == "bytes"
+        sources = find_sources(names, reading, as_bytes=as_bytes, notify=notify)
         with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
-            yield encode_sources(names, reading, vocabulary, labels, Path(folder), say)
+            yield encode_sources(sources, vocabulary, labels, Path(folder), notify)
 
-    def open_if_at_hand(self, say: Notice | None = None) -> Corpus | None:
+    def open_if_at_hand(self, notify: Notify = ignore) -> Corpus | None:
         """Open it for what can do without it."""
         if self.record is None:
             return None
         try:
-            return self.open(say)
+            return self.open(notify)
         except SunspringError as error:
-            (say or _ignore)(f"no baselines, as the training text is not at hand: {error}")
+            notify(f"no baselines, as the training text is not at hand: {error}")
             return None
 
 
-def open_run_corpus(record: Mapping[str, Any], say: Notice) -> Corpus:
+def open_run_corpus(record: Mapping[str, Any], notify: Notify) -> Corpus:
     """Open the text of a run: from the cache, or encoded again from its sources.
 
     Raises:
@@ -161,20 +188,15 @@ def open_run_corpus(record: Mapping[str, Any], say: Notice) -> Corpus:
         corpus = open_corpus(folder)
         if corpus.fingerprint == fingerprint:
             return corpus
-    if "-" in (*request.sources, *request.heldout):
+    if "-" in (*request.source_names, *request.heldout_names):
         raise ModelError(
             f"the text was read from standard input and is no longer in the cache ({folder}): "
             "train again from a file"
         )
-    base = load_base(request)
-    corpus = encode_request(request, base, say)
+    corpus = RequestedText(request, load_base(request), notify).encode()
     if corpus.fingerprint != fingerprint:
         raise ModelError(
-            f"the text of {', '.join(request.sources) or 'this Python'} has changed since the run "
-            "began: restore it, or train again with another --out"
+            f"the text of {', '.join(request.source_names) or 'this Python'} has changed since the "
+            "run began: restore it, or train again with another --out"
         )
     return corpus
-
-
-def _ignore(line: str) -> None:
-    pass

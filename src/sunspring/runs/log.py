@@ -1,19 +1,148 @@
-"""The course of a training, read back from its log.jsonl.
-
-What callbacks.py wrote. Stands right behind model_files.py: it needs nothing of a model.
-"""
+"""The log of a training: written while it goes on, as JSON lines or for TensorBoard, and read back."""
 
 from __future__ import annotations
 
+import html
 import json
+import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sunspring.errors import ModelError
+from sunspring.errors import MissingExtraError, ModelError
+from sunspring.training.pace import Revision
+from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
 
 Event = Mapping[str, Any]
+
+
+class Units:
+    """Turns the trainer's figures per token into figures per character.
+
+    Args:
+        tokens_per_character: of the training text.
+    """
+
+    def __init__(self, tokens_per_character: float) -> None:
+        self._tokens_per_character = tokens_per_character
+
+    def bpc(self, nats_per_token: float) -> float:
+        """Bits per character."""
+        return nats_per_token * self._tokens_per_character / math.log(2)
+
+    def characters(self, tokens: float) -> float:
+        """Characters in so many tokens."""
+        return tokens / self._tokens_per_character
+
+
+class JsonLog(Callback):
+    """Appends one JSON object a line to a file.
+
+    Args:
+        path: of the log.
+        units: for the figures per character.
+    """
+
+    def __init__(self, path: Path, units: Units) -> None:
+        self._path = path
+        self._units = units
+        self._last = 0.0
+
+    def _write(self, event: str, **values: Any) -> None:
+        line = {"event": event, **{name: _rounded(value) for name, value in values.items()}}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Log where training begins, or goes on."""
+        self._write("start", step=trainer.step, precision=trainer.precision, time=time.time())
+
+    def on_step(self, report: StepReport) -> None:
+        """Log the training loss about once a second."""
+        if report.seconds - self._last >= 1:
+            self._last = report.seconds
+            self._write("step", **self._figures(report))
+
+    def on_plan(self, revision: Revision) -> None:
+        """Log how many steps the minutes are worth."""
+        self._write("plan", **asdict(revision))
+
+    def on_evaluation(self, report: EvaluationReport) -> None:
+        """Log a quick evaluation."""
+        self._write(
+            "evaluation",
+            **self._figures(report.report),
+            validation_bpc=self._units.bpc(report.validation),
+            heldout_bpc=self._units.bpc(report.heldout),
+            best=report.best,
+        )
+
+    def on_sample(self, step: int, temperature: float, text: str) -> None:
+        """Log a sample."""
+        self._write("sample", step=step, temperature=temperature, text=text)
+
+    def on_end(self, report: StepReport) -> None:
+        """Log the end."""
+        self._write("end", **self._figures(report))
+
+    def _figures(self, report: StepReport) -> dict[str, Any]:
+        return {
+            "step": report.step,
+            "seconds": report.seconds,
+            "epochs": report.epochs,
+            "training_bpc": self._units.bpc(report.loss),
+            "characters_per_second": self._units.characters(report.tokens_per_second),
+        }
+
+
+class TensorBoardLog(Callback):
+    """Writes the same figures as TensorBoard events.
+
+    Args:
+        folder: of the event files.
+        units: for the figures per character.
+
+    Raises:
+        MissingExtraError: the `tensorboard` package is not installed.
+    """
+
+    def __init__(self, folder: Path, units: Units) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MissingExtraError("TensorBoard logging", "tensorboard") from None
+        self._events: Any = SummaryWriter(str(folder))
+        self._units = units
+
+    def on_step(self, report: StepReport) -> None:
+        """Write the training figures."""
+        self._events.add_scalar("bpc/training", self._units.bpc(report.loss), report.step)
+        speed = self._units.characters(report.tokens_per_second)
+        self._events.add_scalar("characters_per_second", speed, report.step)
+
+    def on_evaluation(self, report: EvaluationReport) -> None:
+        """Write the evaluation's figures."""
+        step = report.report.step
+        self._events.add_scalar("bpc/validation", self._units.bpc(report.validation), step)
+        self._events.add_scalar("bpc/heldout", self._units.bpc(report.heldout), step)
+
+    def on_sample(self, step: int, temperature: float, text: str) -> None:
+        """Write a sample."""
+        shown = f"<pre>{html.escape(text)}</pre>"
+        self._events.add_text(f"sample at {temperature:g}", shown, step)
+
+    def on_end(self, report: StepReport) -> None:
+        """Finish the event file."""
+        self._events.close()
+
+
+def _rounded(value: Any) -> Any:
+    """Shorten floats for the log; JSON has no NaN and no infinity."""
+    if isinstance(value, float):
+        return round(value, 5) if math.isfinite(value) else None
+    return value
 
 
 @dataclass(frozen=True)

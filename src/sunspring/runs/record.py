@@ -1,7 +1,4 @@
-"""What a run says of itself: its run.json, its result, and the card of its model.
-
-Stands right before runs.py in the street, which fills them in.
-"""
+"""What a run says of itself: its run.json, its result, and the card of its model."""
 
 from __future__ import annotations
 
@@ -15,19 +12,18 @@ from sunspring.corpus.corpus import Corpus
 from sunspring.evaluation.protocols import Evaluation
 from sunspring.machine import Precision
 from sunspring.network.config import ModelConfig
-from sunspring.network.network import RecurrentModel
 from sunspring.runs.request import TrainingRequest, reading_record
 from sunspring.runs.result import TrainingResult
-from sunspring.training.optimizers import OptimizerSettings
-from sunspring.training.plan import Plan, Recipe
+from sunspring.training.plan import Plan
+from sunspring.training.recipe import OptimizerSettings, Recipe
 from sunspring.training.trainer import StepReport
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """What a run starts from, new or resumed.
+class Setup:
+    """All that decides how a training goes.
 
     Args:
         request: what the user asked for.
@@ -57,22 +53,19 @@ class Beginning:
             },
         }
 
-    def result(
-        self, model: RecurrentModel, report: StepReport, heldout: Evaluation | None
-    ) -> TrainingResult:
+    def result(self, report: StepReport, heldout: Evaluation | None) -> TrainingResult:
         """Sum the run up.
 
         Args:
-            model: that was trained.
             report: of the last step.
             heldout: of the weights that were kept; None if training was interrupted.
         """
         corpus = self.corpus
         characters_per_token = corpus.train.characters / max(1, len(corpus.train.tokens))
         return TrainingResult(
-            run=str(self.request.out),
+            run=str(self.request.folder),
             preset=self.plan.preset,
-            parameters=model.config.parameters,
+            parameters=self.plan.model.parameters,
             corpus={
                 "characters": corpus.characters,
                 "tokens": corpus.tokens,
@@ -100,7 +93,7 @@ class Beginning:
 
 
 def read_plan(record: Mapping[str, Any], model: ModelConfig) -> tuple[Plan, Precision]:
-    """Read from a run.json what `Beginning.record` wrote of the plan, and the precision.
+    """Read from a run.json what `Setup.record` wrote of the plan, and the precision.
 
     Args:
         record: content of run.json.

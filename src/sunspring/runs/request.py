@@ -1,92 +1,160 @@
-"""What a user asks of a training, as the notebook, the command line and run.json share it.
-
-Stands right before runs.py in the street, which carries it out.
-"""
+"""What a user asks of a training, as the notebook, the command line and run.json share it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from sunspring.corpus.corpus import CorpusSettings
+from sunspring.corpus.settings import TokenSettings
 from sunspring.errors import ModelError, SettingsError
-from sunspring.text.decoding import ReadingOptions
-from sunspring.training.budget import Budget
+from sunspring.machine import DeviceChoice
+from sunspring.settings import part_of, setting, several
+from sunspring.text.options import ReadingOptions
+from sunspring.training.budget import Budget, BudgetSettings
+
+Names = str | Path | Sequence[str | Path]
+"""One name or several."""
 
 
 @dataclass(frozen=True)
-class TrainingRequest:
-    """What a user asks for.
+class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
+    """What a user asks of a training.
 
-    Args:
-        sources: names of the training text; none at all is the embedded text.
-        out: the run folder to make.
-        budget: when training ends.
-        preset: a preset's name, or `auto`.
-        device: `auto`, `cpu` or `cuda`.
-        seed: of everything that is drawn: weights, order, dropout, held-out documents.
-        reading: how the sources are read.
-        encoding: how text becomes ids.
-        heldout: names of the held-out text, if it is not to be cut from the sources.
-        overrides: single settings by name, see `apply_settings`.
-        init_from: a model folder whose weights are the beginning.
-        tensorboard: log for TensorBoard too.
+    It is flat, so that each field is an option and a parameter; `reading`, `tokenization` and
+    `budget` are its parts.
 
     Raises:
-        SettingsError: the seed is negative or too large.
+        SettingsError: a value is impossible, or two contradict each other.
     """
 
-    sources: tuple[str, ...]
-    out: Path
-    budget: Budget = field(default_factory=lambda: Budget("minutes", 3))
-    preset: str = "auto"
-    device: str = "auto"
-    seed: int = 0
-    reading: ReadingOptions = field(default_factory=ReadingOptions)
-    encoding: CorpusSettings = field(default_factory=CorpusSettings)
-    heldout: tuple[str, ...] = ()
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    init_from: Path | None = None
-    tensorboard: bool = False
+    sources: Names = setting(
+        (),
+        "Files, folders, patterns, - for standard input, table.csv:column, table.jsonl:field, web "
+        "addresses, gutenberg:ID. Without any, an English text that every Python carries.",
+        argument="SOURCES",
+    )
+    _: KW_ONLY
+    out: str | Path | None = setting(
+        None, "Folder of the run to make.", shown_default="a new one under runs/"
+    )
+    preset: str = setting(
+        "auto",
+        "What to train: article, rnn, gru, deepmoji, tiny, small or large, or auto, which chooses "
+        "by text, time and machine.",
+    )
+    init_from: str | Path | None = setting(
+        None, "A model to go on from, on this text: a folder, or one that comes along."
+    )
+    heldout: Names = setting(
+        (), "A source of held-out text, instead of a tenth of the others; may be repeated."
+    )
+    settings: Mapping[str, Any] | None = setting(
+        None,
+        "A single setting of model, recipe or optimiser, as in hidden_size=384; may be repeated.",
+        option="--set",
+        metavar="KEY=VALUE",
+    )
+    device: DeviceChoice = setting("auto", "Where to compute.")
+    seed: int = setting(
+        0,
+        "Of everything that is drawn: weights, order, dropout, held-out documents.",
+        at_least=0,
+        below=1 << 63,
+    )
+    tensorboard: bool = setting(False, "Log for TensorBoard too.")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 1 << 63:
-            raise SettingsError(f"seed is {self.seed}: it must be at least 0 and below 2**63")
+        BudgetSettings.__post_init__(self)
+        ReadingOptions.__post_init__(self)
+        if self.tokens == "bytes" and self.encoding is not None:
+            raise SettingsError(
+                "an encoding says nothing about bytes: leave out --encoding or --tokens bytes"
+            )
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Names of the training text; none at all is the embedded text."""
+        return several(self.sources)
+
+    @property
+    def heldout_names(self) -> tuple[str, ...]:
+        """Names of the held-out text, if it is not to be cut from the sources."""
+        return several(self.heldout)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder to make.
+
+        Raises:
+            SettingsError: none was named.
+        """
+        if self.out is None:
+            raise SettingsError("there is no folder for the run: name one with out")
+        return Path(self.out)
+
+    @property
+    def base(self) -> Path | None:
+        """The model to go on from."""
+        return None if self.init_from is None else Path(self.init_from)
+
+    @property
+    def reading(self) -> ReadingOptions:
+        """How the sources are read."""
+        return part_of(self, ReadingOptions)
+
+    @property
+    def tokenization(self) -> TokenSettings:
+        """How text becomes token ids."""
+        return part_of(self, TokenSettings)
+
+    def with_budget(self, budget: Budget) -> Self:
+        """Give the same request with another budget."""
+        ends: dict[str, Any] = {"minutes": None, "epochs": None, "steps": None}
+        return replace(self, **{**ends, budget.unit: budget.amount})
 
     def to_json(self) -> dict[str, Any]:
         """Describe the request for run.json; local sources by their absolute paths."""
-        values = asdict(self)
-        for name in ("sources", "heldout"):
-            values[name] = [_absolute(source) for source in values[name]]
-        values["out"] = str(self.out.absolute())
-        base = self.init_from
-        if base is not None:  # what is no folder is the name of a model that comes along
-            values["init_from"] = str(base.absolute() if base.exists() else base)
-        return values
+        base = self.base
+        if base is not None and base.exists():  # what is not is the name of one that comes along
+            base = base.absolute()
+        return {
+            **{each.name: getattr(self, each.name) for each in fields(TrainingRequest)},
+            "sources": list(map(_absolute, self.source_names)),
+            "heldout": list(map(_absolute, self.heldout_names)),
+            "settings": {name: str(value) for name, value in (self.settings or {}).items()},
+            "out": str(self.folder.absolute()),
+            "init_from": None if base is None else str(base),
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> TrainingRequest:
-        """Read from a run.json what `to_json` wrote.
+        """Read from a run.json what `to_json` wrote, this version's or an earlier one's.
 
         Raises:
             ModelError: the record is damaged.
         """
         with reading_record():
             values = record["request"]
-            init_from = values["init_from"]
-            read = {
-                "sources": tuple(values["sources"]),
-                "heldout": tuple(values["heldout"]),
-                "out": Path(values["out"]),
-                "budget": Budget(**values["budget"]),
-                "reading": ReadingOptions(**values["reading"]),
-                "encoding": CorpusSettings(**values["encoding"]),
-                "init_from": None if init_from is None else Path(init_from),
-            }
-            return cls(**{**values, **read})
+            if "reading" in values:
+                values = _flattened(values)
+            return TrainingRequest(**values)
+
+
+def _flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a request as it is today, of one that format 1 of run.json has in parts."""
+    parts = ("budget", "reading", "encoding", "overrides")
+    flat = {name: value for name, value in values.items() if name not in parts}
+    flat |= {values["budget"]["unit"]: values["budget"]["amount"], "settings": values["overrides"]}
+    for part in ("reading", "encoding"):
+        flat |= {
+            name: value
+            for name, value in values[part].items()
+            if name not in ("binary", "split_seed")  # which follow from the others
+        }
+    return flat
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""What a training ends with, as the notebook, `train --json` and a model's card show it.
-
-Stands right before runs.py in the street, which makes it.
-"""
+"""What a training ends with, as the notebook, `train --json` and a model's card show it."""
 
 from __future__ import annotations
 

@@ -1,23 +1,16 @@
-"""A callback that lets a model write a little in the course of its training.
-
-It needs a writer, so it stands behind these and not right behind training.
-"""
+"""A callback that lets a model write a little in the course of its training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.network.native import HAS_ENGINE, load_native
 from sunspring.network.network import RecurrentModel
-from sunspring.training.checkpoint import pack_model
+from sunspring.network.weights import pack_model
 from sunspring.training.trainer import Callback, EvaluationReport, Trainer
-from sunspring.writing.drafts import WritingSettings
-from sunspring.writing.sampling import SamplingSettings
-from sunspring.writing.torch_writer import TorchWriter
-from sunspring.writing.writer import Writer
+from sunspring.writing.engines import open_engine
+from sunspring.writing.settings import WritingSettings
 
 _SAMPLE_TEMPERATURES = (0.5, 0.8, 1.0)
 _SAMPLE_LENGTH = 160
@@ -55,23 +48,15 @@ class SampleWriter(Callback):
         if self._model is None or report.report.spent < self._next:
             return
         self._next = report.report.spent + self._every
-        writer = _make_writer(self._model, self._vocabulary)
+        # the native engine where it is there: it takes less of the training's time
+        writer = open_engine(pack_model(self._model, self._vocabulary)).writer()
         for temperature in _SAMPLE_TEMPERATURES:
             settings = WritingSettings(
                 length=_SAMPLE_LENGTH,
-                sampling=SamplingSettings(temperature=temperature),
+                temperature=temperature,
                 label=self._label,
                 seed=report.report.step,
             )
-            text = writer.write("", settings)[0].text
+            text = writer.write(writer.begin(settings))[0].text
             for listener in self._listeners:
                 listener(report.report.step, temperature, text)
-
-
-def _make_writer(model: RecurrentModel, vocabulary: Vocabulary) -> Writer[Any]:
-    """Let the native engine write where it is there: it takes less of the training's time."""
-    if not HAS_ENGINE:
-        return TorchWriter(model, vocabulary)
-    from sunspring.writing.native_writer import NativeWriter
-
-    return NativeWriter(load_native(pack_model(model, vocabulary)), model.config, vocabulary)

@@ -1,7 +1,6 @@
-"""From a request to a finished run: corpus, plan, folder, training, held-out figure.
+"""From a request to a finished run: check, prepare, run, report.
 
-The notebook and the command line both come through here. Stands after everything that it puts
-together, right before api.py in the street.
+The notebook and the command line both come through here.
 """
 
 from __future__ import annotations
@@ -12,49 +11,42 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 
-from sunspring.runs.progress import (
-    JsonLog,
-    TensorBoardLog,
-    Units,
-    choose_progress,
-)
+from sunspring.corpus.batches import check_window
 from sunspring.corpus.corpus import Corpus
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation.protocols import HELDOUT_TOKENS, evaluate_stream
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.model_folder import ModelFiles
-from sunspring.network.network import RecurrentModel, extend
-from sunspring.network.weights import encode_weights
+from sunspring.network.network import RecurrentModel, Weights, extend
+from sunspring.network.weights import build_network, encode_weights, load_weights
+from sunspring.notices import Notify, notify_on
+from sunspring.runs.corpus import RequestedText, load_base, open_run_corpus
+from sunspring.runs.folder import RunFolder
+from sunspring.runs.log import JsonLog, TensorBoardLog, Units
+from sunspring.runs.progress import choose_progress
+from sunspring.runs.record import Setup, read_plan
 from sunspring.runs.request import TrainingRequest
 from sunspring.runs.result import TrainingResult
-from sunspring.runs.corpus import encode_request, load_base, open_run_corpus
-from sunspring.runs.record import Beginning, read_plan
 from sunspring.runs.samples import OnSample, SampleWriter
-from sunspring.storage import write_json, writing
-from sunspring.text.downloads import cache_folder
-from sunspring.text.files import Notice
+from sunspring.storage import cache_folder, writing
 from sunspring.training.budget import Budget
-from sunspring.training.checkpoint import (
-    Checkpoint,
-    RunFolder,
-    build_network,
-    load_weights,
-)
+from sunspring.training.checkpoint import Checkpoint
 from sunspring.training.optimizers import Optimizers
 from sunspring.training.pace import Pace
-from sunspring.training.plan import Plan, make_plan
+from sunspring.training.plan import Overrides, Plan, check_preset, make_plan, read_overrides
 from sunspring.training.speeds import measure_machine, measure_speed, runs_in_bf16
 from sunspring.training.trainer import (
     Callback,
     QuickSets,
+    StepReport,
     Trainer,
     make_batches,
     quick_batches,
@@ -85,45 +77,13 @@ def train(
         SunspringError: something the user can mend: a source, a setting, a folder.
     """
     began = time.perf_counter() if began is None else began
-    say = speaker(stream)
-    RunFolder(request.out).check_free()
-    if request.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise MissingExtraError("TensorBoard logging", "tensorboard")
-    base = load_base(request)
-    device = choose_device(request.device)
-    config = base.config if base else None
-    throughput = measure_machine(device, cache_folder())
-
-    def plan_for(
-        vocabulary_size: int, labels: tuple[str, ...], characters: int, documents: int
-    ) -> Plan:
-        return make_plan(
-            preset=request.preset,
-            vocabulary_size=vocabulary_size,
-            labels=labels,
-            training_characters=characters,
-            documents=documents,
-            budget=request.budget,
-            throughput=throughput,
-            overrides=request.overrides,
-            base=config,
-        )
-
-    plan_for(256, (), 1_000_000, 1)  # a wrong setting is told before a long text is read
-    if not request.sources:
-        say("no source was named: learning from the English text that every Python carries")
-    corpus = encode_request(request, base, say)
-    read = corpus.train
-    plan = plan_for(corpus.vocabulary.size, corpus.labels, read.characters, read.documents)
-    if config is not None:
-        _check_architecture(plan.model, config)
-    _check_size(plan.model, device)
-    model = _new_model(plan, request.seed, build_network(base) if base else None)
-    make_batches(corpus.train, corpus.vocabulary.start_id, plan.recipe, request.seed)  # long enough
-    say(_describe(corpus))
-    say(f"preset {plan.preset}: {plan.reason}")
-    precision = _choose_precision(plan, model, device)
-    return _begin(Beginning(request, corpus, plan, precision, device), model, stream, began)
+    notify = notify_on(stream)
+    checked = _check(request, notify)
+    setup, model = _prepare(checked, notify)
+    folder = RunFolder(request.folder)
+    folder.begin(setup.plan.model, setup.corpus.vocabulary, setup.record())
+    report = _run(setup, folder, model, None, stream, began)
+    return _report(setup, folder, model, report)
 
 
 def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None) -> TrainingResult:
@@ -138,42 +98,44 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
         SunspringError: the run cannot go on: its folder is damaged, or its text has changed.
     """
     began = time.perf_counter()
-    say = speaker(stream)
+    notify = notify_on(stream)
     folder = RunFolder(out)
     record = folder.record()
     request = replace(TrainingRequest.from_record(record), out=out)
     plan, precision = read_plan(record, ModelConfig.read(out / "config.json"))
     if budget is not None:
-        request = replace(request, budget=budget)
-        record["request"]["budget"] = asdict(budget)
-    checkpoint = folder.latest_checkpoint(say) if folder.has_checkpoint else None
+        request = request.with_budget(budget)
+    checkpoints = folder.checkpoints
+    checkpoint = checkpoints.latest(notify) if checkpoints.are_there else None
     if checkpoint is None and (out / "model.safetensors").exists():
         raise ModelError(
             f"{out} is a saved model without the checkpoints of its training: "
             f"train on from it with --init-from {out} and another --out"
         )
-    corpus = open_run_corpus(record, say)
+    corpus = open_run_corpus(record, notify)
     device = choose_device(request.device)
     base = None
     if checkpoint is None:
-        say(f"{out} has no checkpoint yet: beginning again")
+        notify(f"{out} has no checkpoint yet: beginning again")
         base = load_base(request)
     elif request.budget.unit == "minutes":
         enough = plan.recipe.most_epochs
         if 0 < enough <= checkpoint.state["epochs"]:
-            say(
+            notify(
                 f"the text has been read {enough:g} times, which is enough: "
                 "to go on all the same, give --epochs or --steps"
             )
     _check_size(plan.model, device)
-    model = _new_model(plan, request.seed, build_network(base) if base else None)
+    model = _new_model(plan, request.seed, base)
     if precision == "bf16" and not runs_in_bf16(model.to(device), plan.recipe):
-        say(f"this {device.type} cannot go on in bf16, in which the run was begun: fp32 is taken")
-        record["precision"] = precision = "fp32"
-    with writing(out):
-        write_json(out / "run.json", record)
-    beginning = Beginning(request, corpus, plan, precision, device)
-    return _run(beginning, folder, model, checkpoint, stream, began)
+        notify(
+            f"this {device.type} cannot go on in bf16, in which the run was begun: fp32 is taken"
+        )
+        precision = "fp32"
+    setup = Setup(request, corpus, plan, precision, device)
+    folder.write_record({**record, **setup.record(), "corpus": record["corpus"]})
+    report = _run(setup, folder, model, checkpoint, stream, began)
+    return _report(setup, folder, model, report)
 
 
 def train_copy(
@@ -196,18 +158,70 @@ def train_copy(
         SunspringError: the model that the run went on from is gone, or `out` cannot be written.
     """
     began = time.perf_counter()
+    setup = Setup(request, corpus, plan, precision, choose_device(request.device))
+    model = _new_model(plan, request.seed, load_base(request))
+    folder = RunFolder(request.folder)
+    folder.begin(plan.model, corpus.vocabulary, setup.record())
+    report = _run(setup, folder, model, None, stream, began)
+    return _report(setup, folder, model, report)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A request in which nothing is wrong as far as can be told before its text is read.
+
+    Args:
+        request: as it was made.
+        text: that it names, found.
+        base: the model to go on from.
+        overrides: its settings of model, recipe and optimiser.
+        device: where to train.
+    """
+
+    request: TrainingRequest
+    text: RequestedText
+    base: ModelFiles | None
+    overrides: Overrides
+    device: torch.device
+
+
+def _check(request: TrainingRequest, notify: Notify) -> _Checked:
+    """Look for what is wrong with a request before anything takes long."""
+    RunFolder(request.folder).check_free()
+    if request.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise MissingExtraError("TensorBoard logging", "tensorboard")
+    check_preset(request.preset)
+    overrides = read_overrides(request.settings or {})
     base, device = load_base(request), choose_device(request.device)
-    model = _new_model(plan, request.seed, build_network(base) if base else None)
-    return _begin(Beginning(request, corpus, plan, precision, device), model, stream, began)
+    return _Checked(request, RequestedText(request, base, notify), base, overrides, device)
 
 
-def _begin(
-    beginning: Beginning, model: RecurrentModel, stream: TextIO | None, began: float
-) -> TrainingResult:
-    """Make the folder of a new run, and train into it."""
-    folder = RunFolder(beginning.request.out)
-    folder.begin(beginning.plan.model, beginning.corpus.vocabulary, beginning.record())
-    return _run(beginning, folder, model, None, stream, began)
+def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
+    """Read the text, plan the training, and draw the weights."""
+    request, base, device = checked.request, checked.base, checked.device
+    if not request.source_names:
+        notify("no source was named: learning from the English text that every Python carries")
+    corpus = checked.text.encode()
+    plan = make_plan(
+        preset=request.preset,
+        vocabulary_size=corpus.vocabulary.size,
+        labels=corpus.labels,
+        training_characters=corpus.train.characters,
+        documents=corpus.train.document_count,
+        budget=request.budget,
+        throughput=measure_machine(device, cache_folder()),
+        overrides=checked.overrides,
+        base=base.config if base else None,
+    )
+    if base is not None:
+        _check_architecture(plan.model, base.config)
+    _check_size(plan.model, device)
+    check_window(corpus.train, plan.recipe.window)
+    notify(_describe(corpus))
+    notify(f"preset {plan.preset}: {plan.reason}")
+    model = _new_model(plan, request.seed, base)
+    precision = _choose_precision(plan, model, device)
+    return Setup(request, corpus, plan, precision, device), model
 
 
 def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:
@@ -233,12 +247,12 @@ def _check_size(config: ModelConfig, device: torch.device) -> None:
         )
 
 
-def _new_model(plan: Plan, seed: int, base: RecurrentModel | None) -> RecurrentModel:
+def _new_model(plan: Plan, seed: int, base: ModelFiles | None) -> RecurrentModel:
     """Draw the weights by the seed, or take those of a model to go on from."""
     torch.manual_seed(seed)
     model = RecurrentModel(plan.model)
     if base is not None:
-        extended = extend(base, plan.model.vocabulary_size, plan.model.labels)
+        extended = extend(build_network(base), plan.model.vocabulary_size, plan.model.labels)
         load_weights(model, extended.state_dict())
     return model
 
@@ -255,18 +269,34 @@ def _choose_precision(plan: Plan, model: RecurrentModel, device: torch.device) -
     return recipe.precision
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """How a training ended.
+
+    Args:
+        report: of its last step.
+        weights: that were kept.
+        scored: held-out tokens that there is time to score.
+    """
+
+    report: StepReport
+    weights: Weights
+    scored: int
+
+
 def _run(
-    beginning: Beginning,
+    setup: Setup,
     folder: RunFolder,
     model: RecurrentModel,
     checkpoint: Checkpoint | None,
     stream: TextIO | None,
     began: float,
-) -> TrainingResult:
-    request, corpus, plan = beginning.request, beginning.corpus, beginning.plan
+) -> _Ended:
+    """Train until the budget is spent, or somebody asks for the end; the best weights are kept."""
+    request, corpus, plan = setup.request, setup.corpus, setup.plan
     start_id = corpus.vocabulary.start_id
     keep_freed_memory()
-    model.to(beginning.device)
+    model.to(setup.device)
     scored, scoring_seconds = _plan_scoring(model, corpus, request.budget)
     reserve = time.perf_counter() - began + scoring_seconds
     trainer = Trainer(
@@ -275,28 +305,32 @@ def _run(
         Optimizers(model, plan.recipe.optimization),
         pace=Pace(request.budget, reserve, plan.recipe.most_epochs),
         warmup_steps=plan.recipe.optimization.warmup_steps,
-        precision=beginning.precision,
+        precision=setup.precision,
         objective=plan.recipe.objective,
         quick=QuickSets(
             quick_batches(corpus.validation, start_id), quick_batches(corpus.heldout, start_id)
         ),
         callbacks=_callbacks(request, corpus, plan.model.first_label, stream),
-        save=folder.save_checkpoint,
+        save=folder.save,
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
     with _stop_on_signals(trainer), writing(folder.path):
         report = trainer.run()
-    interrupted = report.spent < 1
     load_weights(model, trainer.best)
-    heldout = None
-    if not interrupted:
-        heldout = evaluate_stream(model, corpus.heldout, start_id, None, scored)
-    result = beginning.result(model, report, heldout)
-    if not interrupted:
-        card = beginning.card(result)
-        encoded = encode_weights(trainer.best, plan.model.cell)
-        ModelFiles(plan.model, corpus.vocabulary, card, encoded).write(folder.path)
+    return _Ended(report, trainer.best, scored)
+
+
+def _report(setup: Setup, folder: RunFolder, model: RecurrentModel, ended: _Ended) -> TrainingResult:
+    """Score the model that was kept on held-out text, and write it with its card."""
+    corpus, config = setup.corpus, setup.plan.model
+    if ended.report.spent < 1:
+        return setup.result(ended.report, None)
+    start_id = corpus.vocabulary.start_id
+    heldout = evaluate_stream(model, corpus.heldout, start_id, None, ended.scored)
+    result = setup.result(ended.report, heldout)
+    weights = encode_weights(ended.weights, config.cell)
+    ModelFiles(config, corpus.vocabulary, setup.card(result), weights).write(folder.path)
     return result
 
 
@@ -321,7 +355,7 @@ def _callbacks(
     request: TrainingRequest, corpus: Corpus, label: str | None, stream: TextIO | None
 ) -> list[Callback]:
     units = Units(len(corpus.train.tokens) / max(1, corpus.train.characters))
-    log = JsonLog(request.out / "log.jsonl", units)
+    log = JsonLog(request.folder / "log.jsonl", units)
     callbacks: list[Callback] = [log]
     listeners: list[OnSample] = [log.on_sample]
     if stream is not None:
@@ -329,7 +363,7 @@ def _callbacks(
         callbacks.append(progress)
         listeners.append(progress.on_sample)
     if request.tensorboard:
-        board = TensorBoardLog(request.out / "tensorboard", units)
+        board = TensorBoardLog(request.folder / "tensorboard", units)
         callbacks.append(board)
         listeners.append(board.on_sample)
     samples = _MOST_SAMPLES
@@ -364,19 +398,9 @@ def _describe(corpus: Corpus) -> str:
     parts = f"{corpus.characters:,} characters, {corpus.vocabulary.size:,} different tokens"
     if corpus.documents != "none":
         documents = sum(
-            split.documents for split in (corpus.train, corpus.validation, corpus.heldout)
+            split.document_count for split in (corpus.train, corpus.validation, corpus.heldout)
         )
         parts += f", {documents:,} documents"
     if corpus.labels:
         parts += f", labels {', '.join(corpus.labels)}"
     return f"{parts}; {corpus.heldout.characters:,} characters held out"
-
-
-def speaker(stream: TextIO | None) -> Notice:
-    """Give what prints lines to a stream; None for silence."""
-
-    def say(line: str) -> None:
-        if stream is not None:
-            print(line, file=stream, flush=True)
-
-    return say

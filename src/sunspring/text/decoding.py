@@ -1,7 +1,6 @@
-"""Bytes become text: unpacked, decoded, rid of foreign line ends, in chunks.
+"""Bytes become text: unpacked, decoded and with uniform line ends, in chunks of bounded size.
 
-It also says how sources are read (`ReadingOptions`) and what a file to read is (`File`). Stands
-before files.py, tables.py and sources.py in the street, which read through it.
+Knows files and encodings, but neither where files come from nor what a document is.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.errors import SettingsError, SourceError
+from sunspring.errors import SourceError
+from sunspring.text.options import ReadingOptions
 
-_ERRORS = ("strict", "replace", "ignore", "backslashreplace", "surrogateescape")
 _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -32,57 +31,6 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How sources are read.
-
-    Args:
-        documents: `none` (all is one document), `lines` (each line or table row), or `files`.
-        encoding: of files without a byte order mark; None is UTF-8.
-        errors: `strict`, or what becomes of bytes that cannot be decoded, as in `bytes.decode`.
-        keep_newlines: leave CRLF and CR as they are (but for the line ends of `lines`).
-        label_column: column or field that holds a row's label; for `lines` of tables.
-        label_folders: a file's label is its first folder below the folder given as a source.
-        binary: bytes pass unchanged, as UTF-8 with Python's `surrogateescape`.
-
-    Raises:
-        SettingsError: a value is unknown, or two contradict each other.
-    """
-
-    documents: Literal["none", "lines", "files"] = "none"
-    encoding: str | None = None
-    errors: str = "strict"
-    keep_newlines: bool = False
-    label_column: str | None = None
-    label_folders: bool = False
-    binary: bool = False
-
-    def __post_init__(self) -> None:
-        if self.documents not in ("none", "lines", "files"):
-            raise SettingsError(f"documents is {self.documents!r}: choose none, lines or files")
-        if self.errors not in _ERRORS:
-            raise SettingsError(f"errors is {self.errors!r}: choose one of {', '.join(_ERRORS)}")
-        if self.encoding is not None:
-            if self.binary:
-                raise SettingsError(
-                    "an encoding says nothing about bytes: leave out --encoding or --tokens bytes"
-                )
-            try:
-                codecs.getincrementaldecoder(self.encoding)
-                b"a".decode(self.encoding, "ignore")
-            except (LookupError, ValueError):
-                raise SettingsError(
-                    f"Python knows no text encoding {self.encoding!r}: "
-                    "try utf-8, utf-16, latin-1, cp1252, shift_jis or gb18030"
-                ) from None
-        if self.label_column is not None and self.label_folders:
-            raise SettingsError("labels come from a column or from folders: choose one of them")
-        if self.label_column is not None and self.documents != "lines":
-            raise SettingsError("a label column labels each row: use it with --documents lines")
-        if self.label_folders and self.documents == "none":
-            raise SettingsError("folders label documents: use --documents files or lines with them")
 
 
 @dataclass(frozen=True)
@@ -173,19 +121,31 @@ def _is_wide(encoding: str) -> bool:
     return encoding.startswith(("utf-16", "utf-32"))
 
 
-def decode(file: File, chunks: Iterator[bytes], options: ReadingOptions) -> Iterator[str]:
-    """Turn bytes into text with line ends as the options want them."""
+def decode(
+    file: File, chunks: Iterator[bytes], options: ReadingOptions, *, as_bytes: bool
+) -> Iterator[str]:
+    """Turn bytes into text with line ends as the options want them.
+
+    Args:
+        file: for the messages.
+        chunks: its content; the first one holds a byte order mark, if there is one.
+        options: how it is read.
+        as_bytes: bytes pass unchanged, as UTF-8 with Python's `surrogateescape`.
+
+    Raises:
+        SourceError: the file is binary, or not in that encoding.
+    """
     head = next(chunks, b"")
-    encoding, offset = ("utf-8", 0) if options.binary else _encoding(head, options)
-    errors = "surrogateescape" if options.binary else options.errors
+    encoding, offset = ("utf-8", 0) if as_bytes else _encoding(head, options)
+    errors = "surrogateescape" if as_bytes else options.errors
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     # documents are cut at line ends of every kind
     cuts_lines = options.documents == "lines" and not file.table
-    translates = not options.binary and (cuts_lines or not options.keep_newlines)
+    translates = not as_bytes and (cuts_lines or not options.keep_newlines)
     whole = ((chunk, False) for chunk in itertools.chain([head[offset:]], chunks))
     for chunk, final in itertools.chain(whole, [(b"", True)]):
-        if not options.binary and not _is_wide(encoding) and b"\0" in chunk:
+        if not as_bytes and not _is_wide(encoding) and b"\0" in chunk:
             raise _binary(file.name, chunk, offset)
         pending = len(decoder.getstate()[0])
         try:

@@ -1,7 +1,6 @@
-"""Texts from the web: fetched once into a cache, checked at every use, Gutenberg's licence cut off.
+"""Texts from the web: fetched once into a cache and checked at every use.
 
-It also says where this package's cache is. It stands right before sources.py in the street, which
-alone uses `fetch`.
+Project Gutenberg's licence is cut off its books.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sunspring.errors import SourceError
+from sunspring.notices import Notify, Progress, ignore
+from sunspring.storage import cache_folder
 
 _GUTENBERG = "https://www.gutenberg.org/cache/epub"
 _CHUNK = 1 << 16
@@ -36,19 +36,6 @@ _END = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _OLD_END = re.compile(_LAST_WORDS, re.IGNORECASE | re.MULTILINE)
-
-
-def cache_folder() -> Path:
-    """Say where this package keeps what can be made or fetched again.
-
-    The environment variable `SUNSPRING_CACHE` names it; otherwise it is the system's usual place.
-    """
-    chosen = os.environ.get("SUNSPRING_CACHE")
-    if chosen:
-        return Path(chosen)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("sunspring")
 
 
 def gutenberg_url(book: str) -> str:
@@ -96,8 +83,8 @@ def strip_licence(text: str) -> tuple[str, tuple[str, ...]]:
 def fetch(
     url: str,
     folder: Path | None = None,
-    on_progress: Callable[[int, int | None], None] | None = None,
-    on_notice: Callable[[str], None] | None = None,
+    on_progress: Progress | None = None,
+    notify: Notify = ignore,
 ) -> Path:
     """Fetch a file, or take the copy from last time if its checksum still holds.
 
@@ -107,7 +94,7 @@ def fetch(
         url: an http(s) address.
         folder: where copies are kept; by default `downloads` in the cache folder.
         on_progress: called with the bytes fetched so far and their total, if the server says it.
-        on_notice: called with a line when a copy is damaged.
+        notify: called with a line when a copy is damaged.
 
     Raises:
         SourceError: the file cannot be fetched or kept.
@@ -119,8 +106,7 @@ def fetch(
         if path.exists():
             if _is_whole(path, record):
                 return path
-            if on_notice:
-                on_notice(f"the cached copy of {url} is damaged: it is fetched again")
+            notify(f"the cached copy of {url} is damaged: it is fetched again")
             path.unlink()
         _download(url, path, on_progress)
         facts = {
@@ -142,7 +128,7 @@ def fetch(
 class _ProgressBar:
     """The part of tqdm's interface that pooch calls."""
 
-    def __init__(self, report: Callable[[int, int | None], None]) -> None:
+    def __init__(self, report: Progress) -> None:
         self.total = 0
         self._done = 0
         self._report = report
@@ -161,7 +147,7 @@ class _ProgressBar:
         pass
 
 
-def _download(url: str, path: Path, on_progress: Callable[[int, int | None], None] | None) -> None:
+def _download(url: str, path: Path, on_progress: Progress | None) -> None:
     """Fetch a file under another name, and give it its own when all of it is there."""
     import pooch
     from requests import RequestException

@@ -1,7 +1,7 @@
 """Names of sources, as users give them, become files to read.
 
 A name is a file, a folder, a pattern, `-`, a web address, `gutenberg:ID`, or one of these with a
-column of a table. Stands between decoding.py and sources.py in the street.
+column of a table. Files are found once, and read later.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from sunspring.errors import SettingsError, SourceError
-from sunspring.text.decoding import File, ReadingOptions, is_text, read_chunks, unreadable
+from sunspring.notices import Notify, Progress, ignore
+from sunspring.text.decoding import File, is_text, read_chunks, unreadable
 from sunspring.text.downloads import fetch, gutenberg_url
-
-Progress = Callable[[int, int | None], None]
-Notice = Callable[[str], None]
+from sunspring.text.embedded import EMBEDDED_VERSION
+from sunspring.text.options import ReadingOptions
 
 _HEAD_SIZE = 1 << 13  # bytes that tell whether a file in a folder is text
 _TABLE = re.compile(
@@ -29,25 +30,68 @@ _TABLE = re.compile(
 )
 
 
-def find_files(
-    names: Sequence[str],
-    options: ReadingOptions,
-    on_progress: Progress | None,
-    on_notice: Notice | None,
-) -> list[File]:
-    """Find the files that names stand for, in order.
+@dataclass(frozen=True)
+class Sources:
+    """What is to be read, and how.
 
     Args:
-        names: as `read_passages` takes them.
+        names: as the user gave them; none at all is the embedded text.
+        files: that they stand for, in order.
+        options: how they are read.
+        as_bytes: bytes pass unchanged, whatever they stand for.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[File, ...]
+    options: ReadingOptions
+    as_bytes: bool
+
+    def signature(self) -> list[Any] | None:
+        """Say, as JSON takes it, what a later reading must find to give the same text.
+
+        Returns:
+            Path, size, time of modification and use of each file; None if one can only be read
+            once.
+        """
+        if not self.names:
+            return [["embedded text", EMBEDDED_VERSION, sys.version]]
+        stamps: list[Any] = []
+        for file in self.files:
+            if file.path is None or file.status is None:
+                return None
+            stamp = [str(file.path.absolute()), file.status.st_size, file.status.st_mtime_ns]
+            stamps.append([*stamp, file.column, file.label, file.is_book, file.is_binary])
+        return stamps
+
+
+def find_sources(
+    names: Sequence[str],
+    options: ReadingOptions,
+    *,
+    as_bytes: bool = False,
+    on_progress: Progress | None = None,
+    notify: Notify = ignore,
+) -> Sources:
+    """Find the files that names stand for, in order; what is in the web is fetched.
+
+    Args:
+        names: files, folders, patterns, `-`, addresses, `gutenberg:ID`, or columns of tables as
+            in `poems.csv:text`; none at all is the embedded text.
         options: how they will be read.
+        as_bytes: bytes will pass unchanged.
         on_progress: called with the bytes fetched so far and their total, if known.
-        on_notice: called with a line when a copy is fetched again.
+        notify: called with a line when a copy is fetched again.
 
     Raises:
         SourceError: a source is missing, unreadable or without the labels that are asked for.
         SettingsError: the options do not fit the sources.
     """
-    files = [file for name in names for file in _find(name, options, on_progress, on_notice)]
+    if as_bytes and options.encoding is not None:
+        raise SettingsError(
+            "an encoding says nothing about bytes: leave out --encoding or --tokens bytes"
+        )
+    finder = _Finder(options, as_bytes, on_progress, notify)
+    files = tuple(file for name in names for file in finder.find(name))
     if not names and (options.label_column is not None or options.label_folders):
         raise SettingsError("the embedded text has no labels: give a source that has")
     for file in files:
@@ -59,76 +103,83 @@ def find_files(
             raise SourceError(
                 f"{file.name} has no label: give a folder, and in it one subfolder for each label"
             )
-    return files
+    return Sources(tuple(names), files, options, as_bytes)
 
 
-def _find(
-    name: str, options: ReadingOptions, on_progress: Progress | None, on_notice: Notice | None
-) -> Iterator[File]:
-    """Find the files that a name stands for; one that exists comes before any other meaning."""
-    path = Path(name)
-    if name == "-":
-        yield File("standard input", None, None)
-    elif name and (status := _status(path)):
-        if stat.S_ISDIR(status.st_mode):
-            yield from _find_in_folder(path, options)
-        elif stat.S_ISREG(status.st_mode):
-            yield File(name, path, status)
-        elif stat.S_ISFIFO(status.st_mode):
-            yield File(name, path, None)
+@dataclass(frozen=True)
+class _Finder:
+    """Finds files for names; see `find_sources`."""
+
+    options: ReadingOptions
+    as_bytes: bool
+    on_progress: Progress | None
+    notify: Notify
+
+    def find(self, name: str) -> Iterator[File]:
+        """Find the files that a name stands for; one that exists comes before any other meaning."""
+        path = Path(name)
+        if name == "-":
+            yield File("standard input", None, None)
+        elif name and (status := _status(path)):
+            if stat.S_ISDIR(status.st_mode):
+                yield from self._find_in_folder(path)
+            elif stat.S_ISREG(status.st_mode):
+                yield File(name, path, status)
+            elif stat.S_ISFIFO(status.st_mode):
+                yield File(name, path, None)
+            else:
+                raise SourceError(
+                    f"{name} is a device or a socket, not text: give a file or a folder"
+                )
+        elif table := _TABLE.fullmatch(name):
+            for file in self.find(table["base"]):
+                yield replace(file, table=table["kind"].lower(), column=table["column"])
+        elif name.startswith(("http://", "https://", "gutenberg:")):
+            is_book = name.startswith("gutenberg:")
+            url = gutenberg_url(name.removeprefix("gutenberg:")) if is_book else name
+            path = fetch(url, on_progress=self.on_progress, notify=self.notify)
+            yield File(name, path, path.stat(), is_book=is_book)
+        elif glob.has_magic(name):
+            found = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207  (may be absolute)
+            members = self._members(sorted(found, key=Path.as_posix))
+            if not members:
+                raise SourceError(f"{name} matches no file: check the pattern and the folder")
+            yield from members
         else:
-            raise SourceError(f"{name} is a device or a socket, not text: give a file or a folder")
-    elif table := _TABLE.fullmatch(name):
-        for file in _find(table["base"], options, on_progress, on_notice):
-            yield replace(file, table=table["kind"].lower(), column=table["column"])
-    elif name.startswith(("http://", "https://", "gutenberg:")):
-        is_book = name.startswith("gutenberg:")
-        url = gutenberg_url(name.removeprefix("gutenberg:")) if is_book else name
-        path = fetch(url, on_progress=on_progress, on_notice=on_notice)
-        yield File(name, path, path.stat(), is_book=is_book)
-    elif glob.has_magic(name):
-        found = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207  (may be absolute)
-        members = _members(sorted(found, key=Path.as_posix), options)
-        if not members:
-            raise SourceError(f"{name} matches no file: check the pattern and the folder")
-        yield from members
-    else:
-        raise _missing(name)
+            raise _missing(name)
 
+    def _find_in_folder(self, folder: Path) -> Iterator[File]:
+        """Find what is not hidden in a folder and below, in the order of the relative paths."""
 
-def _find_in_folder(folder: Path, options: ReadingOptions) -> Iterator[File]:
-    """Find what is not hidden in a folder and below, in the order of the relative paths."""
+        def fail(error: OSError) -> None:
+            raise unreadable(str(error.filename), error) from None
 
-    def fail(error: OSError) -> None:
-        raise unreadable(str(error.filename), error) from None
+        found = []
+        for parent, subfolders, files in os.walk(folder, onerror=fail):
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            found += [Path(parent, name) for name in files if not name.startswith(".")]
+        found.sort(key=lambda path: path.relative_to(folder).as_posix())
+        members = self._members(found)
+        if all(member.is_binary for member in members):
+            raise SourceError(f"the folder {folder} has no file with text: give one that has")
+        for member in members:
+            parts = cast(Path, member.path).relative_to(folder).parts
+            labelled = self.options.label_folders and len(parts) > 1
+            yield replace(member, label=parts[0] if labelled else None)
 
-    found = []
-    for parent, subfolders, files in os.walk(folder, onerror=fail):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if not name.startswith(".")]
-    found.sort(key=lambda path: path.relative_to(folder).as_posix())
-    members = _members(found, options)
-    if all(member.is_binary for member in members):
-        raise SourceError(f"the folder {folder} has no file with text: give one that has")
-    for member in members:
-        parts = cast(Path, member.path).relative_to(folder).parts
-        labelled = options.label_folders and len(parts) > 1
-        yield replace(member, label=parts[0] if labelled else None)
-
-
-def _members(paths: list[Path], options: ReadingOptions) -> list[File]:
-    """Look at what was found: which are files, and which of them are text?"""
-    members = []
-    for path in paths:
-        status = _status(path)
-        if status is None or not stat.S_ISREG(status.st_mode):
-            continue
-        file = File(str(path), path, status, is_member=True)
-        if not options.binary:
-            head = next(read_chunks(file, _HEAD_SIZE, lambda size: None), b"")
-            file = replace(file, is_binary=not is_text(head, options))
-        members.append(file)
-    return members
+    def _members(self, paths: list[Path]) -> list[File]:
+        """Look at what was found: which are files, and which of them are text?"""
+        members = []
+        for path in paths:
+            status = _status(path)
+            if status is None or not stat.S_ISREG(status.st_mode):
+                continue
+            file = File(str(path), path, status, is_member=True)
+            if not self.as_bytes:
+                head = next(read_chunks(file, _HEAD_SIZE, lambda size: None), b"")
+                file = replace(file, is_binary=not is_text(head, self.options))
+            members.append(file)
+        return members
 
 
 def _status(path: Path) -> os.stat_result | None:

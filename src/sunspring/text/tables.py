@@ -1,7 +1,6 @@
 """Rows of CSV, TSV and JSON-lines tables: one column with the text, perhaps one with labels.
 
-Reads lines of text and knows nothing of files but their names, for the messages. Stands right
-before sources.py in the street.
+Reads lines of text, and knows of files only their names, for the messages.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ import json
 from collections.abc import Iterator
 
 from sunspring.errors import SourceError
-from sunspring.text.decoding import File, ReadingOptions
+from sunspring.text.decoding import File
+from sunspring.text.options import ReadingOptions
 
 _LONGEST_FIELD = (1 << 31) - 1  # what a C long holds everywhere
 
 
 def read_rows(
-    file: File, text: Iterator[str], options: ReadingOptions
+    file: File, text: Iterator[str], options: ReadingOptions, *, as_bytes: bool
 ) -> Iterator[tuple[str, str | None]]:
     """Read a column of a table, and perhaps another one with labels.
 
@@ -25,6 +25,7 @@ def read_rows(
         file: the table; its `column` holds the text.
         text: its content, in pieces.
         options: name the column of labels, if there is one.
+        as_bytes: line ends within a text stay as they are.
 
     Yields:
         The text and the label of each row that has a text.
@@ -44,7 +45,7 @@ def read_rows(
                 f"line {number} of {file.name} has no label in {options.label_column}: "
                 "write one, or take the line out"
             )
-        if not options.keep_newlines and not options.binary and "\r" in value:
+        if not options.keep_newlines and not as_bytes and "\r" in value:
             value = value.replace("\r\n", "\n").replace("\r", "\n")
         yield value, labels[0] if labels else None
 

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sunspring.errors import SettingsError
+from sunspring.settings import check_settings, setting
+
+Unit = Literal["minutes", "epochs", "steps"]
+
+_USUAL_MINUTES = 3
 
 
 @dataclass(frozen=True)
@@ -17,25 +22,47 @@ class Budget:
         amount: how much of it; fractions of minutes and epochs are fine.
     """
 
-    unit: Literal["minutes", "epochs", "steps"]
+    unit: Unit
     amount: float
-
-    def __post_init__(self) -> None:
-        if not self.amount > 0:
-            raise SettingsError(f"{self.unit} is {self.amount:g}: it must be above 0")
 
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit}"
 
 
-def choose_budget(minutes: float | None, epochs: float | None, steps: int | None) -> Budget:
-    """Make a budget of the one that is given; 3 minutes where none is.
+@dataclass(frozen=True, kw_only=True)
+class BudgetSettings:
+    """When the training ends.
 
     Raises:
         SettingsError: more than one is given, or it is not above 0.
     """
-    given = {"minutes": minutes, "epochs": epochs, "steps": steps}
-    chosen = [Budget(unit, amount) for unit, amount in given.items() if amount is not None]  # type: ignore[arg-type]
-    if len(chosen) > 1:
-        raise SettingsError("give one of minutes, epochs and steps: training ends at one of them")
-    return chosen[0] if chosen else Budget("minutes", 3)
+
+    minutes: float | None = setting(
+        None,
+        "Train for so many minutes, which are those of the whole command.",
+        above=0,
+        shown_default=str(_USUAL_MINUTES),
+    )
+    epochs: float | None = setting(None, "Or until the text has been read so often.", above=0)
+    steps: int | None = setting(None, "Or for so many steps.", above=0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if sum(each is not None for each in (self.minutes, self.epochs, self.steps)) > 1:
+            raise SettingsError(
+                "give one of minutes, epochs and steps: training ends at one of them"
+            )
+
+    @property
+    def given_budget(self) -> Budget | None:
+        """The budget that was asked for, if one was."""
+        if self.epochs is not None:
+            return Budget("epochs", self.epochs)
+        if self.steps is not None:
+            return Budget("steps", self.steps)
+        return None if self.minutes is None else Budget("minutes", self.minutes)
+
+    @property
+    def budget(self) -> Budget:
+        """The budget that was asked for, or else the usual minutes."""
+        return self.given_budget or Budget("minutes", _USUAL_MINUTES)

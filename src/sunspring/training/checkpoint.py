@@ -1,8 +1,7 @@
-"""Networks and run folders on disk: atomic, verified, resumable, no pickle anywhere.
+"""Checkpoints on disk: atomic, verified, no pickle anywhere.
 
-A run folder is a model folder (model_files.py) with the settings of its training (run.json), its
-log (log.jsonl) and its checkpoints: folders of safetensors and JSON with a manifest of checksums,
-each written under another name, synced to disk, and only then renamed.
+Each is a folder of safetensors and JSON with a manifest of checksums, written under another name,
+synced to disk, and only then renamed.
 """
 
 from __future__ import annotations
@@ -10,31 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError
-from sunspring.network.config import ModelConfig, least_parameters
-from sunspring.network.model_folder import ModelFiles
-from sunspring.network.network import RecurrentModel, Weights
-from sunspring.network.weights import FORMAT, decode_weights, encode_weights
-from sunspring.storage import (
-    read_json,
-    sync_folder,
-    write_atomically,
-    write_json,
-    write_synced,
-    writing,
-)
+from sunspring.network.network import Weights
+from sunspring.notices import Notify
+from sunspring.storage import sync_folder, write_synced, writing
 
-_KEPT_CHECKPOINTS = 2
+_KEPT = 2
 _MANIFEST = "manifest.json"
 _PARTS = ("weights", "best", "optimizers", "carried")  # of a checkpoint, each a safetensors file
 
@@ -58,139 +46,23 @@ class Checkpoint:
     carried: Weights
 
 
-def model_weights(model: RecurrentModel) -> Weights:
-    """Copy a model's weights to the CPU; tied weights once."""
-    return {
-        name: tensor.detach().to("cpu", copy=True).contiguous()
-        for name, tensor in model.state_dict().items()
-        if not (model.config.tied and name == "head.weight")
-    }
-
-
-def load_weights(model: RecurrentModel, weights: Weights) -> None:
-    """Load what `model_weights` gave.
-
-    Raises:
-        ModelError: names or shapes do not fit the model.
-    """
-    if model.config.tied:
-        weights = {**weights, "head.weight": weights.get("embedding.weight", torch.empty(0))}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(
-            f"the weights do not fit the model's config.json ({reason}): save the model again"
-        ) from None
-
-
-def pack_model(
-    model: RecurrentModel,
-    vocabulary: Vocabulary,
-    card: Mapping[str, Any] | None = None,
-    quantized: bool = False,
-) -> ModelFiles:
-    """Give what a model folder holds of a network.
+class Checkpoints:
+    """The checkpoints of a run, of which the last two are kept.
 
     Args:
-        model: on any device.
-        vocabulary: of the model.
-        card: what is known of the training.
-        quantized: with weights in 8 bits.
-
-    Raises:
-        ModelError: the weights cannot be quantized.
-    """
-    encoded = encode_weights(model_weights(model), model.config.cell, quantized)
-    return ModelFiles(model.config, vocabulary, card or {}, encoded, FORMAT if quantized else None)
-
-
-def build_network(files: ModelFiles) -> RecurrentModel:
-    """Build a model's network, on the CPU and in evaluation mode.
-
-    Raises:
-        ModelError: the weights are damaged or of another model.
-    """
-    weights = decode_weights(files.weights, files.config.cell, files.name)
-    _check_sizes(files.config, weights)
-    with torch.random.fork_rng(devices=[]):  # the weights that are drawn are not the model's
-        model = RecurrentModel(files.config)
-    load_weights(model, weights)
-    return model.eval()
-
-
-def _check_sizes(config: ModelConfig, weights: Weights) -> None:
-    """Compare sizes before memory is taken for them: a damaged config.json may ask for anything.
-
-    Raises:
-        ModelError: the weights are of another model.
-    """
-    least, found = least_parameters(config), sum(tensor.numel() for tensor in weights.values())
-    if least > found:
-        raise ModelError(
-            f"the weights do not fit the model's config.json, which asks for {least:,} values "
-            f"or more and gets {found:,}: save the model again"
-        )
-
-
-class RunFolder:
-    """A folder that training writes and can resume.
-
-    Args:
-        path: where it is, or shall be.
+        folder: that holds them; made with the first.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._checkpoints = path / "checkpoints"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     @property
-    def exists(self) -> bool:
-        """Whether a training has begun here."""
-        return (self.path / "run.json").exists()
-
-    @property
-    def has_checkpoint(self) -> bool:
-        """Whether there is a checkpoint, whole or damaged."""
+    def are_there(self) -> bool:
+        """Whether there is one, whole or damaged."""
         return bool(self._folders())
 
-    def check_free(self) -> None:
-        """Make sure that a new run may begin here.
-
-        Raises:
-            ModelError: the folder already holds a run or a model, which would be lost.
-        """
-        if self.exists or (self.path / "model.safetensors").exists():
-            raise ModelError(
-                f"{self.path} already holds a run: go on with --resume, or name another --out"
-            )
-        if self.path.exists() and not self.path.is_dir():
-            raise ModelError(f"{self.path} is a file: name a folder with --out")
-
-    def begin(self, config: ModelConfig, vocabulary: Vocabulary, record: Mapping[str, Any]) -> None:
-        """Write what does not change during training.
-
-        Raises:
-            ModelError: the folder cannot be written.
-        """
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            vocabulary.save(self.path / "tokenizer.json")
-            write_atomically(self.path / "config.json", config.to_json().encode())
-            write_json(self.path / "run.json", record)
-
-    def record(self) -> dict[str, Any]:
-        """Read run.json.
-
-        Raises:
-            ModelError: there is none, or it is damaged.
-        """
-        if not self.exists:
-            raise ModelError(f"{self.path} is not a run: it has no run.json to resume from")
-        return read_json(self.path / "run.json")
-
-    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint and publish its best weights as the run's model; keep the last two.
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, and delete those that are no longer needed.
 
         Raises:
             ModelError: the folder cannot be written.
@@ -200,9 +72,9 @@ class RunFolder:
             **{f"{part}.safetensors": save(getattr(checkpoint, part)) for part in _PARTS},
         }
         manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        with writing(self.path):
-            self._checkpoints.mkdir(exist_ok=True)
-            building = self._checkpoints / ".building"
+        with writing(self._folder):
+            self._folder.mkdir(exist_ok=True)
+            building = self._folder / ".building"
             shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
             building.mkdir()
             for name, data in {**files, _MANIFEST: json.dumps(manifest).encode()}.items():
@@ -210,14 +82,13 @@ class RunFolder:
             sync_folder(building)
             # Numbered, not named by step: saving one step again must not first delete the old one.
             number = 1 + max(map(_number, self._folders()), default=0)
-            building.rename(self._checkpoints / f"checkpoint-{number:06d}")
-            sync_folder(self._checkpoints)
-            write_atomically(self.path / "model.safetensors", files["best.safetensors"])
-            for old in self._folders()[:-_KEPT_CHECKPOINTS]:
+            building.rename(self._folder / f"checkpoint-{number:06d}")
+            sync_folder(self._folder)
+            for old in self._folders()[:-_KEPT]:
                 shutil.rmtree(old)
 
-    def latest_checkpoint(self, on_warning: Callable[[str], None]) -> Checkpoint:
-        """Read the newest checkpoint that is whole; a damaged one is passed over with a warning.
+    def latest(self, notify: Notify) -> Checkpoint:
+        """Read the newest checkpoint that is whole; a damaged one is passed over with a notice.
 
         Raises:
             ModelError: no checkpoint is whole.
@@ -226,12 +97,12 @@ class RunFolder:
             try:
                 return _read_checkpoint(folder)
             except (OSError, ValueError, SafetensorError) as error:
-                on_warning(f"{folder} is damaged ({error}): going back to the one before")
-        raise ModelError(f"{self.path} has no whole checkpoint: train again with another --out")
+                notify(f"{folder} is damaged ({error}): going back to the one before")
+        raise ModelError(f"{self._folder} has no whole checkpoint: train again with another --out")
 
     def _folders(self) -> list[Path]:
         """List the checkpoints, the newest last."""
-        return sorted(filter(_number, self._checkpoints.glob("checkpoint-*")), key=_number)
+        return sorted(filter(_number, self._folder.glob("checkpoint-*")), key=_number)
 
 
 def _number(folder: Path) -> int:

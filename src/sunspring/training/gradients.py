@@ -12,31 +12,33 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sunspring.network.network import RecurrentModel, State, detach
-from sunspring.training.objective import Objective, Sequences, read_batch
+from sunspring.network.network import RecurrentModel, detach
+from sunspring.network.predictor import State
+from sunspring.training.objective import Sequences, objective_of, run_batch
+from sunspring.training.recipe import ObjectiveSettings
 
 _SETTLED = 3  # batches of a shape after which algorithms and number formats are chosen
 _MOST_RECORDINGS = 8  # each holds the memory of a step
 
 Gradients = Callable[[Sequences, State], tuple[Tensor, State]]
-"""Reads a batch on from a state and leaves the parameters' gradients; gives the loss in nats per
+"""Runs a batch from a state and leaves the parameters' gradients; gives the loss in nats per
 token, which may change at the next call, and the state to go on from."""
 
 
-def gradients_of(model: RecurrentModel, objective: Objective, bf16: bool) -> Gradients:
+def gradients_of(model: RecurrentModel, objective: ObjectiveSettings, bf16: bool) -> Gradients:
     """Give what computes a model's gradients, as fast as its device can.
 
     Args:
         model: on its device.
-        objective: what is made small.
+        objective: what is added to the loss.
         bf16: whether matrix products are of bfloat16.
     """
 
     def compute(sequences: Sequences, state: State) -> tuple[Tensor, State]:
-        reading = read_batch(model, sequences, state, bf16)
-        loss, total = objective(reading, sequences.targets)
+        output = run_batch(model, sequences, state, bf16)
+        loss, total = objective_of(output, sequences.targets, objective)
         torch.autograd.backward(total)
-        return loss.detach(), detach(reading.state)
+        return loss.detach(), detach(output.state)
 
     if model.device.type == "cuda":
         return _RecordedGradients(compute, list(model.parameters()))

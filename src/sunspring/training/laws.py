@@ -1,6 +1,6 @@
-"""How large a model should be, how often to read a text, and what to leave out meanwhile.
+"""Laws by which a training is planned: how large a model, for how many epochs, at which rates.
 
-Pure functions of numbers; `plan.py` asks them. docs/planner.md says where they come from, and
+Pure functions of numbers. docs/planner.md says where they come from, and
 `python bench/training/laws.py fit` prints the constants again.
 """
 
@@ -15,14 +15,14 @@ WORTHWHILE_GAIN = 1.6  # times as many tokens in a time, for twice the lanes
 _OF_WEIGHTS, _POWER_OF_WEIGHTS = 6.34e6, 1.434
 _OF_READING, _POWER_OF_READING = 7.76e5, 1.089
 _SIZE_AT_TEXT, _TEXT, _GROWTH_WITH_TEXT = 112, 20_000, 0.25
-_READINGS, _LEAST_READ = 12.0, 1_000_000
-_FREE_READINGS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
-_MANY_READINGS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
+_EPOCHS, _LEAST_READ = 12.0, 1_000_000
+_FREE_EPOCHS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
+_MANY_EPOCHS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
 _USUAL_PENALTY, _MOST_PENALTY = 0.2, 1.0
 _USUAL_DECAY, _MOST_DECAY = 0.01, 0.04
-_RESTRAINT_FROM, _RESTRAINT_TO = 3.0, 5.0  # readings
-_RATE_OF_ONE_READING, _LEAST_RATE, _HIGHEST_RATE = 0.008, 0.002, 0.008
-_HEAD_RATE, _FEW_READINGS = 0.012, 5.0
+_RESTRAINT_FROM, _RESTRAINT_TO = 3.0, 5.0  # epochs
+_RATE_OF_ONE_EPOCH, _LEAST_RATE, _HIGHEST_RATE = 0.008, 0.002, 0.008
+_HEAD_RATE, _FEW_EPOCHS = 0.012, 5.0
 _LANES_FOR_TOKENS = ((4, 120_000), (8, 400_000), (16, 20_000_000))  # below so many
 _STARTING_SECONDS, _TRAINING_SHARE = 2.5, 0.9
 
@@ -61,60 +61,60 @@ def largest_size(characters: int) -> int:
     return min(SIZES, key=lambda each: abs(each - size))
 
 
-def most_readings(characters: int) -> float:
-    """Choose after how many readings of a text to stop: more would be learning by heart."""
-    return max(_READINGS, _LEAST_READ / max(1, characters))
+def most_epochs(characters: int) -> float:
+    """Choose after how many epochs of a text to stop: more would be learning by heart."""
+    return max(_EPOCHS, _LEAST_READ / max(1, characters))
 
 
-def recurrent_dropout(readings: float) -> float:
+def recurrent_dropout(epochs: float) -> float:
     """Choose the share of the recurrent weights to leave out: more the oftener a text is read."""
-    doublings = math.log2(max(1.0, readings / _FREE_READINGS))
+    doublings = math.log2(max(1.0, epochs / _FREE_EPOCHS))
     return round(min(_MOST_RECURRENT_DROPOUT, _RECURRENT_DROPOUT_A_DOUBLING * doublings), 2)
 
 
-def output_dropout(readings: float) -> float:
+def output_dropout(epochs: float) -> float:
     """Choose the share of the layers' outputs to leave out, where a text is read very often."""
-    doublings = math.log2(max(1.0, readings / _MANY_READINGS))
+    doublings = math.log2(max(1.0, epochs / _MANY_EPOCHS))
     return round(min(_MOST_OUTPUT_DROPOUT, _OUTPUT_DROPOUT_A_DOUBLING * doublings), 2)
 
 
-def activation_penalty(readings: float) -> float:
+def activation_penalty(epochs: float) -> float:
     """Choose the penalty on activations: it costs where a text is read once, and pays where it is
     read often.
     """
-    return _rise(_USUAL_PENALTY, _MOST_PENALTY, readings)
+    return _rise(_USUAL_PENALTY, _MOST_PENALTY, epochs)
 
 
-def weight_decay(readings: float) -> float:
+def weight_decay(epochs: float) -> float:
     """Choose how fast weights decay, which costs and pays likewise."""
-    return _rise(_USUAL_DECAY, _MOST_DECAY, readings)
+    return _rise(_USUAL_DECAY, _MOST_DECAY, epochs)
 
 
-def _rise(low: float, high: float, readings: float) -> float:
-    risen = (readings - _RESTRAINT_FROM) / (_RESTRAINT_TO - _RESTRAINT_FROM)
+def _rise(low: float, high: float, epochs: float) -> float:
+    risen = (epochs - _RESTRAINT_FROM) / (_RESTRAINT_TO - _RESTRAINT_FROM)
     return round(low + (high - low) * min(1.0, max(0.0, risen)), 3)
 
 
-def learning_rate(readings: float) -> float:
+def learning_rate(epochs: float) -> float:
     """Choose AdamW's rate: what is read often and learned fast is learned by heart."""
-    rate = _RATE_OF_ONE_READING / max(readings, 1e-9)
+    rate = _RATE_OF_ONE_EPOCH / max(epochs, 1e-9)
     return round(min(_HIGHEST_RATE, max(_LEAST_RATE, rate)), 4)
 
 
-def head_learning_rate(readings: float) -> float:
+def head_learning_rate(epochs: float) -> float:
     """Choose the head's rate: it stands right before the loss and may learn faster than the rest,
     as long as a text is not read often.
     """
-    rate = _HEAD_RATE * min(1.0, _FEW_READINGS / max(readings, 1e-9)) ** 2
+    rate = _HEAD_RATE * min(1.0, _FEW_EPOCHS / max(epochs, 1e-9)) ** 2
     return round(max(_LEAST_RATE, rate), 4)
 
 
-def batch_size(tokens: float, readings: float) -> int:
+def batch_size(tokens: float, epochs: float) -> int:
     """Choose the lanes of a batch: the fewer the less is read, for more steps.
 
     Args:
         tokens: that will be read in training.
-        readings: of the text; more steps of what is read again are more learning by heart.
+        epochs: of the text; more steps of what is read again are more learning by heart.
     """
     lanes = next((few for few, below in _LANES_FOR_TOKENS if tokens < below), 2 * USUAL_LANES)
-    return lanes if readings <= _FREE_READINGS else max(USUAL_LANES, lanes)
+    return lanes if epochs <= _FREE_EPOCHS else max(USUAL_LANES, lanes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sunspring.corpus.batches import IGNORED, Batch
-from sunspring.network.network import Reading, RecurrentModel, State
+from sunspring.network.network import NetworkOutput, RecurrentModel
+from sunspring.network.predictor import State
+from sunspring.training.recipe import ObjectiveSettings
 
 
 class Sequences(NamedTuple):
@@ -37,47 +38,42 @@ def to_device(batch: Batch, device: torch.device) -> Sequences:
     return Sequences(bring(batch.inputs), bring(batch.targets), bring(batch.fresh), labels)
 
 
-@dataclass(frozen=True)
-class Objective:
-    """The loss, and what is added to it.
+def objective_of(
+    output: NetworkOutput, targets: Tensor, settings: ObjectiveSettings
+) -> tuple[Tensor, Tensor]:
+    """Give the loss in nats per token, and what is to be made small: the loss and what is added.
 
     Args:
-        activation_penalty: times the mean square of the last layer's outputs plus that of their
-            change from token to token (Merity et al. 2017, "Revisiting activation regularization
-            for language RNNs"); a penalty on reading a short text by heart.
-        network_loss: times the loss of what the network expects without its pointer, if it has
-            one. The network would else leave to the pointer what it could know itself.
+        output: of the network.
+        targets: (batch, time) ids.
+        settings: what is added.
     """
-
-    activation_penalty: float = 0.0
-    network_loss: float = 0.0
-
-    def __call__(self, reading: Reading, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the loss in nats per token, and what is to be made small."""
-        losses, network_losses = reading.losses(targets)
-        counted = (targets != IGNORED).sum()
-        loss = losses.sum() / counted
-        objective = loss
-        if self.activation_penalty:
-            penalty: Tensor = _Activation.apply(reading.outputs)  # type: ignore[no-untyped-call]
-            objective = objective + self.activation_penalty * penalty
-        if self.network_loss and reading.pointing is not None:
-            objective = objective + self.network_loss * network_losses.sum() / counted
-        return loss, objective
+    losses, network_losses = output.losses(targets)
+    counted = (targets != IGNORED).sum()
+    loss = losses.sum() / counted
+    objective = loss
+    if settings.activation_penalty:
+        penalty: Tensor = _Activation.apply(output.hidden)  # type: ignore[no-untyped-call]
+        objective = objective + settings.activation_penalty * penalty
+    if settings.network_loss and output.pointing is not None:
+        objective = objective + settings.network_loss * network_losses.sum() / counted
+    return loss, objective
 
 
-def read_batch(model: RecurrentModel, sequences: Sequences, state: State, bf16: bool) -> Reading:
-    """Read a batch on from a state, or from the fresh one in rows that begin a stretch.
+def run_batch(
+    model: RecurrentModel, sequences: Sequences, state: State, bf16: bool
+) -> NetworkOutput:
+    """Run a model over a batch from a state, or from the fresh one in rows that begin a stretch.
 
     Args:
         model: on any device.
-        sequences: what to read, on the same one.
+        sequences: of the batch, on the same one.
         state: of as many rows.
         bf16: whether matrix products are of bfloat16, under autocast.
     """
     state = _restart(model, state, sequences.fresh)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-        return model.read(sequences.inputs, state, sequences.labels)
+        return model.outputs(sequences.inputs, state, sequences.labels)
 
 
 def _restart(model: RecurrentModel, state: State, fresh: Tensor) -> State:

@@ -8,16 +8,14 @@ first step (bench/cli/startup.py), and learning is what this package is for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from sunspring.errors import SettingsError
 from sunspring.network.network import RecurrentModel
+from sunspring.training.recipe import OptimizerSettings
 
 _MEAN_DECAY = 0.9  # β₁ of AdamW
 _EPSILON = 1e-8  # of AdamW
@@ -28,53 +26,6 @@ _POLAR_EXPRESS = (  # a x + b x³ + c x⁵, each best on the interval that the o
     (3.2153, -2.4112, 0.5013),
     (2.2183, -1.594, 0.41075),
 )
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """How the weights are learned.
-
-    Args:
-        optimizer: `adamw` for everything (Loshchilov & Hutter 2019), or `muon` (Jordan et al.
-            2024) for the recurrent layers' matrices and AdamW for the rest.
-        learning_rate: of AdamW.
-        head_rate_factor: times that for the head, unless its weights are the embedding's too: what
-            stands right before the loss may learn faster than what it learns from.
-        muon_learning_rate: of Muon.
-        muon_every: steps from one update of a matrix to the next, which is as many times larger;
-            the momentum takes up every gradient. Orthogonalising costs as much as a sixth of the
-            rest of a step, and its direction changes slowly.
-        weight_decay: of both, decoupled.
-        second_moment_decay: β₂ of AdamW.
-        warmup_steps: steps over which the rates rise linearly from zero.
-        clip_norm: the gradient's norm is scaled down to this; 0 leaves it as it is.
-    """
-
-    optimizer: Literal["adamw", "muon"] = "muon"
-    learning_rate: float = 3e-3
-    head_rate_factor: float = 4.0
-    muon_learning_rate: float = 0.02
-    muon_every: int = 4
-    weight_decay: float = 0.01
-    second_moment_decay: float = 0.99
-    warmup_steps: int = 50
-    clip_norm: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in ("adamw", "muon"):
-            raise SettingsError(f"optimizer is {self.optimizer!r}: choose adamw or muon")
-        for name in ("learning_rate", "head_rate_factor", "muon_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}: it must be above 0")
-        for name in ("weight_decay", "warmup_steps", "clip_norm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 0")
-        if self.muon_every < 1:
-            raise SettingsError(f"muon_every is {self.muon_every}: it must be at least 1")
-        if not 0 < self.second_moment_decay < 1:
-            raise SettingsError(
-                f"second_moment_decay is {self.second_moment_decay}: it must lie between 0 and 1"
-            )
 
 
 class Optimizers:

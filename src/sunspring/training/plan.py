@@ -1,24 +1,23 @@
 """Presets, and the choice among them: a corpus and a budget → what is trained, and how.
 
 A preset is a model and a recipe under a name. `make_plan` picks one, applies the user's own
-settings, and says in a line what was chosen and why.
+settings, and says in a line what was chosen and why. It knows no clock and no file.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from sunspring.errors import SettingsError
 from sunspring.network.config import DROPOUTS, ModelConfig
+from sunspring.settings import Setting, settings_of
 from sunspring.training import laws
 from sunspring.training.budget import Budget
-from sunspring.training.objective import Objective
-from sunspring.training.optimizers import OptimizerSettings
+from sunspring.training.recipe import OptimizerSettings, Recipe
 
 
 @dataclass(frozen=True)
@@ -32,49 +31,6 @@ class Throughput:
 
     tokens_per_second: Callable[[ModelConfig, int], float]
     is_gpu: bool = False
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is trained.
-
-    Args:
-        batching: `windows`, the article's shuffled sequences, or `lanes` that read on.
-        batch_size: rows of a batch.
-        window: targets of a row in one step, the article's `seq_len`.
-        precision: number format of the matrix products; `auto` probes this machine.
-        activation_penalty: see `Objective`.
-        network_loss: likewise.
-        most_epochs: readings of the text after which training ends though minutes are left, for
-            more would be learning by heart; 0 for no end.
-        optimization: optimiser and rates.
-    """
-
-    batching: Literal["windows", "lanes"] = "lanes"
-    batch_size: int = 32
-    window: int = 64
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    activation_penalty: float = 0.0
-    network_loss: float = 0.0
-    most_epochs: float = 0.0
-    optimization: OptimizerSettings = field(default_factory=OptimizerSettings)
-
-    def __post_init__(self) -> None:
-        if self.batching not in ("windows", "lanes"):
-            raise SettingsError(f"batching is {self.batching!r}: choose windows or lanes")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise SettingsError(f"precision is {self.precision!r}: choose auto, fp32 or bf16")
-        for name in ("activation_penalty", "network_loss", "most_epochs"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 0")
-        for name in ("batch_size", "window"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}: it must be at least 1")
-
-    @property
-    def objective(self) -> Objective:
-        """What is made small."""
-        return Objective(self.activation_penalty, self.network_loss)
 
 
 @dataclass(frozen=True)
@@ -153,6 +109,22 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 _FINE_TUNING = 1 / 3  # of the learning rates
+_TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Settings of the user's own, which replace those of a preset.
+
+    Args:
+        model: fields of `ModelConfig`.
+        recipe: fields of `Recipe`.
+        optimization: fields of `OptimizerSettings`.
+    """
+
+    model: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    optimization: Mapping[str, Any]
 
 
 def make_plan(
@@ -164,7 +136,7 @@ def make_plan(
     documents: int,
     budget: Budget,
     throughput: Throughput,
-    overrides: Mapping[str, str],
+    overrides: Overrides,
     base: ModelConfig | None = None,
 ) -> Plan:
     """Choose what to train.
@@ -177,28 +149,78 @@ def make_plan(
         documents: how many documents they are.
         budget: when training will end.
         throughput: of this machine.
-        overrides: the user's `key=value` settings of model, recipe and optimiser; `dropout`
-            stands for all the dropouts.
+        overrides: the user's own settings.
         base: architecture to keep, of a model that is fine-tuned at a third of the rates.
 
     Raises:
-        SettingsError: the preset or a key is unknown, or a value is impossible.
+        SettingsError: the preset is unknown, or settings do not fit together.
     """
+    check_preset(preset)
     if preset == "auto":
         architecture, recipe, reason = _choose(
             vocabulary_size, training_characters, documents, budget, throughput
         )
-    elif preset in PRESETS:
+    else:
         chosen = PRESETS[preset]
         architecture, recipe, reason = dict(chosen.model), chosen.recipe, chosen.summary
-    else:
-        raise SettingsError(f"there is no preset {preset!r}: choose auto, {', '.join(PRESETS)}")
     if base is not None:
         dropouts = {name: value for name, value in architecture.items() if name in DROPOUTS}
         architecture = {**dataclasses.asdict(base), **dropouts}
         recipe = _gentler(recipe)
-    architecture |= {"vocabulary_size": vocabulary_size, "labels": labels}
-    return apply_settings(Plan(preset, ModelConfig(**architecture), recipe, reason), overrides)
+    architecture |= {"vocabulary_size": vocabulary_size, "labels": labels, **overrides.model}
+    optimization = dataclasses.replace(recipe.optimization, **overrides.optimization)
+    recipe = dataclasses.replace(recipe, optimization=optimization, **overrides.recipe)
+    return Plan(preset, ModelConfig(**architecture), recipe, reason)
+
+
+def check_preset(name: str) -> None:
+    """Make sure that there is such a preset.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if name != "auto" and name not in PRESETS:
+        raise SettingsError(f"there is no preset {name!r}: choose auto, {', '.join(PRESETS)}")
+
+
+def read_overrides(given: Mapping[str, Any]) -> Overrides:
+    """Read the user's own settings of model, recipe and optimiser, each checked by itself.
+
+    Args:
+        given: values by name, also as texts; `dropout` stands for all dropouts.
+
+    Raises:
+        SettingsError: a name is unknown, or a value does not fit it.
+    """
+    expanded: dict[str, Any] = {}
+    for name, value in given.items():
+        expanded |= dict.fromkeys(DROPOUTS, value) if name == "dropout" else {name: value}
+    owners = {"model": ModelConfig, "recipe": Recipe, "optimization": OptimizerSettings}
+    found: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
+    known = {
+        name: (owner, each)
+        for owner, settings in owners.items()
+        for name, each in settings_of(settings).items()
+    }
+    for name, value in expanded.items():
+        if name not in known:
+            names = ", ".join(sorted({*known, "dropout"}))
+            raise SettingsError(f"there is no setting {name!r}: choose among {names}")
+        owner, each = known[name]
+        found[owner][name] = _parse(each, value) if isinstance(value, str) else value
+        each.check(found[owner][name])
+    return Overrides(**found)
+
+
+def _parse(setting: Setting, text: str) -> Any:
+    """Read a setting's value as what it is; ranges are checked elsewhere."""
+    try:
+        if setting.kind is bool:
+            return _TRUTHS[text.lower()]
+        return setting.kind(text) if setting.kind in (int, float) else text
+    except (KeyError, ValueError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[setting.kind]
+        raise SettingsError(f"{setting.name} is {text!r}: it must be {wanted}") from None
 
 
 def _gentler(recipe: Recipe) -> Recipe:
@@ -228,9 +250,9 @@ def _choose(
         architecture["pointer"] = 0  # a document is too short to look back in
     characters = max(1, training_characters)
     in_minutes = budget.unit == "minutes"
-    enough = laws.most_readings(characters) if in_minutes else math.inf
+    enough = laws.most_epochs(characters) if in_minutes else math.inf
 
-    def reading(size: int) -> tuple[int, float]:
+    def plan_lanes(size: int) -> tuple[int, float]:
         config = ModelConfig(vocabulary_size, **{**architecture, "hidden_size": size})
         if in_minutes:
             return _lanes(60 * budget.amount, characters, enough, config, throughput)
@@ -240,38 +262,38 @@ def _choose(
     def avoidable_nats(size: int) -> float:
         # where no time is given, that of a model of the usual size is shared out
         share = 1.0 if in_minutes else (usual.model["hidden_size"] / size) ** 2
-        return laws.avoidable_nats(size, min(share * reading(size)[1], enough * characters))
+        return laws.avoidable_nats(size, min(share * plan_lanes(size)[1], enough * characters))
 
     largest = laws.largest_size(characters)
     size = min((each for each in laws.SIZES if each <= largest), key=avoidable_nats)
-    lanes, tokens = reading(size)
-    readings = min(tokens / characters, enough)
-    left_out, of_outputs = laws.recurrent_dropout(readings), laws.output_dropout(readings)
+    lanes, tokens = plan_lanes(size)
+    epochs = min(tokens / characters, enough)
+    left_out, of_outputs = laws.recurrent_dropout(epochs), laws.output_dropout(epochs)
     architecture |= {
         "hidden_size": size,
         "recurrent_dropout": left_out,
         "output_dropout": of_outputs,
         "layer_dropout": of_outputs / 2,
     }
-    rate = laws.learning_rate(readings)
+    rate = laws.learning_rate(epochs)
     recipe = dataclasses.replace(
         usual.recipe,
         batch_size=lanes,
-        activation_penalty=laws.activation_penalty(readings),
+        activation_penalty=laws.activation_penalty(epochs),
         optimization=dataclasses.replace(
             usual.recipe.optimization,
             learning_rate=rate,
-            head_rate_factor=round(laws.head_learning_rate(readings) / rate, 4),
-            weight_decay=laws.weight_decay(readings),
+            head_rate_factor=round(laws.head_learning_rate(epochs) / rate, 4),
+            weight_decay=laws.weight_decay(epochs),
         ),
         most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
     )
     reason = f"{training_characters:,} characters to learn from in {budget}"
     if in_minutes:
         reason += f" at {tokens / laws.training_seconds(60 * budget.amount):,.0f} a second"
-    reason += f", about {tokens / characters:.2g} readings"
-    if readings < tokens / characters:
-        reason += f", of which {readings:.2g} are enough"
+    reason += f", about {tokens / characters:.2g} epochs"
+    if epochs < tokens / characters:
+        reason += f", of which {epochs:.2g} are enough"
     reason += (
         f"\nso two layers of {size}, {recipe.batch_size} lanes, "
         f"{left_out:.0%} of the recurrent weights left out at a step"
@@ -309,50 +331,3 @@ def _lanes(
             break
         lanes, tokens = 2 * lanes, in_twice
     return lanes, tokens
-
-
-def apply_settings(plan: Plan, overrides: Mapping[str, str]) -> Plan:
-    """Set single fields of a plan by name.
-
-    Raises:
-        SettingsError: a key is unknown or a value does not fit it.
-    """
-    expanded: dict[str, str] = {}
-    for key, value in overrides.items():
-        expanded |= dict.fromkeys(DROPOUTS, value) if key == "dropout" else {key: value}
-    fixed = {"vocabulary_size", "labels", "optimization"}
-    known = {
-        **dict.fromkeys(_field_types(ModelConfig), "model"),
-        **dict.fromkeys(_field_types(Recipe), "recipe"),
-        **dict.fromkeys(_field_types(OptimizerSettings), "optimization"),
-    }
-    changes: dict[str, dict[str, Any]] = {"model": {}, "recipe": {}, "optimization": {}}
-    types = _field_types(ModelConfig) | _field_types(Recipe) | _field_types(OptimizerSettings)
-    for key, value in expanded.items():
-        if key not in known or key in fixed:
-            names = ", ".join(sorted(set(known) - fixed | {"dropout"}))
-            raise SettingsError(f"there is no setting {key!r}: choose among {names}")
-        changes[known[key]][key] = _parse(key, value, types[key])
-    optimization = dataclasses.replace(plan.recipe.optimization, **changes["optimization"])
-    return dataclasses.replace(
-        plan,
-        model=dataclasses.replace(plan.model, **changes["model"]),
-        recipe=dataclasses.replace(plan.recipe, optimization=optimization, **changes["recipe"]),
-    )
-
-
-def _field_types(settings: type) -> dict[str, Any]:
-    return typing.get_type_hints(settings)
-
-
-def _parse(key: str, text: str, kind: Any) -> Any:
-    """Read a setting's value as the type of its field; names are checked by the dataclass."""
-    try:
-        if kind is bool:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
-                text.lower()
-            ]
-        return kind(text) if kind in (int, float) else text
-    except (KeyError, ValueError):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-        raise SettingsError(f"{key} is {text!r}: it must be {wanted}") from None

@@ -27,9 +27,10 @@ from sunspring.network.network import RecurrentModel
 from sunspring.network.recurrence import has_fused_scan
 from sunspring.storage import write_atomically
 from sunspring.training.gradients import gradients_of
-from sunspring.training.objective import Sequences, read_batch
+from sunspring.training.objective import Sequences, objective_of, run_batch
 from sunspring.training.optimizers import Optimizers
-from sunspring.training.plan import PRESETS, Recipe, Throughput
+from sunspring.training.plan import PRESETS, Throughput
+from sunspring.training.recipe import Recipe
 
 _BF16_GAIN = 1.1  # below this the speed is not worth the rounding
 _SOUND_COSINE = 0.99  # between the gradients of the two formats
@@ -195,7 +196,8 @@ def _measure(config: ModelConfig, recipe: Recipe, device: torch.device) -> Speed
 def _gradient(model: RecurrentModel, recipe: Recipe, sequences: Sequences, bf16: bool) -> Tensor:
     """Gradient of the objective by all parameters, (parameters,)."""
     state = model.initial_state(len(sequences.inputs))
-    objective = recipe.objective(read_batch(model, sequences, state, bf16), sequences.targets)[1]
+    output = run_batch(model, sequences, state, bf16)
+    objective = objective_of(output, sequences.targets, recipe.objective)[1]
     gradients = torch.autograd.grad(objective, list(model.parameters()))
     return torch.cat([each.flatten() for each in gradients])
 

@@ -18,16 +18,18 @@ import torch
 from torch import Tensor
 
 from sunspring.corpus.batches import IGNORED, Batch, Batches, Lanes, Windows
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.errors import SunspringError
 from sunspring.machine import Precision
-from sunspring.network.network import RecurrentModel, State
-from sunspring.training.checkpoint import Checkpoint, load_weights, model_weights
+from sunspring.network.network import RecurrentModel
+from sunspring.network.predictor import State
+from sunspring.network.weights import load_weights, model_weights
+from sunspring.training.checkpoint import Checkpoint
 from sunspring.training.gradients import gradients_of
-from sunspring.training.objective import Objective, read_batch, to_device
+from sunspring.training.objective import run_batch, to_device
 from sunspring.training.optimizers import Optimizers, rate_factor
 from sunspring.training.pace import Pace, Revision
-from sunspring.training.plan import Recipe
+from sunspring.training.recipe import ObjectiveSettings, Recipe
 
 _REPORT_EVERY = 10  # steps; reading the loss waits for the GPU
 _CHECKPOINT_SECONDS = 60.0
@@ -130,7 +132,7 @@ class Trainer:
         pace: when to stop.
         warmup_steps: steps over which the rates rise.
         precision: number format of the matrix products.
-        objective: what is made small.
+        objective: what is added to the loss.
         quick: what the model is looked at with during training.
         callbacks: progress, samples, logs.
         save: called with checkpoints; None keeps none.
@@ -146,7 +148,7 @@ class Trainer:
         pace: Pace,
         warmup_steps: int,
         precision: Precision,
-        objective: Objective,
+        objective: ObjectiveSettings,
         quick: QuickSets,
         callbacks: Sequence[Callback] = (),
         save: Callable[[Checkpoint], None] | None = None,
@@ -246,8 +248,8 @@ class Trainer:
         for batch in batches:
             sequences = to_device(batch, self.model.device)
             state = self.model.initial_state(len(batch.inputs))
-            reading = read_batch(self.model, sequences, state, self.precision == "bf16")
-            total += float(reading.losses(sequences.targets)[0].sum())
+            output = run_batch(self.model, sequences, state, self.precision == "bf16")
+            total += float(output.losses(sequences.targets)[0].sum())
             tokens += int(np.count_nonzero(batch.targets != IGNORED))
         return total / tokens if tokens else math.nan
 

@@ -1,7 +1,6 @@
 """A text as it comes, with what of it is copied marked.
 
-Right behind stretches.py, which knows what stands in the training text. What is marked is the same
-as in the stretches of copying.py, which looks at a whole text.
+What is marked is the same as what explanation/copies.py finds in a whole text.
 """
 
 from __future__ import annotations

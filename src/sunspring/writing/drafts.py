@@ -1,70 +1,24 @@
 """A text in the making: what its tokens may be, what of it may be shown, and when it is over.
 
-Knows nothing of networks: torch_writing.py asks it which tokens may come and tells it which one
-came. The native engine does the same in C++ (engine/draft.cpp).
+Knows nothing of networks: a writer asks it which tokens may come, and tells it which one came. The
+native engine does the same in C++ (src/native/engine/draft.cpp).
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.errors import SettingsError
 from sunspring.writing.patterns import Pattern
-from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.settings import WritingSettings
 from sunspring.writing.stretches import CopyGuard
 
 FinishReason = Literal["length", "stop", "end", "pattern", "novel"]
 
-_LONGEST_COPY = 100_000  # characters
 _UNIFORMS = 64  # drawn from a draft's generator at a time
-
-
-@dataclass(frozen=True)
-class WritingSettings:
-    """What is to be written.
-
-    Args:
-        length: the most characters after the prompt.
-        sampling: how each token is drawn.
-        stop: texts that end the writing and are left out of it.
-        regex: a pattern that the whole text, prompt included, matches in the end.
-        label: the label to write under, for a model that was trained with labels.
-        seed: of the first text; each further one has the next seed.
-        longest_copy: the most characters, those of the prompt among them, that may stand together
-            in the training text too.
-
-    Raises:
-        SettingsError: the length or the seed is negative, a stop is empty, or the
-            longest copy impossible.
-    """
-
-    length: int = 500
-    sampling: SamplingSettings = field(default_factory=SamplingSettings)
-    stop: tuple[str, ...] = ()
-    regex: str | None = None
-    label: str | None = None
-    seed: int = 0
-    longest_copy: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.length < 0:
-            raise SettingsError(f"length is {self.length}: it must be at least 0")
-        if not 0 <= self.seed < 1 << 63:
-            raise SettingsError(f"seed is {self.seed}: it must be at least 0 and below 2**63")
-        if "" in self.stop:
-            raise SettingsError("a stop text is empty: leave it out")
-        if self.longest_copy is not None and not 1 <= self.longest_copy <= _LONGEST_COPY:
-            raise SettingsError(
-                f"longest_copy is {self.longest_copy:,}: it must be from 1, as every single "
-                f"character stands in the training text, to {_LONGEST_COPY:,}"
-            )
 
 
 def writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
@@ -73,64 +27,6 @@ def writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
     if vocabulary.unknown_id is not None:
         writable[vocabulary.unknown_id] = False
     return writable
-
-
-class WritingOptions(TypedDict, total=False):
-    """Settings of writing by name; `writing_settings` says what they mean."""
-
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    repetition_penalty: float
-    stop: str | Sequence[str]
-    regex: str | None
-    label: str | None
-    seed: int | None
-    longest_copy: int | None
-
-
-def writing_settings(
-    *,
-    length: int = 500,
-    temperature: float = 0.8,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    repetition_penalty: float = 1.0,
-    stop: str | Sequence[str] = (),
-    regex: str | None = None,
-    label: str | None = None,
-    seed: int | None = None,
-    longest_copy: int | None = None,
-) -> WritingSettings:
-    """Collect the settings of writing; see `SamplingSettings` and `WritingSettings`.
-
-    Args:
-        length: the most characters after the prompt.
-        temperature: 0 takes the most probable token, above 1 is wild.
-        top_k: keep so many tokens; 0 keeps all.
-        top_p: keep the tokens that reach this probability together.
-        min_p: drop what is less probable than this share of the most probable.
-        repetition_penalty: above 1 it makes recent tokens less probable.
-        stop: a text, or several, that end the writing.
-        regex: a pattern that the whole text matches.
-        label: the label to write under.
-        seed: gives the same text again; by default a new one.
-        longest_copy: no stretch of more characters stands in the training text; any may, if None.
-
-    Raises:
-        SettingsError: a value is impossible.
-    """
-    return WritingSettings(
-        length=length,
-        sampling=SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty),
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        regex=regex,
-        label=label,
-        seed=secrets.randbits(32) if seed is None else seed,
-        longest_copy=longest_copy,
-    )
 
 
 class Piece(NamedTuple):
@@ -251,7 +147,7 @@ class Draft:
 
     def _release(self) -> None:
         """Make text ready, but for what may turn out to be the beginning of a stop text."""
-        places = [self._held_back.find(stop) for stop in self._settings.stop]
+        places = [self._held_back.find(stop) for stop in self._settings.stops]
         if found := [place for place in places if place >= 0]:
             self._held_back = self._held_back[: min(found)]
             self._end("stop")
@@ -259,7 +155,7 @@ class Draft:
         held = max(
             (
                 size
-                for stop in self._settings.stop
+                for stop in self._settings.stops
                 for size in range(1, len(stop))
                 if self._held_back.endswith(stop[:size])
             ),

@@ -1,22 +1,21 @@
-"""The native engine writes: whole texts in C++, many at once, and without PyTorch.
-
-Right after generation.py, whose `Writer` it is; `src/native/engine` has the rest.
-"""
+"""The native engine writes: whole texts in C++, many at once, and without PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
+from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
 from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.writing.drafts import Piece
+from sunspring.writing.session import Request, Session, Voice
 from sunspring.writing.stretches import KnownStretches
-from sunspring.writing.writer import Task, Tokens, Writer
+from sunspring.writing.writer import CANNOT_BLEND, Task, Tokens, Writer
 
 _LANES = 32  # texts that a thread writes at once: more take no less time each
 _SLICE = 0.02  # seconds until pieces are handed on, and Ctrl-C is seen
@@ -59,7 +58,8 @@ class NativeWriter(Writer[NativeReader]):
         blend: other writers, each with its share in every prediction.
 
     Raises:
-        SettingsError: the shares leave nothing, or another model reads other kinds of tokens.
+        SettingsError: the shares leave nothing, another model reads other kinds of tokens, or it
+            is not of the native engine.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class NativeWriter(Writer[NativeReader]):
         vocabulary: Vocabulary,
         before: Tokens | None = None,
         threads: int = 1,
-        blend: Sequence[tuple[NativeWriter, float]] = (),
+        blend: Sequence[tuple[Writer[Any], float]] = (),
     ) -> None:
         super().__init__(config, vocabulary, before)
         self._model = model
@@ -80,46 +80,39 @@ class NativeWriter(Writer[NativeReader]):
             raise SettingsError(
                 f"the shares of a blend are {listed}: above 0, and at most 1 in all"
             )
-        self._voices = [
-            (other, share, _known_tokens(vocabulary, other._vocabulary)) for other, share in blend
-        ]
+        self._blend: list[tuple[NativeWriter, Voice]] = []
+        for other, share in blend:
+            if not isinstance(other, NativeWriter):
+                raise SettingsError(CANNOT_BLEND)
+            tokens = _known_tokens(vocabulary, other._vocabulary)
+            self._blend.append((other, Voice(other._model, share, tokens)))
         self._indexed: tuple[KnownStretches, engine.KnownStretches] | None = None
+
+    def open_session(self, lanes: int) -> Session:
+        """Open a session in which so many texts are written at once."""
+        voices = [voice for _, voice in self._blend]
+        return Session(self._model, voices, lanes=lanes, threads=self._threads)
+
+    def request(self, task: Task, seeds: range) -> Request:
+        """Read the prompt of a task, so that a session can write on from it."""
+        tokens = task.prompt.tokens
+        own = self._after(tokens, task.label)
+        others = [
+            other._heard(voice.tokens[tokens], task.settings.label) for other, voice in self._blend
+        ]
+        known = self._index(task.known) if task.known else None
+        readers = [reader.state for reader in (own, *others)]
+        return Request(task, seeds, readers, self._recent(task), known)
 
     def _fresh_reader(self, label: int | None) -> NativeReader:
         return NativeReader(self._model, label)
 
     def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
-        settings, sampling = task.settings, task.settings.sampling
-        session = engine.Session(
-            self._model,
-            blend=[(other._model, share, tokens) for other, share, tokens in self._voices],
-            lanes=min(len(seeds), _LANES * self._threads),
-            threads=self._threads,
-        )
-        others = [
-            other._heard(tokens[task.tokens], settings.label) for other, _, tokens in self._voices
-        ]
-        session.add(
-            [reader.state for reader in (self._after(task.tokens, task.label), *others)],
-            recent=self._recent(task),
-            seed=seeds.start,
-            texts=len(seeds),
-            length=settings.length,
-            # what is written is text, and has none of the others
-            stops=[stop for stop in settings.stop if not SURROGATES.search(stop)],
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-            repetition_penalty=sampling.repetition_penalty,
-            pattern=engine.Pattern(*task.pattern.tables()) if task.pattern else None,
-            pattern_state=task.pattern_state,
-            known=self._index(task.known) if task.known else None,
-            prompt=task.prompt,
-        )
+        session = self.open_session(min(len(seeds), _LANES * self._threads))
+        session.add(self.request(task, seeds))
         while not session.is_over:
-            for _, seed, text, finish_reason, tokens in session.run(_SLICE):
-                yield Piece(seed, text, finish_reason, tokens)
+            for _, piece in session.run(_SLICE):
+                yield piece
 
     def _index(self, known: KnownStretches) -> engine.KnownStretches:
         """Give known stretches to the engine, which is kept: an index of millions takes a while."""

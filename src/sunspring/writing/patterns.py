@@ -1,8 +1,7 @@
 """Regular expressions as automata over a vocabulary's tokens.
 
 `outlines-core` compiles the expression; what is added here is the way out: how many characters
-every state still needs, so that a text can be made to match before its length is used up. Stands
-between sampling and generation.
+every state still needs, so that a text can be made to match before its length is used up.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
+from sunspring.writing.settings import WritingSettings
 
 _UNREACHABLE = 1 << 60
 _MARK = "\U0010ffff"  # no character, by Unicode's definition
@@ -160,6 +160,39 @@ class Pattern:
                     needed[source] = distance + cost
                     heapq.heappush(queue, (distance + cost, source))
         return needed
+
+
+def follow_prompt(
+    pattern: Pattern, tokens: NDArray[np.int64], prompt: str, settings: WritingSettings
+) -> int:
+    """Follow a pattern through a prompt, and see whether it can be matched in time.
+
+    Args:
+        pattern: of `settings.regex`.
+        tokens: (time,) of the prompt.
+        prompt: as it is shown.
+        settings: of the writing.
+
+    Returns:
+        The state after the prompt.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    state: int | None = pattern.initial
+    for token in tokens.tolist():
+        state = None if state is None else pattern.follow(state, token)
+    if state is None:
+        raise SettingsError(
+            f"no text that begins with {prompt!r} matches {settings.regex!r}: "
+            "the pattern is for the whole text, prompt included"
+        )
+    if pattern.needed(state) > settings.length:
+        raise SettingsError(
+            f"a match of {settings.regex!r} needs {pattern.needed(state)} characters and "
+            f"length is {settings.length}: raise --length"
+        )
+    return state
 
 
 def _characters(piece: bytes) -> int:

@@ -1,61 +1,20 @@
 """From logits to the next token: temperature, cut-offs, repetition, and the choice itself.
 
 Pure functions over rows of logits; randomness comes in as numbers. The native engine does the same
-in C++ (engine/sampling.cpp); what is here is the reference. Generation is built on it.
+in C++ (src/native/engine/sampling.cpp); what is here is the reference.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sunspring.errors import SettingsError
+from sunspring.writing.settings import SamplingSettings
 
 Floats = NDArray[np.float64]
 
 REPETITION_WINDOW = 64
 """How many of the latest tokens the repetition penalty looks at."""
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How freely the next token is drawn; the defaults draw from the model as it is.
-
-    The cut-offs apply one after another, in the order of the fields, after the temperature.
-
-    Args:
-        temperature: logits are divided by it: below 1 bolder, above 1 wilder, 0 always takes the
-            most probable token.
-        top_k: keep only so many of the most probable tokens; 0 keeps all.
-        top_p: keep the fewest most probable tokens whose probabilities reach this sum (nucleus
-            sampling, Holtzman et al. 2020).
-        min_p: drop what is less probable than this share of the most probable (Nguyen et al. 2024).
-        repetition_penalty: above 1 it makes the latest `REPETITION_WINDOW` tokens less probable
-            (Keskar et al. 2019, section 4.1; negative logits are multiplied by it instead).
-
-    Raises:
-        SettingsError: a value is out of its range.
-    """
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "temperature": (0 <= self.temperature <= 100, "between 0 and 100"),
-            "top_k": (self.top_k >= 0, "at least 0"),
-            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
-            "min_p": (0 <= self.min_p <= 1, "between 0 and 1"),
-            "repetition_penalty": (0.01 <= self.repetition_penalty <= 100, "between 0.01 and 100"),
-        }
-        for name, (fits, wanted) in ranges.items():
-            if not fits:
-                raise SettingsError(f"{name} is {getattr(self, name)}: it must be {wanted}")
 
 
 def token_probabilities(

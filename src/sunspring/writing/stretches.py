@@ -1,7 +1,7 @@
 """Which stretches of so many characters stand in a text, and which tokens would complete one.
 
-For writing that copies nothing longer: drafts.py asks it before every token, and the native engine
-looks the same keys up in C++ (engine/stretches.cpp). Stands before drafts.py.
+For writing that copies nothing longer: a draft asks before every token, and the native engine looks
+the same keys up in C++ (src/native/engine/stretches.cpp).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The reference engine: a network in PyTorch writes, all texts of a call a token at a time.
 
 This is the tutorial's "rebuild with batch size 1 and load the weights": the trained weights in a
-model of any batch size, its state carried from token to token. Right after generation.py.
+model of any batch size, its state carried from token to token.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.evaluation.mixture import Predictor
-from sunspring.network.network import State, change_recurrent
+from sunspring.network.config import ModelConfig
+from sunspring.network.network import change_recurrent
+from sunspring.network.predictor import Predictor, State
 from sunspring.writing.drafts import Draft, Piece
 from sunspring.writing.sampling import REPETITION_WINDOW, draw, token_probabilities
 from sunspring.writing.stretches import CopyGuard, NovelTokens
@@ -67,14 +68,19 @@ class TorchWriter(Writer[TorchReader]):
 
     Args:
         model: on any device; it is not changed.
+        config: of the network in it.
         vocabulary: of the model.
         before: see `Writer`.
     """
 
     def __init__(
-        self, model: Predictor, vocabulary: Vocabulary, before: Tokens | None = None
+        self,
+        model: Predictor,
+        config: ModelConfig,
+        vocabulary: Vocabulary,
+        before: Tokens | None = None,
     ) -> None:
-        super().__init__(model.config, vocabulary, before)
+        super().__init__(config, vocabulary, before)
         self._model = copy.deepcopy(model).double().eval().requires_grad_(False)
 
     def _fresh_reader(self, label: int | None) -> TorchReader:
@@ -90,7 +96,7 @@ class TorchWriter(Writer[TorchReader]):
                     seed,
                     task.pattern,
                     task.pattern_state,
-                    CopyGuard(novel, task.prompt) if novel else None,
+                    CopyGuard(novel, task.prompt.text) if novel else None,
                 )
                 for seed in seeds[first : first + _MOST_ROWS]
             ]
@@ -103,12 +109,12 @@ class TorchWriter(Writer[TorchReader]):
             yield from (draft.take() for draft in drafts)
             return
         rows, reader = len(active), self._reader(task.label)
-        logits = np.tile(reader.read(self._after_start(task.tokens)), (rows, 1))
+        logits = np.tile(reader.read(self._after_start(task.prompt.tokens)), (rows, 1))
         state = tuple(tuple(t.expand(rows, *t.shape[1:]) for t in layer) for layer in reader.state)
         recent = np.tile(self._recent(task), (rows, 1))
         while active:
             allowed = np.where([draft.allowed() for draft in active], logits, -np.inf)
-            probabilities = token_probabilities(allowed, task.settings.sampling, recent)
+            probabilities = token_probabilities(allowed, task.settings, recent)
             tokens = draw(probabilities, np.array([draft.uniform() for draft in active]))
             for draft, token in zip(active, tokens.tolist(), strict=True):
                 draft.push(token)

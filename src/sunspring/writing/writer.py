@@ -1,28 +1,30 @@
 """Writing: a prompt goes in, a stream of text comes out, one token at a time.
 
-`Writer` is what an engine's writer has in common with another's: how prompts are read, how texts
-are collected, told apart and proposed. The engines are torch_writing.py, the reference, and
-native_writing.py; what people see of them is in api.py and cli.py.
+`Writer` is what the writers of both engines have in common: how prompts are read, how texts are
+collected, told apart and proposed.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.vocabulary import SURROGATES, Vocabulary, adapt_text
-from sunspring.errors import SettingsError, SunspringError
+from sunspring.corpus.vocabulary import SURROGATES, Vocabulary, replace_unknown
+from sunspring.errors import SunspringError
 from sunspring.network.config import ModelConfig
-from sunspring.writing.drafts import FinishReason, Piece, WritingSettings, writable_tokens
-from sunspring.writing.patterns import Pattern
+from sunspring.writing.drafts import FinishReason, Piece, writable_tokens
+from sunspring.writing.patterns import Pattern, follow_prompt
 from sunspring.writing.sampling import REPETITION_WINDOW, token_probabilities
+from sunspring.writing.settings import ProposalSettings, SamplingSettings, WritingSettings
 from sunspring.writing.stretches import KnownStretches
+
+CANNOT_BLEND = "models are blended by the native engine alone: see sunspring doctor"
 
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
 _MOST_AT_ONCE = 4096  # of these tries
@@ -32,11 +34,34 @@ Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """A prompt as a model reads it.
+
+    Args:
+        text: as it is shown.
+        tokens: (time,) its ids.
+        replaced: what became of characters that the model lacks; empty if they were left out.
+    """
+
+    text: str
+    tokens: Tokens
+    replaced: Mapping[str, str]
+
+    @classmethod
+    def read(cls, text: str, vocabulary: Vocabulary) -> Prompt:
+        """Read a prompt with a vocabulary."""
+        known, replaced = replace_unknown(text, vocabulary)
+        tokens = vocabulary.encode(known).astype(np.int64)
+        return cls(SURROGATES.sub("\ufffd", known), tokens, replaced)
+
+
+@dataclass(frozen=True)
 class Writing:
     """A text that was written.
 
     Args:
-        text: the prompt as the model read it, and what follows.
+        prompt: as the model read it.
+        continuation: what follows it.
         tokens: how many were written after the prompt.
         finish_reason: `length`, `stop` (a stop text came), `end` (the model ended the document),
             `pattern` (nothing more can follow) or `novel` (all that could would be a copy that is
@@ -44,10 +69,25 @@ class Writing:
         seed: gives the same text again.
     """
 
-    text: str
+    prompt: str
+    continuation: str
     tokens: int
     finish_reason: FinishReason
     seed: int
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.prompt + self.continuation
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what `write --json` has of a text."""
+        return {
+            "text": self.text,
+            "tokens": self.tokens,
+            "finish_reason": self.finish_reason,
+            "seed": self.seed,
+        }
 
 
 @dataclass(frozen=True)
@@ -55,18 +95,18 @@ class Task:
     """What the texts of one call have in common.
 
     Args:
-        prompt: as it is shown.
-        tokens: (time,) of the prompt.
+        prompt: that they go on from.
         settings: as they were asked for.
+        seed: of the first text; each further one has the next.
         label: the label's place among those of the model; None for a model without labels.
         pattern: of `settings.regex`.
         pattern_state: where the prompt leaves it.
-        known: the stretches that may not come, for `settings.longest_copy`.
+        known: the stretches that may not come, for `settings.no_copies_over`.
     """
 
-    prompt: str
-    tokens: Tokens
+    prompt: Prompt
     settings: WritingSettings
+    seed: int
     label: int | None
     pattern: Pattern | None = None
     pattern_state: int = 0
@@ -118,57 +158,48 @@ class Writer(ABC, Generic[AnyReader]):
     def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
         """Write the texts of some seeds at once, each in pieces until its finish reason."""
 
-    def adapt(self, prompt: str) -> tuple[str, dict[str, str]]:
-        """Give the prompt as the model will read it, and what became of characters it lacks."""
-        return adapt_text(prompt, self._vocabulary)
-
-    def stream(
-        self, prompt: str, settings: WritingSettings, known: KnownStretches | None = None
-    ) -> Iterator[str]:
-        """Write one text; yields the prompt and then pieces of the text as they come.
+    def begin(self, settings: WritingSettings, known: KnownStretches | None = None) -> Task:
+        """Check what is asked for, and read the prompt.
 
         Args:
-            prompt: to go on from.
             settings: what is to be written.
             known: the training text's stretches of one character more than
-                `settings.longest_copy`, if there is that.
+                `settings.no_copies_over`, if there is that.
+
+        Raises:
+            SettingsError: a setting is impossible for this model.
         """
-        task = self._begin(prompt, settings, known)
-        yield task.prompt
-        for piece in self._write(task, range(settings.seed, settings.seed + 1)):
+        label = self._config.label_index(settings.label)
+        prompt = Prompt.read(settings.prompt, self._vocabulary)
+        seed = settings.first_seed()
+        if settings.regex is None:
+            return Task(prompt, settings, seed, label, known=known)
+        pattern = Pattern(settings.regex, self._vocabulary)
+        state = follow_prompt(pattern, prompt.tokens, prompt.text, settings)
+        return Task(prompt, settings, seed, label, pattern, state, known)
+
+    def stream(self, task: Task) -> Iterator[str]:
+        """Write one text; yields the prompt and then pieces of the text as they come."""
+        yield task.prompt.text
+        for piece in self._write(task, range(task.seed, task.seed + 1)):
             if piece.text:
                 yield piece.text
 
-    def write(
-        self,
-        prompt: str,
-        settings: WritingSettings,
-        count: int = 1,
-        known: KnownStretches | None = None,
-    ) -> list[Writing]:
-        """Write several texts, each with a seed of its own, at once; see `stream`."""
-        task = self._begin(prompt, settings, known)
-        return self._writings(task, range(settings.seed, settings.seed + count))
+    def write(self, task: Task, count: int = 1) -> list[Writing]:
+        """Write several texts at once, each with a seed of its own."""
+        return self._writings(task, range(task.seed, task.seed + count))
 
     def write_distinct(
-        self,
-        prompt: str,
-        settings: WritingSettings,
-        count: int,
-        *,
-        unique: bool,
-        excluded: AbstractSet[str] = frozenset(),
-        known: KnownStretches | None = None,
+        self, task: Task, count: int, *, unique: bool, excluded: AbstractSet[str] = frozenset()
     ) -> Iterator[Writing]:
         """Write texts that differ from those excluded, and if `unique` from one another.
 
-        Seeds are tried one after another from `settings.seed`, so the texts are those of the same
-        seeds in `write`. Blank texts count as excluded.
+        Seeds are tried one after another, so the texts are those of the same seeds in `write`.
+        Blank texts count as excluded.
 
         Raises:
             SunspringError: a hundred tries for each text wanted did not give enough.
         """
-        task = self._begin(prompt, settings, known)
         seen: set[str] = set()
         found = tried = 0
         while found < count:
@@ -179,7 +210,7 @@ class Writer(ABC, Generic[AnyReader]):
                 )
             # Never more than as many again, so that at most half of the work is in vain.
             more = min(_MOST_AT_ONCE, max(count - found, tried), _TRIES * count - tried)
-            seeds = range(settings.seed + tried, settings.seed + tried + more)
+            seeds = range(task.seed + tried, task.seed + tried + more)
             tried += more
             for writing in self._writings(task, seeds):
                 text = writing.text.strip()
@@ -191,31 +222,32 @@ class Writer(ABC, Generic[AnyReader]):
                 yield writing
 
     def _writings(self, task: Task, seeds: range) -> list[Writing]:
-        texts = {seed: [task.prompt] for seed in seeds}
+        texts: dict[int, list[str]] = {seed: [] for seed in seeds}
         over: dict[int, Writing] = {}
         for piece in self._write(task, seeds):
             texts[piece.seed].append(piece.text)
             if piece.finish_reason is not None:
-                text = "".join(texts.pop(piece.seed))
-                over[piece.seed] = Writing(text, piece.tokens, piece.finish_reason, piece.seed)
+                continuation = "".join(texts.pop(piece.seed))
+                over[piece.seed] = Writing(
+                    task.prompt.text, continuation, piece.tokens, piece.finish_reason, piece.seed
+                )
         return [over[seed] for seed in seeds]
 
-    def proposals(self, text: str, settings: WritingSettings, count: int) -> list[Proposal]:
+    def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Propose pieces that may follow a text, the most probable first.
 
         Each begins with one of the most probable tokens and goes on with the most probable ones to
         the end of the word (of the next one after a space); its probability is that of all its
         tokens together.
         """
-        read, _ = self.adapt(text)
-        tokens = self._encode(read)
+        tokens = Prompt.read(text, self._vocabulary).tokens
         reader = self._reader(self._config.label_index(settings.label))
         logits = reader.read(self._after_start(tokens))
         tokens = np.concatenate((self._before, tokens))
         probabilities = self._probabilities(logits, tokens, settings)
         if self._vocabulary.end_id is not None:
             probabilities[self._vocabulary.end_id] = 0
-        best = np.argsort(-probabilities, kind="stable")[:count]
+        best = np.argsort(-probabilities, kind="stable")[: settings.count]
         proposals = [
             self._finish_word(reader.copy(), tokens, int(token), settings, probabilities[token])
             for token in best
@@ -231,7 +263,7 @@ class Writer(ABC, Generic[AnyReader]):
         reader: AnyReader,
         before: Tokens,
         token: int,
-        settings: WritingSettings,
+        settings: SamplingSettings,
         chance: float,
     ) -> Proposal:
         """Go on with the most probable tokens as long as the word does."""
@@ -252,27 +284,12 @@ class Writer(ABC, Generic[AnyReader]):
         return Proposal(text, float(probability))
 
     def _probabilities(
-        self, logits: NDArray[np.floating], before: Tokens, settings: WritingSettings
+        self, logits: NDArray[np.floating], before: Tokens, settings: SamplingSettings
     ) -> NDArray[np.float64]:
         """Give the next token's probabilities (vocabulary,) after the tokens before it."""
         allowed = np.where(writable_tokens(self._vocabulary), logits, -np.inf)
         recent = before[None, -REPETITION_WINDOW:]
-        return np.asarray(token_probabilities(allowed[None], settings.sampling, recent)[0])
-
-    def _begin(self, prompt: str, settings: WritingSettings, known: KnownStretches | None) -> Task:
-        """Check what is asked for, and read the prompt as the model can."""
-        label = self._config.label_index(settings.label)
-        read, _ = self.adapt(prompt)
-        tokens = self._encode(read)
-        shown = SURROGATES.sub("\ufffd", read)
-        if settings.regex is None:
-            return Task(shown, tokens, settings, label, known=known)
-        pattern = Pattern(settings.regex, self._vocabulary)
-        state = _follow_prompt(pattern, tokens, shown, settings)
-        return Task(shown, tokens, settings, label, pattern, state, known)
-
-    def _encode(self, text: str) -> Tokens:
-        return self._vocabulary.encode(text).astype(np.int64)
+        return np.asarray(token_probabilities(allowed[None], settings, recent)[0])
 
     def _after_start(self, tokens: Tokens) -> Tokens:
         """Put before a prompt what a reader of `_reader` has not read yet: one token."""
@@ -290,22 +307,4 @@ class Writer(ABC, Generic[AnyReader]):
 
     def _recent(self, task: Task) -> Tokens:
         """Give the latest tokens before the first that is written."""
-        return np.concatenate((self._before, task.tokens))[-REPETITION_WINDOW:]
-
-
-def _follow_prompt(pattern: Pattern, tokens: Tokens, prompt: str, settings: WritingSettings) -> int:
-    """Follow a pattern through a prompt, and see whether it can be matched in time."""
-    state: int | None = pattern.initial
-    for token in tokens.tolist():
-        state = None if state is None else pattern.follow(state, token)
-    if state is None:
-        raise SettingsError(
-            f"no text that begins with {prompt!r} matches {settings.regex!r}: "
-            "the pattern is for the whole text, prompt included"
-        )
-    if pattern.needed(state) > settings.length:
-        raise SettingsError(
-            f"a match of {settings.regex!r} needs {pattern.needed(state)} characters and "
-            f"length is {settings.length}: raise --length"
-        )
-    return state
+        return np.concatenate((self._before, task.prompt.tokens))[-REPETITION_WINDOW:]

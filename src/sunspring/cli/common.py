@@ -1,0 +1,63 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sunspring.errors import SettingsError
+from sunspring.evaluation.settings import LearningSettings
+from sunspring.machine import DeviceChoice
+from sunspring.settings import optional, required, setting
+from sunspring.writing.settings import EngineChoice
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOption:
+    """A model."""
+
+    model: Path = required("A model folder, a run, or a model that comes along.", argument="MODEL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOption:
+    """Where PyTorch computes."""
+
+    device: DeviceChoice = setting("auto", "Where to compute.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOption(DeviceOption):
+    """What runs a model."""
+
+    engine: EngineChoice = setting(
+        "auto", "What runs the model: native is fast, torch the reference on any device."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateOption:
+    """How fast a model learns while it reads."""
+
+    rate: float | None = optional(LearningSettings, "rate")
+
+    def check_rate(self, learns: bool, option: str) -> None:
+        """Make sure that something learns at the rate that was given."""
+        if self.rate is not None and not learns:
+            raise SettingsError(
+                f"--rate says how fast {option} learns: give that too, or leave it out"
+            )
+
+    @property
+    def learning(self) -> LearningSettings:
+        """How fast to learn."""
+        return LearningSettings() if self.rate is None else LearningSettings(self.rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOption:
+    """What is printed."""
+
+    as_json: bool = setting(
+        False, "Print one JSON object on stdout, and nothing else there.", option="--json"
+    )

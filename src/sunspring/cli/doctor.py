@@ -1,0 +1,21 @@
+"""The command that looks at this machine."""
+
+from __future__ import annotations
+
+from sunspring.cli import printing
+from sunspring.cli.common import JsonOption
+from sunspring.cli.console import print_json
+
+
+def doctor(options: JsonOption) -> None:
+    """Look at this machine and what it can do.
+
+    Its device, speeds and versions, and what train would choose here.
+    """
+    from sunspring.reports.doctor import examine
+
+    report = examine()
+    if options.as_json:
+        print_json(report)
+    else:
+        print(printing.describe_machine(report))

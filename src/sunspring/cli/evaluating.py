@@ -1,0 +1,115 @@
+"""The commands that measure a model, and that round it to 8 bits."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from sunspring.cli import printing
+from sunspring.cli.common import DeviceOption, JsonOption, ModelOption, RateOption
+from sunspring.cli.console import print_json, say
+from sunspring.cli.parameters import is_given, refuse
+from sunspring.errors import SettingsError
+from sunspring.settings import required, setting
+from sunspring.text.options import ReadingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredText(ModelOption):
+    """What a model is measured on."""
+
+    sources: tuple[str, ...] = setting(
+        (), "The text, as for train; the model's own held-out text without any.", argument="SOURCES"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(MeasuredText, RateOption, DeviceOption, JsonOption):
+    """What is measured."""
+
+    protocol: Literal["stream", "windows"] = setting(
+        "stream", "Read the text once through, in order, or random stretches of 256 tokens."
+    )
+    mixture: bool = setting(False, "Measure the model mixed with n-grams of its training text too.")
+    dynamic: bool = setting(
+        False, "Measure it too while it goes on learning from what it has scored."
+    )
+    canaries: bool = setting(
+        False,
+        "Instead hide random lines in the text, train a copy of the run on it, and see if it gives "
+        "them away.",
+    )
+
+
+def evaluate(options: EvaluateOptions, reading: ReadingOptions) -> None:
+    """Measure how well a model predicts a text.
+
+    The figures are bits and nats per character, beside those of n-gram models that were fitted to
+    the model's training text.
+    """
+    if options.canaries:
+        _measure_canaries(options)
+        return
+    from sunspring.model import Model
+
+    options.check_rate(options.dynamic, "--dynamic")
+    model = Model.load(options.model, options.device)
+    if not is_given("documents"):
+        reading = replace(reading, documents=model.documents)
+    evaluation, baselines = model.evaluate(
+        options.sources,
+        options.protocol,
+        reading,
+        say,
+        mixture=options.mixture,
+        dynamic=options.learning if options.dynamic else False,
+    )
+    if options.as_json:
+        print_json({**evaluation.to_json(), "baselines": baselines})
+    else:
+        print(printing.describe_evaluation(evaluation, baselines))
+
+
+def _measure_canaries(options: EvaluateOptions) -> None:
+    """Do what `evaluate --canaries` does."""
+    free = ("model", "canaries", "device", "as_json")
+    names = [name for name in click.get_current_context().params if name not in free]
+    refuse(names, "--canaries, which trains a copy of the run on its own text")
+    from sunspring.privacy.canaries import canary_exposure
+
+    report = canary_exposure(options.model, options.device, sys.stderr)
+    if report is None:
+        say("interrupted: the copy is deleted, and the run is as it was")
+        raise SystemExit(130)
+    if options.as_json:
+        print_json({"canaries": report.to_json()})
+    else:
+        print(printing.describe_canaries(report))
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeOptions(MeasuredText, DeviceOption, JsonOption):
+    """What is rounded."""
+
+    out: Path = required("Folder of the model to write.")
+
+
+def quantize(options: QuantizeOptions) -> None:
+    """Write a model in 8 bits, a quarter as large.
+
+    What that costs is measured on a text, in nats per character.
+    """
+    from sunspring.model import Model
+
+    if (options.out / "config.json").exists():
+        raise SettingsError(f"{options.out} already holds a model: name another folder with --out")
+    quantized = Model.load(options.model, options.device).quantize(options.sources, notify=say)
+    quantized.save(options.out)
+    figures = {"out": str(options.out), **quantized.card["quantization"]}
+    if options.as_json:
+        print_json(figures)
+    say(printing.describe_quantization(figures))

@@ -1,0 +1,97 @@
+"""The commands that take lines: each is scored, or becomes a vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sunspring.cli import printing
+from sunspring.cli.common import EngineOption, JsonOption, ModelOption
+from sunspring.cli.console import arriving_lines, print_json, print_lines, say
+from sunspring.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineOptions(ModelOption, EngineOption):
+    """Which lines are read."""
+
+    file: Path = setting(
+        Path("-"),
+        "A file of lines; - for standard input.",
+        argument="FILE",
+        shown_default="standard input",
+    )
+    label: str | None = setting(None, "The label of the lines, for a model that has labels.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(LineOptions, JsonOption):
+    """What is shown of lines."""
+
+    threshold: float | None = setting(
+        None,
+        "Show only lines that cost more bits a character than this percentage of the held-out "
+        "lines.",
+        metavar="PERCENTILE",
+        at_least=0,
+        at_most=100,
+    )
+    top: int = setting(0, "Show with each line so many characters that surprised most.", at_least=0)
+
+
+def score(options: ScoreOptions) -> None:
+    """Give the bits that each line of a file costs.
+
+    Each line is printed with its bits, in all and per character: lines that are unlike the training
+    text cost most.
+    """
+    from sunspring.explanation.line_scores import heldout_threshold, score_lines
+    from sunspring.model import Model
+
+    model, top = Model.load(options.model, options.device, options.engine), options.top
+    least = None
+    if options.threshold is not None:
+        text = model.open_text(say)
+        least = heldout_threshold(model, text, options.threshold, options.label)
+        say(
+            f"{options.threshold:g} % of the held-out lines cost up to {least:.3f} bits a character"
+        )
+    listed = []
+    for number, lines in arriving_lines(options.file):
+        scores = enumerate(score_lines(model, lines, options.label), start=number)
+        kept = [each for each in scores if least is None or each[1].bits_per_character > least]
+        if options.as_json:
+            for place, each in kept:
+                top_of_it = {"top": each.surprises(model.vocabulary, top)} if top else {}
+                listed.append({"line": place, **each.to_json(), **top_of_it})
+        else:
+            print_lines(printing.describe_line(each, model.vocabulary, top) for _, each in kept)
+    if options.as_json:
+        print_json({"lines": listed, "threshold": least, "engine": model.engine})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(LineOptions):
+    """Where vectors go."""
+
+    out: Path | None = setting(
+        None, "File for the vectors, .npy or .csv.", shown_default="CSV to the standard output"
+    )
+
+
+def encode(options: EncodeOptions) -> None:
+    """Turn each line of a file into a vector.
+
+    It is the state in which the line leaves the model.
+    """
+    from sunspring.cli.vectors import vector_rows, write_vectors
+    from sunspring.model import Model
+
+    model = Model.load(options.model, options.device, options.engine)
+    batches = (model.encode(lines, options.label) for _, lines in arriving_lines(options.file))
+    if options.out is None:
+        for vectors in batches:
+            print_lines(vector_rows(vectors))
+    else:
+        written = write_vectors(options.out, batches)
+        say(f"{written:,} vectors in {options.out}")

@@ -1,0 +1,175 @@
+"""The commands that end in a page: of a text, of a run, of several models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sunspring.cli import printing
+from sunspring.cli.common import JsonOption, ModelOption
+from sunspring.cli.console import arriving_lines, print_json, say
+from sunspring.cli.parameters import refuse
+from sunspring.errors import SettingsError
+from sunspring.settings import required, setting
+
+if TYPE_CHECKING:
+    from sunspring.model import Model
+
+_HELDOUT = 20_000  # tokens of the held-out text that are explained
+_MOST = 200_000  # characters of another text: what is kept of each takes kilobytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOption:
+    """Where a page goes."""
+
+    out: Path | None = setting(None, "HTML page to write.", metavar="PAGE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(ModelOption, PageOption, JsonOption):
+    """What is explained."""
+
+    file: Path | None = setting(
+        None,
+        "The text; - for standard input.",
+        argument="FILE",
+        shown_default="the model's own held-out text",
+    )
+    text: str | None = setting(None, "The text itself.")
+    label: str | None = setting(None, "The label of the text, for a model that has labels.")
+    top: int = setting(5, "Characters to show that might have stood at each place.", at_least=1)
+    copied: bool = setting(False, "Show also what of the text stands in the training text.")
+    gradients: bool = setting(
+        False,
+        "Instead train a plain RNN, a GRU and an LSTM on the model's text, and show how far back "
+        "the gradient reaches in each.",
+    )
+    steps: int | None = setting(
+        None, "Steps of each training of --gradients.", at_least=1, shown_default="400"
+    )
+
+
+def explain(options: ExplainOptions) -> None:
+    """Show on a page what a model makes of a text.
+
+    The surprisal of each character and what was expected there, units of the network that can be
+    read, gates, and what the text copies.
+    """
+    from sunspring.explanation.explanation import explain
+    from sunspring.explanation.page import explanation_page
+    from sunspring.model import Model
+    from sunspring.pages.html import write_page
+
+    if options.out is None and not options.as_json:
+        raise SettingsError("an explanation is a page or JSON: give --out page.html, or --json")
+    if options.gradients:
+        _explain_gradients(options)
+        return
+    if options.steps is not None:
+        raise SettingsError("--steps are those of --gradients: give that too, or leave it out")
+    model = Model.load(options.model)
+    corpus = model.open_text(say) if options.copied else None
+    text = _text_to_explain(model, options.file, options.text)
+    explanation = explain(model, text, options.label, options.top, corpus)
+    if options.out is not None:
+        write_page(options.out, explanation_page(explanation))
+        say(f"saved in {options.out}")
+    if options.as_json:
+        print_json(explanation.to_json())
+
+
+def _explain_gradients(options: ExplainOptions) -> None:
+    """Show how far back the gradient reaches in networks that learn from a model's text."""
+    from sunspring.explanation.gradient_flow import STEPS, gradient_flow
+    from sunspring.explanation.gradients_page import gradients_page
+    from sunspring.model import Model
+    from sunspring.pages.html import write_page
+
+    beside = "--gradients, which looks at networks of its own"
+    refuse(("file", "text", "top", "copied", "label"), beside)
+    corpus = Model.load(options.model).open_text(say)
+    flow = gradient_flow(corpus, say, STEPS if options.steps is None else options.steps)
+    if options.out is not None:
+        write_page(options.out, gradients_page(flow))
+        say(f"saved in {options.out}")
+    if options.as_json:
+        print_json(flow.to_json())
+
+
+def _text_to_explain(model: Model, file: Path | None, text: str | None) -> str:
+    """Give the text that is named, or the beginning of the model's own held-out text."""
+    if file is not None and text is not None:
+        raise SettingsError("give a FILE or --text, not both")
+    if file is not None:
+        text = _beginning(file)
+    if text is None:
+        corpus = model.open_text(say)
+        say(f"the first {_HELDOUT:,} tokens of the held-out text")
+        return corpus.vocabulary.decode(corpus.heldout.tokens[:_HELDOUT])
+    if len(text) > _MOST:
+        say(f"the first {_MOST:,} characters of the text")
+    return text[:_MOST]
+
+
+def _beginning(file: Path) -> str:
+    """Read a file, but not much more of it than will be explained."""
+    lines: list[str] = []
+    characters = 0
+    for _, arrived in arriving_lines(file):
+        lines += arrived
+        characters += sum(map(len, arrived)) + len(arrived)
+        if characters > _MOST:
+            break
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What is reported."""
+
+    run: Path = required("Folder of a run.", argument="RUN")
+    out: Path | None = setting(
+        None, "The page to write.", metavar="PAGE", shown_default="report.html in the run"
+    )
+
+
+def report(options: ReportOptions) -> None:
+    """Show on a page how a training went.
+
+    Learning curves, samples, mistakes, memory, copies, and a verdict with what to try next.
+    """
+    from sunspring.reports.page import NAME, write_report
+
+    page = options.out or options.run / NAME
+    write_report(options.run, page, say)
+    say(f"saved in {page}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(PageOption, JsonOption):
+    """What is compared."""
+
+    runs: tuple[Path, ...] = required("Folders of runs or models.", argument="RUN")
+    text: tuple[str, ...] = setting(
+        (),
+        "A source that none of them has seen, instead of their held-out text; may be repeated.",
+    )
+    prompt: str = setting("", "What their samples go on from.")
+
+
+def compare(options: CompareOptions) -> None:
+    """Measure several models on the same text."""
+    from sunspring.pages.html import write_page
+    from sunspring.reports import compare as comparing
+    from sunspring.reports.compare_page import comparison_page
+
+    comparison = comparing.compare(options.runs, options.text, options.prompt, say)
+    if options.as_json:
+        print_json(comparison.to_json())
+    else:
+        print(printing.describe_comparison(comparison))
+    if options.out is not None:
+        write_page(options.out, comparison_page(comparison))
+        say(f"saved in {options.out}")

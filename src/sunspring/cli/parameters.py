@@ -1,0 +1,180 @@
+"""Commands made of functions whose parameters are dataclasses of settings.
+
+Each setting becomes an option, or an argument if it says so. Knows nothing of what a command does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+
+from sunspring.errors import SettingsError
+from sunspring.settings import Setting, settings_of
+
+_TYPES: Mapping[type, click.ParamType[Any]] = {
+    int: click.INT,
+    float: click.FLOAT,
+    Path: click.Path(path_type=Path),
+}
+_ROOM = "sunspring.cli."
+
+Arguments = list[str]
+
+
+class Command(click.Command):
+    """A command.
+
+    Args:
+        function: does what the command does. It takes instances of dataclasses, whose settings are
+            the command's options; its docstring is the help.
+        expand: changes the words of the command line before they are read, if there is need.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., None],
+        expand: Callable[[Arguments], Arguments] | None = None,
+    ) -> None:
+        hints = get_type_hints(function)
+        self._function = function
+        self._expand = expand
+        self._owners = [hint for name, hint in hints.items() if name != "return"]
+        self._settings = [each for owner in self._owners for each in settings_of(owner).values()]
+        parameters = [_parameter(each) for each in self._settings]
+        super().__init__(function.__name__, help=function.__doc__, params=parameters)
+
+    def parse_args(self, ctx: click.Context, args: Arguments) -> Arguments:
+        """Read the words of the command line."""
+        return super().parse_args(ctx, self._expand(args) if self._expand else args)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Call the function with the settings that were given."""
+        made = [
+            owner(
+                **{
+                    name: _value(each, ctx.params[name])
+                    for name, each in settings_of(owner).items()
+                }
+            )
+            for owner in self._owners
+        ]
+        self._function(*made)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help of arguments and options, in sections by the dataclasses they are of."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for setting, parameter in zip(self._settings, self.params, strict=True):
+            value = parameter.make_metavar(ctx)
+            if setting.declared.argument:
+                heading, name = "Arguments", setting.declared.argument
+            else:
+                heading = self._heading(setting.owner)
+                name = setting.option if setting.kind is bool else f"{setting.option} {value}"
+            sections.setdefault(heading, []).append((name, _help(setting)))
+        sections["Options"].append(("--help", "Show this message and exit."))
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+    def _heading(self, owner: type) -> str:
+        if owner is self._owners[0] or owner.__module__.startswith(_ROOM):
+            return "Options"
+        return (owner.__doc__ or "").partition("\n")[0].removesuffix(".")
+
+
+def _parameter(setting: Setting) -> click.Parameter:
+    """Make an option or an argument of a setting."""
+    declared, default = setting.declared, setting.default
+    kind = (
+        click.Choice(setting.choices) if setting.choices else _TYPES.get(setting.kind, click.STRING)
+    )
+    is_required = default is MISSING
+    usual = None if is_required or setting.is_multiple else default
+    if declared.argument:
+        return click.Argument(
+            [setting.name],
+            type=kind,
+            default=usual,
+            required=is_required,
+            nargs=-1 if setting.is_multiple else 1,
+            metavar=_shown_argument(setting),
+        )
+    is_flag = setting.kind is bool
+    return click.Option(
+        [setting.option, setting.name],
+        type=None if is_flag else kind,
+        default=usual,
+        required=is_required,
+        multiple=setting.is_multiple or setting.kind is Mapping,
+        is_flag=is_flag,
+        metavar=declared.metavar,
+    )
+
+
+def _shown_argument(setting: Setting) -> str:
+    """Give an argument as the line of usage has it."""
+    name = setting.declared.argument or ""
+    name = name if setting.default is MISSING else f"[{name}]"
+    return f"{name}..." if setting.is_multiple else name
+
+
+def _help(setting: Setting) -> str:
+    """Give a setting's line of help, with its default and its range."""
+    declared, default = setting.declared, setting.default
+    notes = []
+    if declared.shown_default:
+        notes.append(f"default: {declared.shown_default}")
+    elif default is MISSING:
+        notes.append("required")
+    elif not (setting.is_multiple or default is None or default is False or default == ""):
+        notes.append(f"default: {default}")
+    notes += [declared.range] if declared.range else []
+    return f"{declared.help}  [{'; '.join(notes)}]" if notes else declared.help
+
+
+def _value(setting: Setting, value: Any) -> Any:
+    """Give what an option was given as the setting's own type."""
+    if setting.kind is not Mapping:
+        return value
+    pairs = {}
+    for word in value:
+        name, separator, chosen = word.partition("=")
+        if not separator:
+            raise SettingsError(f"{setting.option} {word} has no value: write it as key=value")
+        pairs[name.strip()] = chosen.strip()
+    return pairs
+
+
+def is_given(name: str) -> bool:
+    """Tell whether the user wrote a parameter of the command that runs."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def names_given() -> list[str]:
+    """Name the parameters that the user wrote, of the command that runs."""
+    return list(filter(is_given, click.get_current_context().params))
+
+
+def shown(name: str) -> str:
+    """Name a parameter of the command that runs as the user writes it."""
+    (parameter,) = (
+        each for each in click.get_current_context().command.params if each.name == name
+    )
+    return parameter.opts[0] if parameter.opts[0].startswith("-") else name.upper()
+
+
+def refuse(names: Sequence[str], beside: str) -> None:
+    """Make sure that the user wrote none of some parameters beside something.
+
+    Raises:
+        SettingsError: one was written.
+    """
+    for name in names:
+        if is_given(name):
+            raise SettingsError(f"{shown(name)} does not go with {beside}: leave one of them out")

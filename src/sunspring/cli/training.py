@@ -1,0 +1,76 @@
+"""The command that trains."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sunspring.cli import printing
+from sunspring.cli.common import JsonOption
+from sunspring.cli.console import print_json, say
+from sunspring.cli.parameters import names_given, shown
+from sunspring.errors import SettingsError
+from sunspring.runs.request import TrainingRequest
+from sunspring.settings import setting
+
+if TYPE_CHECKING:
+    from sunspring.runs.result import TrainingResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(JsonOption):
+    """What the command line adds to a request."""
+
+    resume: bool = setting(False, "Go on with the run in --out.")
+
+
+def train(request: TrainingRequest, options: TrainOptions) -> None:
+    """Teach a network to write like your text.
+
+    It ends with a report of how it went: a page in the folder of the run.
+    """
+    began = time.perf_counter()
+    if options.resume:
+        _check_resumed(request)
+    elif request.out is None:
+        request = replace(request, out=_free_run(request.source_names))
+    from sunspring.api import run
+
+    def announce(result: TrainingResult) -> None:
+        if options.as_json:
+            print_json(result.to_json())
+        say(printing.describe_result(result))
+
+    result = run(request, sys.stderr, resumed=options.resume, began=began, announce=announce)
+    if result.interrupted:
+        raise SystemExit(130)
+
+
+def _check_resumed(request: TrainingRequest) -> None:
+    """Make sure that nothing is asked of a resumed run that was settled when it began."""
+    if request.out is None:
+        raise SettingsError("--resume goes on with the run in --out: name its folder")
+    free = {"out", "minutes", "epochs", "steps", "resume", "as_json"}
+    for name in names_given():
+        if name not in free:
+            raise SettingsError(
+                f"{shown(name)} was settled when the run in {request.out} began: "
+                "leave it out with --resume"
+            )
+
+
+def _free_run(sources: Sequence[str]) -> Path:
+    """Name a new folder under runs/ after the first source."""
+    stem = Path(sources[0].rstrip("/")).name.split(".")[0] if sources else "python-help"
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in stem)
+    base = Path("runs") / (name[:60].strip("-") or "text")
+    number = 1
+    path = base
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path

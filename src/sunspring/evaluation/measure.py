@@ -1,0 +1,83 @@
+"""All that `evaluate` says of a model: the network alone, what goes beyond it, and baselines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.splits import Split
+from sunspring.corpus.vocabulary import Vocabulary
+from sunspring.errors import SettingsError
+from sunspring.evaluation.dynamic import evaluate_dynamic
+from sunspring.evaluation.mixture import learn_mixture
+from sunspring.evaluation.protocols import (
+    Evaluation,
+    Protocol,
+    baselines,
+    evaluate_stream,
+    evaluate_windows,
+)
+from sunspring.evaluation.settings import LearningSettings
+from sunspring.network.network import RecurrentModel
+from sunspring.network.predictor import Predictor
+
+
+def check_protocol(protocol: str, *, dynamic: bool) -> None:
+    """Make sure that there is such a protocol, and that it goes with what is asked for.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    if protocol not in ("stream", "windows"):
+        raise SettingsError(f"protocol is {protocol!r}: choose stream or windows")
+    if dynamic and protocol == "windows":
+        raise SettingsError(
+            "dynamic evaluation reads a text in order, and windows are drawn from all over it: "
+            "choose the protocol stream"
+        )
+
+
+def measure(
+    network: RecurrentModel,
+    heldout: Split,
+    corpus: Corpus | None,
+    vocabulary: Vocabulary,
+    protocol: Protocol = "stream",
+    *,
+    predictor: Predictor | None = None,
+    mixture: bool = False,
+    learning: LearningSettings | None = None,
+) -> tuple[Evaluation, dict[str, float]]:
+    """Measure a model on a text.
+
+    Args:
+        network: of the model.
+        heldout: the text.
+        corpus: that the model was trained on, if it is at hand.
+        vocabulary: of the model.
+        protocol: `stream` or `windows`.
+        predictor: a mixture that the network is part of, to be measured in its place.
+        mixture: measure the network mixed with n-grams of the corpus too.
+        learning: measure it while it goes on learning so fast, too, each token after it was scored.
+
+    Returns:
+        The figures, and the nats per character of n-gram models of the orders 1 to 6 that were
+        fitted to the training text; empty without a corpus.
+
+    Raises:
+        SourceError: the text is empty, or the corpus too short for a mixture.
+        SettingsError: the model needs labels and the text has none.
+    """
+    start_id = vocabulary.start_id
+    evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
+    figures = evaluate(network if predictor is None else predictor, heldout, start_id)
+    beyond = {}
+    mixed = learn_mixture(network, corpus) if mixture and corpus else None
+    if mixed:
+        beyond["mixture"] = evaluate(mixed, heldout, start_id)
+    if learning is not None:
+        beyond |= evaluate_dynamic(network, heldout, start_id, learning, mixed)
+    figures = replace(figures, beyond=beyond)
+    if corpus is None:
+        return figures, {}
+    return figures, baselines(corpus.train, heldout, vocabulary.size, start_id)

@@ -1,0 +1,578 @@
+"""`Model`: one façade over a model folder.
+
+It writes, scores and is saved; it is measured, mixed, adapted and quantized. All of that is done in
+the rooms, and PyTorch is imported only where something needs it.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sunspring.corpus.corpus import Corpus, encode_sources
+from sunspring.corpus.vocabulary import Vocabulary
+from sunspring.errors import ModelError, SettingsError, SunspringError
+from sunspring.network.config import ModelConfig
+from sunspring.network.model_folder import ModelFiles
+from sunspring.notices import Notify, ignore
+from sunspring.pages.notebook import Surprisals, table_html
+from sunspring.runs.corpus import RunText
+from sunspring.runs.request import Names
+from sunspring.settings import several, takes
+from sunspring.storage import read_json, write_json
+from sunspring.text.files import find_sources
+from sunspring.text.options import DocumentKind, ReadingOptions
+from sunspring.writing.engines import (
+    Engine,
+    EngineName,
+    NativeEngine,
+    open_engine,
+)
+from sunspring.writing.settings import EngineChoice, ProposalSettings, WritingSettings
+from sunspring.writing.stretches import KnownStretches
+from sunspring.writing.writer import Prompt, Proposal, Task, Writer, Writing
+
+if TYPE_CHECKING:
+    from sunspring.evaluation.protocols import Evaluation, Protocol
+    from sunspring.evaluation.settings import LearningSettings
+    from sunspring.network import engine as native
+    from sunspring.network.network import RecurrentModel
+    from sunspring.network.predictor import Predictor
+    from sunspring.runs.result import TrainingResult
+
+_REMEMBERED = 10_000  # tokens of pages that a writer reads again: its state forgets sooner
+
+
+class Model:
+    """A trained model.
+
+    Args:
+        files: what its folder holds.
+        record: its run.json, by which its text is found again; None if there is none.
+        device: `auto`, `cpu` or `cuda`, for what PyTorch computes.
+        engine: `auto`, `native` or `torch`: what writes and scores.
+
+    Attributes:
+        training: how the training went, if this process trained it.
+
+    Raises:
+        SettingsError: the engine cannot be had, or not on this device.
+        ModelError: the weights are damaged, or of an architecture that the engine does not run.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        record: Mapping[str, Any] | None = None,
+        device: str = "cpu",
+        engine: EngineChoice = "auto",
+    ) -> None:
+        self.training: TrainingResult | None = None
+        self._files = files
+        self._network: RecurrentModel | None = (
+            None  # once there is one, it counts and not the files
+        )
+        self._text = RunText(record)
+        self._device = device
+        self._engine_choice = engine
+        # what it has beside the network
+        self._mixture: Predictor | None = None  # of the network and n-grams
+        self._pages: NDArray[np.int64] | None = None  # that every text goes on from
+        self._blend: tuple[tuple[Model, float], ...] = ()
+        # what is made of all that when it is first needed
+        self._engine: Engine | None = None
+        self._writer: Writer[Any] | None = None
+        self._known: dict[int, KnownStretches] = {}
+        self._open()  # a damaged model is an error now
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu", engine: EngineChoice = "auto") -> Model:
+        """Load a model folder, or the model of a run.
+
+        Args:
+            folder: what `train` or `Model.save` wrote, on this machine or another, or the name of a
+                model that comes along.
+            device: `auto`, `cpu` or `cuda`; where it was trained does not matter.
+            engine: what writes and scores: `native`, which needs no PyTorch, or `torch`; `auto`
+                takes the native one wherever it can.
+
+        Raises:
+            ModelError: the folder is missing, incomplete or damaged.
+            SettingsError: the engine cannot be had, or not on this device.
+        """
+        files, record_path = ModelFiles.read(Path(folder)), Path(folder) / "run.json"
+        record = read_json(record_path) if record_path.exists() else None
+        return cls(files, record, device, engine)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The architecture."""
+        return self._files.config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What its tokens stand for."""
+        return self._files.vocabulary
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What is known of its training."""
+        return self._files.card
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its weights are in 8 bits, and are saved so."""
+        return self._files.quantization is not None
+
+    @property
+    def documents(self) -> DocumentKind:
+        """What was a document in training; `none` where that is not known."""
+        return self._text.documents
+
+    @property
+    def engine(self) -> EngineName:
+        """What writes and scores."""
+        return self._open().name
+
+    @property
+    def network(self) -> RecurrentModel:
+        """The network in PyTorch; what is changed in it counts for what is written and saved later.
+
+        Raises:
+            ModelError: the weights are damaged or of another model.
+        """
+        network = self._build_network()
+        self._engine = self._writer = None
+        return network
+
+    def _build_network(self) -> RecurrentModel:
+        if self._network is None:
+            from sunspring.machine import choose_device
+            from sunspring.network.weights import build_network
+
+            self._network = build_network(self._files).to(choose_device(self._device))
+        return self._network
+
+    @property
+    def files(self) -> ModelFiles:
+        """What its folder would hold now, with what was changed in the network."""
+        if self._network is None:
+            return self._files
+        from sunspring.network.weights import pack_model
+
+        return pack_model(self._network, self.vocabulary, self.card, self.quantized)
+
+    def _open(self) -> Engine:
+        if self._engine is None:
+            self._engine = open_engine(
+                self.files,
+                self._engine_choice,
+                self._device,
+                network=self._build_network,
+                predictor=self._mixture,
+            )
+        return self._engine
+
+    def _with(self, files: ModelFiles) -> Model:
+        return Model(files, self._text.record, self._device, self._engine_choice)
+
+    @property
+    def summary(self) -> str:
+        """What it is, in a few words."""
+        config = self.config
+        parameters = f"{config.parameters:,} parameters{' in 8 bits' * self.quantized}"
+        return (
+            f"sunspring.Model: {config.layers} × {config.hidden_size} {config.cell}, "
+            f"{parameters}, {config.vocabulary_size} tokens"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.summary}>"
+
+    def _repr_html_(self) -> str:
+        config, trained = self.config, self.card
+        figures = {
+            "network": f"{config.layers} × {config.hidden_size} {config.cell}",
+            "parameters": f"{config.parameters:,}{' in 8 bits' * self.quantized}",
+            "tokens": f"{config.vocabulary_size:,} {self.vocabulary.kind}",
+            "engine": self.engine,
+        }
+        if config.labels:
+            figures["labels"] = ", ".join(config.labels)
+        if heldout := trained.get("heldout"):
+            figures["held-out text"] = f"{heldout['bpc']:.3f} bits per character"
+            figures["trained"] = f"{trained['budget']}, {trained['epochs']:.1f} epochs"
+        return table_html("sunspring.Model", figures)
+
+    @takes(WritingSettings)
+    def write(self, settings: WritingSettings) -> str:
+        """Write one text; it begins with the prompt.
+
+        Args:
+            settings: by name.
+
+        Raises:
+            SettingsError: a setting is impossible, or a label is missing.
+        """
+        return self.writings(settings)[0].text
+
+    @takes(WritingSettings)
+    def write_many(self, count: int, settings: WritingSettings) -> list[Writing]:
+        """Write several texts, each with a seed of its own.
+
+        Args:
+            count: how many.
+            settings: by name.
+
+        Raises:
+            SunspringError: the model does not give so many that differ as they shall.
+        """
+        return self.writings(settings, count)
+
+    @takes(WritingSettings)
+    def stream(self, settings: WritingSettings) -> Iterator[str]:
+        """Write one text, piece by piece; the first piece is the prompt.
+
+        Args:
+            settings: by name.
+
+        Raises:
+            SettingsError: a setting is impossible, or needs the whole text before it is shown.
+        """
+        return self.pieces(settings)
+
+    @takes(ProposalSettings)
+    def propose(self, text: str, settings: ProposalSettings) -> list[Proposal]:
+        """Propose pieces that may follow a text, the most probable first.
+
+        Args:
+            text: so far.
+            settings: by name.
+        """
+        return self.proposals(text, settings)
+
+    def writings(self, settings: WritingSettings, count: int = 1) -> list[Writing]:
+        """Do what `write_many` does, with settings as one object."""
+        writer, task = self._begin(settings)
+        if not settings.unique and not settings.novel:
+            return writer.write(task, count)
+        excluded = self.known_lines() if settings.novel else frozenset()
+        return list(writer.write_distinct(task, count, unique=settings.unique, excluded=excluded))
+
+    def pieces(self, settings: WritingSettings) -> Iterator[str]:
+        """Do what `stream` does, with settings as one object."""
+        if settings.novel:
+            raise SettingsError(
+                "whether a text is novel shows when it is whole: leave out novel, or use write"
+            )
+        writer, task = self._begin(settings)
+        return writer.stream(task)
+
+    def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
+        """Do what `propose` does, with settings as one object."""
+        return self._open_writer().proposals(text, settings)
+
+    def read_prompt(self, text: str) -> Prompt:
+        """Give a prompt as the model reads it, and what became of characters that it lacks."""
+        return Prompt.read(text, self.vocabulary)
+
+    def _begin(self, settings: WritingSettings) -> tuple[Writer[Any], Task]:
+        most = settings.no_copies_over
+        writer = self._open_writer()
+        return writer, writer.begin(settings, self.known_stretches(most + 1) if most else None)
+
+    def _open_writer(self) -> Writer[Any]:
+        if self._writer is None:
+            blend = [(other._open_writer(), share) for other, share in self._blend]
+            self._writer = self._open().writer(self._pages, blend)
+        return self._writer
+
+    def blended(self, other: Model, share: float) -> Self:
+        """Blend another model's predictions into this one's when it writes.
+
+        What the other knows of characters that this one lacks does not count, and it does not see
+        those that it lacks itself.
+
+        Args:
+            other: it reads the same kind of tokens.
+            share: of the other's probabilities, above 0; shares of several are at most 1 in all.
+
+        Raises:
+            SettingsError: a share is impossible, the kinds of tokens differ, or either model is not
+                written by the native engine.
+        """
+        model = copy.copy(self)
+        model._writer, model._blend = None, (*self._blend, (other, share))
+        model._open_writer()  # impossible settings are an error now
+        return model
+
+    def score(self, text: str, label: str | None = None) -> Surprisals:
+        """Bits that each token of a text costs the model: its surprisal, (tokens,).
+
+        Args:
+            text: read from a fresh state.
+            label: of the text, for a model that has labels.
+        """
+        tokens, counts = self.vocabulary.encode_batch([text])
+        (bits,) = self.score_tokens(tokens, counts, label)
+        return Surprisals(bits, lambda: list(map(self.vocabulary.token_text, tokens)))
+
+    def score_many(
+        self, texts: Sequence[str], label: str | None = None
+    ) -> list[NDArray[np.float64]]:
+        """Score many texts, each from a fresh state, at once; see `score`."""
+        return self.score_tokens(*self.vocabulary.encode_batch(texts), label)
+
+    def score_tokens(
+        self, ids: NDArray[np.int32], counts: NDArray[np.int64], label: str | None = None
+    ) -> list[NDArray[np.float64]]:
+        """Score many texts that are encoded already.
+
+        Args:
+            ids: (tokens,) of the texts, one after another.
+            counts: (texts,) tokens of each.
+            label: see `score`.
+        """
+        labels = self._labels(label, len(counts))
+        if not len(counts):
+            return []
+        nats = self._open().score(ids, counts, labels)
+        return np.split(nats / np.log(2), np.cumsum(counts)[:-1])
+
+    def encode(self, texts: Sequence[str], label: str | None = None) -> NDArray[np.float32]:
+        """Give texts as vectors: what the layers put out after the last character.
+
+        Texts that the model would go on from alike have vectors that are close.
+
+        Args:
+            texts: each is read from a fresh state.
+            label: of the texts, for a model that has labels.
+
+        Returns:
+            (texts, layers * hidden_size), from -1 to 1.
+        """
+        ids, counts = self.vocabulary.encode_batch(texts)
+        return self._open().encode(ids, counts, self._labels(label, len(counts)))
+
+    def _labels(self, label: str | None, texts: int) -> NDArray[np.int64] | None:
+        index = self.config.label_index(label)
+        return None if index is None else np.full(texts, index)
+
+    def reader(self, label: str | None = None) -> native.Reader:
+        """Give what reads a text token by token, in the native engine.
+
+        Raises:
+            SettingsError: it is not what scores here, or the label is unknown or missing.
+        """
+        index, opened = self.config.label_index(label), self._open()
+        if not isinstance(opened, NativeEngine):
+            raise SettingsError("only the native engine can look inside: see sunspring doctor")
+        return opened.reader(index)
+
+    def evaluate(
+        self,
+        sources: Names = (),
+        protocol: Protocol = "stream",
+        reading: ReadingOptions | None = None,
+        notify: Notify = ignore,
+        *,
+        mixture: bool = False,
+        dynamic: bool | LearningSettings = False,
+    ) -> tuple[Evaluation, dict[str, float]]:
+        """Measure how well the model predicts a text.
+
+        Args:
+            sources: the text; none is the run's own held-out text.
+            protocol: `stream` or `windows`.
+            reading: how to read the sources; by default in documents as in training.
+            notify: called with a line about what was left out or cannot be had.
+            mixture: measure the model mixed with n-grams too; see `mixed`.
+            dynamic: measure it while it goes on learning, too, each token after it was scored; the
+                settings say how fast. By `stream` alone.
+
+        Returns:
+            The figures (in their `beyond`, those of `mixture`, `dynamic` and, of both together,
+            `dynamic_mixture`), and the nats per character of n-gram models of the orders 1 to 6
+            that were fitted to the model's training text (empty where that is not at hand).
+
+        Raises:
+            ModelError: the run's own text is wanted and not at hand.
+            SourceError: a source is at fault, or the training text too short for a mixture.
+            SettingsError: the protocol is unknown, or `windows` and learning is asked for.
+        """
+        from sunspring.evaluation.measure import check_protocol, measure
+        from sunspring.evaluation.settings import LearningSettings
+
+        check_protocol(protocol, dynamic=bool(dynamic))
+        with self._text.to_measure(
+            several(sources), reading, self.vocabulary, self.config.labels, notify
+        ) as heldout:
+            open_corpus = self._text.open if mixture else self._text.open_if_at_hand
+            return measure(
+                self.network,
+                heldout,
+                open_corpus(notify),
+                self.vocabulary,
+                protocol,
+                predictor=self._mixture,
+                mixture=mixture,
+                learning=LearningSettings() if dynamic is True else dynamic or None,
+            )
+
+    def mixed(self) -> Model:
+        """Mix the model with n-grams of its training text.
+
+        How far to trust either is learned on the validation part of that text (`learn_mixture`).
+
+        Returns:
+            A model that writes, scores and is evaluated as the mixture; it is saved as the network.
+
+        Raises:
+            SettingsError: the native engine was asked for.
+            ModelError: the training text is not at hand.
+            SourceError: it is too short.
+        """
+        if self._engine_choice == "native":
+            raise SettingsError(
+                "the native engine does not mix in n-grams: leave out --engine native or --mixture"
+            )
+        from sunspring.evaluation.mixture import learn_mixture
+
+        model = copy.copy(self)
+        model._engine = model._writer = None
+        model._mixture = learn_mixture(self.network, self._text.open())
+        return model
+
+    def adapted(
+        self,
+        sources: Names,
+        label: str | None = None,
+        settings: LearningSettings | None = None,
+        notify: Notify = ignore,
+    ) -> Model:
+        """Read some pages and go on learning from them, as in dynamic evaluation.
+
+        Args:
+            sources: the pages, in documents as in training. Characters that the model lacks are
+                mapped or left out, as in a prompt.
+            label: under which to read them, for a model that has labels.
+            settings: how fast it learns.
+            notify: called with a line about what was left out.
+
+        Returns:
+            A model that has learned from them and writes on where they end (of documents that are
+            lines: a new one). This one stays as it is.
+
+        Raises:
+            SourceError: a source is at fault.
+            SettingsError: the label is unknown, or missing.
+        """
+        from sunspring.evaluation.dynamic import learn_from
+        from sunspring.network.weights import pack_model
+
+        index, vocabulary = self.config.label_index(label), self.vocabulary
+        reading = ReadingOptions(documents=self.documents)
+        found = find_sources(
+            several(sources), reading, as_bytes=vocabulary.kind == "bytes", notify=notify
+        )
+        with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
+            pages = encode_sources(found, vocabulary, (), Path(folder), notify, nearest=True)
+            learned = learn_from(self.network, pages, vocabulary.start_id, settings, index)
+            model = self._with(pack_model(learned, vocabulary, self.card))
+            if reading.documents != "lines":
+                last = pages.tokens[pages.starts[-2] :].astype(np.int64)
+                model._pages = last[last != vocabulary.end_id][-_REMEMBERED:]
+            return model
+
+    def quantize(
+        self,
+        sources: Names = (),
+        reading: ReadingOptions | None = None,
+        notify: Notify = ignore,
+    ) -> Model:
+        """Copy the model with its weights rounded to 8 bits: a quarter of the bytes, once saved.
+
+        The copy's card says under `quantization` what that saves, and what it costs in nats per
+        character by `stream`: on the first million tokens of the sources, or of the run's own
+        held-out text. Where that is not at hand the cost is None, and `notify` is told.
+
+        Args:
+            sources: the text to measure on; none is the run's own held-out text.
+            reading: how to read the sources; by default in documents as in training.
+            notify: called with a line about what was left out or cannot be had.
+
+        Raises:
+            ModelError: the model is in 8 bits already, or has weights that are no numbers.
+            SourceError: a source is at fault.
+        """
+        if self.quantized:
+            raise ModelError("the model is in 8 bits already: quantize the one it was made from")
+        from sunspring.evaluation.quantization import quantize_model
+
+        names = several(sources)
+        with ExitStack() as stack:
+            text = None
+            try:
+                text = stack.enter_context(
+                    self._text.to_measure(
+                        names, reading, self.vocabulary, self.config.labels, notify
+                    )
+                )
+            except SunspringError as error:
+                if names:
+                    raise
+                notify(f"the loss is not known: {error}")
+            kind: Any = "sources" if names else "heldout"
+            return self._with(quantize_model(self.network, self.vocabulary, self.card, text, kind))
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
+
+        Where the training text can be found again is written beside them, in run.json; without
+        that file the folder says nothing of this machine.
+        """
+        path = Path(folder)
+        self.files.write(path)
+        if self._text.record is not None:
+            write_json(path / "run.json", self._text.record)
+
+    def open_text(self, notify: Notify = ignore) -> Corpus:
+        """Open the text that the model was trained and judged on.
+
+        Args:
+            notify: called with a line about what was mended.
+
+        Raises:
+            SunspringError: it is not at hand.
+        """
+        return self._text.open(notify)
+
+    def known_lines(self) -> frozenset[str]:
+        """All lines of the text that the user gave, the held-out ones too, without blanks around.
+
+        Raises:
+            ModelError: the text is not at hand.
+        """
+        return frozenset(line.strip() for line in self._text.open().lines())
+
+    def known_stretches(self, size: int) -> KnownStretches:
+        """Give the stretches of so many characters that stand in the training text.
+
+        They are kept, in 8 bytes for each character of it.
+
+        Args:
+            size: characters of a stretch, at least 2.
+
+        Raises:
+            SunspringError: the text is not at hand.
+        """
+        if size not in self._known:
+            self._known[size] = KnownStretches(size, self._text.open().training_bytes())
+        return self._known[size]

@@ -1,0 +1,179 @@
+"""A predictor reads many stretches of text at once, each from a fresh state.
+
+In float32, in batches of similar length, and without a trace in the predictor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sunspring.network.config import check_labels
+from sunspring.network.network import RecurrentModel
+from sunspring.network.predictor import Predictor, State
+
+BATCH = 64
+"""Rows that are read together."""
+
+_WINDOW = 256  # tokens of each row at a time
+_SINGLE_WINDOW = 2048  # of a single row: oneDNN's LSTM is fastest in long calls
+_LOGITS = 1 << 24  # values in memory at a time, whatever the vocabulary
+
+Measure = Callable[
+    [NDArray[np.int64], State, NDArray[np.int64] | None], tuple[NDArray[np.float64], State]
+]
+"""Takes ids (batch, time + 1), the state before them and the rows' labels, if they have any; gives
+what is wanted of each token after the first (batch, time, …), and the state."""
+
+
+class Rows(NamedTuple):
+    """Stretches to read, each within one document and from a zero state; all (rows,).
+
+    Args:
+        first: place of the first token that is measured.
+        end: place after the last.
+        begins: whether the first token is its document's first, after the start token.
+        labels: label index of each, or None.
+    """
+
+    first: NDArray[np.int64]
+    end: NDArray[np.int64]
+    begins: NDArray[np.bool_]
+    labels: NDArray[np.int64] | None
+
+
+class Measured(NamedTuple):
+    """What was measured of some rows.
+
+    Args:
+        rows: indices of those that still go on.
+        values: (rows, time, …) of their next tokens.
+        is_inside: (rows, time) whether a token is not beyond the row's end.
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+    is_inside: NDArray[np.bool_]
+
+
+def measure_rows(
+    model: Predictor,
+    tokens: NDArray[np.integer[Any]],
+    rows: Rows,
+    start_id: int,
+    measure: Measure | None = None,
+    batch: int = BATCH,
+) -> Iterator[Measured]:
+    """Read rows window by window, the state carried, and measure their tokens.
+
+    Args:
+        model: reads; dropout is off meanwhile.
+        tokens: (tokens,) ids that the rows are stretches of.
+        rows: to read.
+        start_id: the token that stands before a document's first.
+        measure: of the model; by default what each token costs, in nats.
+        batch: rows that are read together.
+
+    Raises:
+        SettingsError: the model needs labels, and the rows have none.
+    """
+    check_labels(model.labels, rows.labels)
+    measure = measure or partial(_losses, model)
+    lengths = rows.end - rows.first
+    order = np.argsort(-lengths, kind="stable")
+    with _evaluating(model):
+        for chunk in range(0, len(order), batch):
+            indices = order[chunk : chunk + batch]
+            window = _SINGLE_WINDOW if len(indices) == 1 else _WINDOW
+            window = max(1, min(window, _LOGITS // (len(indices) * model.vocabulary_size)))
+            state = model.initial_state(len(indices))
+            for offset in range(0, int(lengths[indices[0]]), window):
+                indices = indices[lengths[indices] > offset]  # the longest come first
+                state = tuple(tuple(tensor[: len(indices)] for tensor in layer) for layer in state)
+                time = min(window, int(lengths[indices[0]]) - offset)
+                places = (rows.first[indices] + offset)[:, None] + np.arange(-1, time)
+                ids = tokens[places.clip(0, len(tokens) - 1)].astype(np.int64)
+                if offset == 0:
+                    ids[rows.begins[indices], 0] = start_id
+                labels = None if rows.labels is None else rows.labels[indices]
+                values, state = measure(ids, state, labels)
+                yield Measured(indices, values, places[:, 1:] < rows.end[indices, None])
+
+
+@torch.inference_mode()
+def _losses(
+    model: Predictor,
+    ids: NDArray[np.int64],
+    state: State,
+    labels: NDArray[np.int64] | None,
+) -> tuple[NDArray[np.float64], State]:
+    """Nats of each token after the first, (batch, time) of ids (batch, time + 1), and the state."""
+    sequences = torch.from_numpy(ids).to(model.device)
+    label_tensor = None if labels is None else torch.from_numpy(labels).to(model.device)
+    losses, state = model.losses(sequences[:, :-1], sequences[:, 1:], state, label_tensor)
+    return losses.double().cpu().numpy(), state
+
+
+@contextmanager
+def _evaluating(model: Predictor) -> Iterator[None]:
+    """Switch dropout off, and put the mode back however the block ends."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def score_texts(
+    model: Predictor,
+    ids: NDArray[np.integer[Any]],
+    counts: NDArray[np.int64],
+    start_id: int,
+    labels: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """Give what each token of some texts costs, (tokens,) in nats; each is read from a zero state.
+
+    Args:
+        model: reads.
+        ids: (tokens,) of the texts, one after another.
+        counts: (texts,) tokens of each.
+        start_id: the token that stands before a text's first.
+        labels: (texts,) index of the label of each; for a model that has labels.
+
+    Raises:
+        SettingsError: the model needs labels, and there are none.
+    """
+    ends = np.cumsum(counts)
+    rows = Rows(ends - counts, ends, np.ones(len(counts), np.bool_), labels)
+    nats = np.zeros(len(ids))
+    read = np.zeros(len(counts), np.int64)
+    for indices, values, is_inside in measure_rows(model, ids, rows, start_id):
+        places = (rows.first[indices] + read[indices])[:, None] + np.arange(values.shape[1])
+        nats[places[is_inside]] = values[is_inside]
+        read[indices] += values.shape[1]
+    return nats
+
+
+@torch.inference_mode()
+def final_outputs(
+    network: RecurrentModel,
+    ids: NDArray[np.integer[Any]],
+    start_id: int,
+    label: int | None = None,
+) -> NDArray[np.float32]:
+    """Outputs of all layers after a text, (layers * hidden_size,); see `score_texts`."""
+    tokens = torch.from_numpy(np.concatenate(([start_id], ids)).astype(np.int64))
+    labels = None if label is None else torch.full((1,), label, device=network.device)
+    state = network.initial_state(1)
+    with _evaluating(network):
+        for part in tokens.to(network.device).split(_SINGLE_WINDOW):  # type: ignore[no-untyped-call]
+            state = network(part.unsqueeze(0), state, labels)[1]
+    layers = state[: network.config.layers]
+    return np.asarray(torch.cat([layer[0][0] for layer in layers]).float().cpu().numpy())

@@ -1,0 +1,64 @@
+"""How sources are read, as users say it."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from typing import Literal
+
+from sunspring.errors import SettingsError
+from sunspring.settings import check_settings, setting
+
+DocumentKind = Literal["none", "lines", "files"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """How the text is read.
+
+    Raises:
+        SettingsError: a value is unknown, or two contradict each other.
+    """
+
+    documents: DocumentKind = setting(
+        "none",
+        "What starts from a fresh state and has an end that is learned: nothing within the text, "
+        "each line (or row of a table), or each file.",
+        shown_default="none, or as the model was trained",
+    )
+    encoding: str | None = setting(
+        None,
+        "Encoding of files that have no byte order mark, as Python names it.",
+        shown_default="utf-8",
+    )
+    errors: Literal["strict", "replace", "ignore", "backslashreplace", "surrogateescape"] = setting(
+        "strict",
+        "What becomes of bytes that cannot be decoded, as in Python's bytes.decode.",
+    )
+    keep_newlines: bool = setting(
+        False, "Leave CRLF and CR as they are, instead of turning them into newlines."
+    )
+    label_column: str | None = setting(
+        None, "Column or field of a table that holds each row's label; for --documents lines."
+    )
+    label_folders: bool = setting(
+        False, "Label each file with the name of its folder within the folder that is the source."
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.encoding is not None:
+            try:
+                codecs.getincrementaldecoder(self.encoding)
+                b"a".decode(self.encoding, "ignore")
+            except (LookupError, ValueError):
+                raise SettingsError(
+                    f"Python knows no text encoding {self.encoding!r}: "
+                    "try utf-8, utf-16, latin-1, cp1252, shift_jis or gb18030"
+                ) from None
+        if self.label_column is not None and self.label_folders:
+            raise SettingsError("labels come from a column or from folders: choose one of them")
+        if self.label_column is not None and self.documents != "lines":
+            raise SettingsError("a label column labels each row: use it with --documents lines")
+        if self.label_folders and self.documents == "none":
+            raise SettingsError("folders label documents: use --documents files or lines with them")

@@ -1,0 +1,118 @@
+"""What is to be written, as users say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal
+
+from sunspring.errors import SettingsError
+from sunspring.settings import check_settings, setting
+
+EngineChoice = Literal["auto", "native", "torch"]
+"""What runs a model; `auto` takes the native engine wherever it can."""
+
+_LONGEST_COPY = 100_000  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """How the next token is drawn.
+
+    The cut-offs apply one after another, in the order of the fields, after the temperature. Top-p
+    is the nucleus sampling of Holtzman et al. 2020, min-p is by Nguyen et al. 2024, the repetition
+    penalty by Keskar et al. 2019, section 4.1 (negative logits are multiplied by it instead).
+
+    Raises:
+        SettingsError: a value is out of its range.
+    """
+
+    temperature: float = setting(
+        0.8,
+        "Below 1 bolder, above 1 wilder; 0 always takes the most probable token.",
+        at_least=0,
+        at_most=100,
+    )
+    top_k: int = setting(
+        0, "Keep only so many of the most probable tokens; 0 keeps all.", at_least=0
+    )
+    top_p: float = setting(
+        1.0,
+        "Keep the fewest most probable tokens whose probabilities reach this sum.",
+        above=0,
+        at_most=1,
+    )
+    min_p: float = setting(
+        0.0,
+        "Drop what is less probable than this share of the most probable token.",
+        at_least=0,
+        at_most=1,
+    )
+    repetition_penalty: float = setting(
+        1.0, "Above 1: the latest 64 tokens become less probable.", at_least=0.01, at_most=100
+    )
+    label: str | None = setting(
+        None, "The label to write under, for a model that was trained with labels."
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class WritingSettings(SamplingSettings):
+    """What is to be written.
+
+    Raises:
+        SettingsError: a value is out of its range, or a stop text is empty.
+    """
+
+    prompt: str = setting("", "The text to go on from; the seed text.")
+    length: int = setting(500, "The most characters after the prompt.", at_least=0)
+    _: KW_ONLY
+    stop: str | Sequence[str] = setting(
+        (), "A text that ends the writing and is left out of it; may be repeated."
+    )
+    regex: str | None = setting(
+        None, "A pattern that the whole text, prompt included, matches in the end."
+    )
+    seed: int | None = setting(
+        None,
+        "Gives the same text again; each further text has the next seed.",
+        at_least=0,
+        below=1 << 63,
+        shown_default="a new one",
+    )
+    unique: bool = setting(False, "No text comes twice.")
+    novel: bool = setting(
+        False, "No text is a line of the text that the model was trained or judged on."
+    )
+    no_copies_over: int | None = setting(
+        None,
+        "No stretch of more characters than this stands in the training text too.",
+        at_least=1,
+        at_most=_LONGEST_COPY,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "" in self.stops:
+            raise SettingsError("a stop text is empty: leave it out")
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end the writing."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    def first_seed(self) -> int:
+        """Give the seed of the first text; a new one where none was asked for."""
+        import secrets
+
+        return secrets.randbits(32) if self.seed is None else self.seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalSettings(SamplingSettings):
+    """How proposals are drawn."""
+
+    count: int = setting(5, "How many proposals to give at the most.", at_least=1)
