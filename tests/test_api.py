@@ -247,7 +247,7 @@ class TestEvaluation:
         shutil.rmtree(record["corpus"]["folder"])
         Path("text.txt").write_text("The rest of the operators.\n" * 20)
         notices: list[str] = []
-        evaluation, baselines = trained.evaluate("text.txt", on_notice=notices.append)
+        evaluation, baselines = trained.evaluate("text.txt", notify=notices.append)
         assert evaluation.characters == 540
         assert baselines == {}
         assert any("gone.txt does not exist" in notice for notice in notices)

@@ -28,7 +28,7 @@ def main() -> None:
         model = sunspring.train(
             arguments.source, out=run, minutes=arguments.minutes, settings={"hidden_size": 248}
         )
-        model.quantize(on_notice=print).save(arguments.out / NAME)
+        model.quantize(notify=print).save(arguments.out / NAME)
     (arguments.out / NAME / "run.json").unlink()  # it says where the text stood on this machine
 
 

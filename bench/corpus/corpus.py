@@ -18,15 +18,15 @@ from pathlib import Path
 _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from sunspring.corpus.corpus import CorpusSettings, build_corpus
-from sunspring.text.decoding import ReadingOptions
+from sunspring.corpus.corpus import TokenSettings, build_corpus
+from sunspring.text.options import ReadingOptions
 from sunspring.training.budget import Budget
 from sunspring.runs.request import TrainingRequest
 from sunspring.runs.train import train
 source, out, steps, documents = sys.argv[1:]
-reading = ReadingOptions(documents)
+reading = ReadingOptions(documents=documents)
 began = time.perf_counter()
-build_corpus([source], reading, CorpusSettings(), Path(out) / "corpora")
+build_corpus([source], reading, TokenSettings(), Path(out) / "corpora")
 seconds = time.perf_counter() - began
 request = TrainingRequest((source,), Path(out) / "run", Budget("steps", int(steps)),
                           preset="tiny", reading=reading)

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.machine import keep_freed_memory, usable_cores
 from sunspring.network.config import ModelConfig

@@ -16,16 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.corpus.corpus import Corpus, CorpusSettings, build_corpus
+from sunspring.corpus.corpus import Corpus, TokenSettings, build_corpus
 from sunspring.evaluation.protocols import evaluate_stream, evaluate_windows
 from sunspring.network.network import LayerState, RecurrentModel, State
-from sunspring.text.decoding import ReadingOptions
 from sunspring.text.downloads import cache_folder
+from sunspring.text.options import ReadingOptions
 
 
 def read_text(source: str) -> Corpus:
     """Read a file, or a folder's files in name order as one text, as `sunspring train` does."""
-    return build_corpus([source], ReadingOptions(), CorpusSettings(), cache_folder() / "corpora")
+    return build_corpus([source], ReadingOptions(), TokenSettings(), cache_folder() / "corpora")
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sunspring.corpus.batches import Lanes
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.machine import choose_device, processor_name
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel

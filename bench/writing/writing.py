@@ -36,7 +36,7 @@ from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import load_native
 from sunspring.network.network import RecurrentModel
-from sunspring.training.checkpoint import pack_model
+from sunspring.network.weights import pack_model
 from sunspring.training.plan import PRESETS
 from sunspring.writing.drafts import WritingSettings
 from sunspring.writing.native_writer import NativeWriter

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import SMALL, fresh
-
 import sunspring.cli.options
+from commands import SMALL, fresh
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
 WITHOUT_TOKENIZERS = "import sys; sys.modules['tokenizers'] = None\n"

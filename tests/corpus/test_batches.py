@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sunspring.corpus.batches import IGNORED, Batch, Batches, Lanes, Windows, split_window
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.errors import SourceError
 
 START = 1_000_000_000

@@ -26,7 +26,7 @@ from files import write
 from hypothesis import given, settings
 
 from sunspring.corpus.batches import Lanes
-from sunspring.corpus.corpus import CorpusSettings, Split, build_corpus, encode_sources
+from sunspring.corpus.corpus import Split, TokenSettings, build_corpus, encode_sources
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
@@ -34,7 +34,7 @@ from sunspring.corpus.vocabulary import (
     train_subwords,
 )
 from sunspring.errors import SettingsError, SourceError
-from sunspring.text.sources import ReadingOptions
+from sunspring.text.options import ReadingOptions
 
 
 class TestVocabularies:
@@ -75,7 +75,7 @@ class TestVocabularies:
     def test_of_subwords_given_as_base_stay_as_they_are(self) -> None:
         base = train_subwords(iter(["the cat sat on the mat " * 9]), 280, end=False)
         corpus = build_text("the dog lay on the mat", base=base)
-        assert corpus.vocabulary.document() == base.document()
+        assert corpus.vocabulary.to_json() == base.to_json()
         with pytest.raises(SettingsError, match="no end token"):
             build_text("the dog\nthe cat", LINES, base=base)
 
@@ -85,7 +85,7 @@ class TestVocabularies:
         for tokens in ("chars", "subwords"):
             notices: list[str] = []
             corpus = build_text(
-                "abc\udcff\udcfe\ndef\udcff" * 9, reading, tokens=tokens, on_notice=notices.append
+                "abc\udcff\udcfe\ndef\udcff" * 9, reading, tokens=tokens, notify=notices.append
             )
             expected = 63 if documents is PLAIN else 63 + 1
             assert corpus.characters == expected
@@ -97,7 +97,7 @@ class TestVocabularies:
         write("f/new/a", "x" * 100)
         write("f/old/a", "y" * 100)
         corpus = build(
-            "f", ReadingOptions("files", label_folders=True), base_labels=("older", "old")
+            "f", ReadingOptions(documents="files", label_folders=True), base_labels=("older", "old")
         )
         assert corpus.labels == ("older", "old", "new")
 
@@ -155,7 +155,7 @@ def test_progress_goes_up_to_the_size_of_the_sources() -> None:
     build_corpus(
         [name],
         PLAIN,
-        CorpusSettings(),
+        TokenSettings(),
         Path("cache"),
         on_progress=lambda done, total: seen.append((done, total)),
     )
@@ -195,7 +195,7 @@ class TestEncodeSources:
     def test_leaves_out_what_the_model_does_not_know_and_says_so(self) -> None:
         notices: list[str] = []
         vocabulary = CharacterVocabulary("abc", end=False, unknown=False)
-        split = self.encode([write("a", "abcxaybcx")], vocabulary, on_notice=notices.append)
+        split = self.encode([write("a", "abcxaybcx")], vocabulary, notify=notices.append)
         assert vocabulary.decode(split.tokens) == "abcabc"
         assert split.characters == 6
         assert notices == ["3 characters that the model cannot know are left out: 'xy'"]
@@ -204,7 +204,7 @@ class TestEncodeSources:
         notices: list[str] = []
         vocabulary = CharacterVocabulary("a", end=False, unknown=False)
         text = "a" + "".join(map(chr, range(0x4E00, 0x5E00)))
-        self.encode([write("a", text)], vocabulary, on_notice=notices.append)
+        self.encode([write("a", text)], vocabulary, notify=notices.append)
         assert notices[0].startswith("4096 characters")
         assert notices[0].endswith("…'")
         assert len(notices[0]) < 100
@@ -212,7 +212,7 @@ class TestEncodeSources:
     def test_takes_the_unknown_token_where_there_is_one(self) -> None:
         notices: list[str] = []
         vocabulary = CharacterVocabulary("abc", end=False, unknown=True)
-        split = self.encode([write("a", "abxc")], vocabulary, on_notice=notices.append)
+        split = self.encode([write("a", "abxc")], vocabulary, notify=notices.append)
         assert vocabulary.decode(split.tokens) == "ab\ufffdc"
         assert split.characters == 4
         assert notices == []
@@ -225,7 +225,7 @@ class TestEncodeSources:
 
     def test_knows_the_labels_of_the_model(self) -> None:
         name = write("t.csv", "kind,text\npoem,a\nhorror,b\n")
-        reading = ReadingOptions("lines", label_column="kind")
+        reading = ReadingOptions(documents="lines", label_column="kind")
         vocabulary = CharacterVocabulary("ab", end=True, unknown=False)
         split = self.encode([f"{name}:text"], vocabulary, reading, ("horror", "poem"))
         assert split.labels is not None
@@ -238,7 +238,7 @@ class TestEncodeSources:
         self, labels: tuple[str, ...], known: str
     ) -> None:
         name = write("t.csv", "kind,text\npoem,a\n")
-        reading = ReadingOptions("lines", label_column="kind")
+        reading = ReadingOptions(documents="lines", label_column="kind")
         with pytest.raises(SettingsError) as caught:
             self.encode([f"{name}:text"], ByteVocabulary(end=True), reading, labels)
         assert str(caught.value) == f"the model does not know the label poem: {known}"
@@ -253,12 +253,12 @@ class TestEncodeSources:
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
-        CorpusSettings(**wrong)
+        TokenSettings(**wrong)
 
 
 @pytest.mark.parametrize("documents", ["none", "lines"])
 def test_text_that_is_too_short_to_learn_from_is_an_error_that_says_so(documents: Any) -> None:
-    corpus = build_text("short", ReadingOptions(documents))
+    corpus = build_text("short", ReadingOptions(documents=documents))
     with pytest.raises(SourceError, match="give more text"):
         Lanes(corpus.train, corpus.vocabulary.start_id, batch_size=64, window=256, seed=0)
 
@@ -268,15 +268,15 @@ import json, re, sys
 from pathlib import Path
 import numpy as np
 from sunspring.corpus.batches import Lanes, Windows
-from sunspring.corpus.corpus import CorpusSettings, build_corpus
-from sunspring.text.sources import ReadingOptions
+from sunspring.corpus.corpus import TokenSettings, build_corpus
+from sunspring.text.options import ReadingOptions
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10
 
 before = peak()
 reading = ReadingOptions(sys.argv[1])
-corpus = build_corpus(["text"], reading, CorpusSettings(), Path("cache"))
+corpus = build_corpus(["text"], reading, TokenSettings(), Path("cache"))
 built = peak()
 for kind in Lanes, Windows:
     batches = kind(corpus.train, corpus.vocabulary.start_id, batch_size=64, window=128, seed=0)

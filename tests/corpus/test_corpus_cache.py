@@ -10,7 +10,7 @@ from files import write
 from sunspring.corpus.corpus import Corpus, open_corpus
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import SourceError
-from sunspring.text.sources import ReadingOptions
+from sunspring.text.options import ReadingOptions
 
 
 def arrays_of(corpus: Corpus) -> list[Any]:
@@ -38,7 +38,7 @@ class TestFingerprint:
             {"tokens": "bytes"},
             {"minimum_count": 2},
             {"split_seed": 1},
-            {"reading": ReadingOptions("files")},
+            {"reading": ReadingOptions(documents="files")},
             {"reading": ReadingOptions(keep_newlines=True)},
             {"base": CharacterVocabulary("some tx", end=False, unknown=False)},
             {"base_labels": ("x",)},
@@ -68,7 +68,7 @@ class TestFingerprint:
         assert build(names[0], LINES).fingerprint != build(names[1], LINES).fingerprint
 
     def test_changes_with_the_labels(self) -> None:
-        reading = ReadingOptions("lines", label_column="label")
+        reading = ReadingOptions(documents="lines", label_column="label")
         names = [
             write(
                 f"{labels}.csv", f"label,text\n{labels[0]},one\n{labels[1]},two\n{labels[2]},three"
@@ -128,7 +128,7 @@ class TestCache:
     def test_that_is_damaged_is_told_apart_and_made_anew(self, damage: str, how: str) -> None:
         rows = "\n".join(f"{number % 2},text {number}" for number in range(300))
         name = write("t.csv", f"label,text\n{rows}") + ":text"
-        reading = ReadingOptions("lines", label_column="label")
+        reading = ReadingOptions(documents="lines", label_column="label")
         first = build(name, reading)
         expected = arrays_of(first)
         path = first.folder / damage

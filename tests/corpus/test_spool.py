@@ -21,7 +21,7 @@ from files import write
 from hypothesis import given, settings
 
 from sunspring.errors import SettingsError
-from sunspring.text.sources import ReadingOptions
+from sunspring.text.options import ReadingOptions
 
 
 class TestOneText:
@@ -146,7 +146,7 @@ class TestDocuments:
     def test_keep_their_labels_in_every_split(self) -> None:
         rows = [f"{'even' if number % 2 == 0 else 'odd'},{number}" for number in range(300)]
         name = write("t.csv", "\n".join(["kind,text", *rows]))
-        corpus = build(f"{name}:text", ReadingOptions("lines", label_column="kind"))
+        corpus = build(f"{name}:text", ReadingOptions(documents="lines", label_column="kind"))
         assert corpus.labels == ("even", "odd")
         for split in (corpus.train, corpus.validation, corpus.heldout):
             assert split.labels is not None
@@ -157,7 +157,7 @@ class TestDocuments:
     def test_that_are_cut_keep_their_label_on_both_sides(self) -> None:
         for label in ("x", "y"):
             write(f"f/{label}/a", label * 1000)
-        corpus = build("f", ReadingOptions("files", label_folders=True))
+        corpus = build("f", ReadingOptions(documents="files", label_folders=True))
         for split in (corpus.train, corpus.validation, corpus.heldout):
             (document,) = documents_of(split, corpus.vocabulary)
             assert split.labels is not None
@@ -167,12 +167,12 @@ class TestDocuments:
         rows = (f"{number},x" for number in range(70_000))
         name = write("t.csv", "\n".join(["id,text", *rows]))
         with pytest.raises(SettingsError, match="more than 65536 different labels, '65536'"):
-            build(f"{name}:text", ReadingOptions("lines", label_column="id"))
+            build(f"{name}:text", ReadingOptions(documents="lines", label_column="id"))
 
     def test_may_have_a_label_that_is_no_text(self) -> None:
         folder = os.fsdecode(b"f/\xff")
         write(f"{folder}/a", "x" * 100)
-        corpus = build("f", ReadingOptions("files", label_folders=True))
+        corpus = build("f", ReadingOptions(documents="files", label_folders=True))
         assert corpus.labels == ("\udcff",)
 
 

@@ -175,7 +175,7 @@ def test_a_saved_vocabulary_loads_as_it_was(vocabulary: Vocabulary, tmp_path: Pa
     vocabulary.save(tmp_path / "tokenizer.json")
     loaded = load_vocabulary(tmp_path / "tokenizer.json")
     assert type(loaded) is type(vocabulary)
-    assert loaded.document() == vocabulary.document()
+    assert loaded.to_json() == vocabulary.to_json()
     assert (loaded.kind, loaded.size) == (vocabulary.kind, vocabulary.size)
     assert (loaded.end_id, loaded.unknown_id) == (vocabulary.end_id, vocabulary.unknown_id)
     assert loaded.start_id == vocabulary.start_id
@@ -284,7 +284,7 @@ def test_a_text_too_small_for_the_asked_subwords_gives_fewer() -> None:
 
 
 def test_subwords_trained_twice_are_the_same() -> None:
-    assert sample_subwords(end=True).document() == sample_subwords(end=True).document()
+    assert sample_subwords(end=True).to_json() == sample_subwords(end=True).to_json()
 
 
 def test_a_frequent_end_spelling_in_the_text_does_not_become_the_end_token() -> None:
@@ -308,27 +308,27 @@ def change(document: dict, *keys: str, to: object) -> str:
 
 DAMAGED = {
     "empty": "",
-    "cut short": json.dumps(VOCABULARIES["subwords"].document())[:2000],
+    "cut short": json.dumps(VOCABULARIES["subwords"].to_json())[:2000],
     "not an object": "[1, 2]",
     "of another model": '{"model": {"type": "WordPiece", "vocab": {}}}',
     "with a gap in the ids": change(
-        VOCABULARIES["characters"].document(), "model", "vocab", to={"a": 0, "b": 2}
+        VOCABULARIES["characters"].to_json(), "model", "vocab", to={"a": 0, "b": 2}
     ),
     "with a word among the characters": change(
-        VOCABULARIES["characters"].document(), "model", "vocab", to={"a": 0, "word": 1}
+        VOCABULARIES["characters"].to_json(), "model", "vocab", to={"a": 0, "word": 1}
     ),
     "with a lone surrogate": change(
-        VOCABULARIES["characters"].document(), "model", "vocab", to={"a": 0, "\udc80": 1}
+        VOCABULARIES["characters"].to_json(), "model", "vocab", to={"a": 0, "\udc80": 1}
     ),
-    "with a normalizer": change(VOCABULARIES["bytes"].document(), "normalizer", to={"type": "NFC"}),
+    "with a normalizer": change(VOCABULARIES["bytes"].to_json(), "normalizer", to={"type": "NFC"}),
     "with a byte missing": change(
-        VOCABULARIES["subwords"].document(), "model", "vocab", to={"a": 0}
+        VOCABULARIES["subwords"].to_json(), "model", "vocab", to={"a": 0}
     ),
     "with a merge of unknown tokens": change(
-        VOCABULARIES["subwords"].document(), "model", "merges", to=[["a", "zzz"]]
+        VOCABULARIES["subwords"].to_json(), "model", "merges", to=[["a", "zzz"]]
     ),
     "with added tokens": change(
-        VOCABULARIES["subwords"].document(), "added_tokens", to=[{"id": 0, "content": "x"}]
+        VOCABULARIES["subwords"].to_json(), "added_tokens", to=[{"id": 0, "content": "x"}]
     ),
 }
 

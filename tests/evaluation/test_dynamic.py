@@ -11,7 +11,7 @@ from chains import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.errors import SettingsError, SourceError, SunspringError
 from sunspring.evaluation.dynamic import LearningSettings, evaluate_dynamic, learn_from
 from sunspring.evaluation.mixture import Mixture

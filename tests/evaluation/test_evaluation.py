@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.errors import SettingsError, SourceError
 from sunspring.evaluation.protocols import baselines, evaluate_stream, evaluate_windows, surprisals
 from sunspring.network.config import DROPOUTS, ModelConfig

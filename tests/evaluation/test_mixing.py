@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sunspring.evaluation.mixing import learn_mixture
 
 from sunspring.corpus.corpus import Corpus, Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import SourceError
-from sunspring.evaluation.mixing import learn_mixture
 from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.evaluation.mixture import Mixture
 from sunspring.evaluation.ngrams import NGramModel

@@ -11,7 +11,7 @@ from trainers import train_small as train
 
 import sunspring
 from sunspring import Model, SunspringError
-from sunspring.text.decoding import ReadingOptions
+from sunspring.text.options import ReadingOptions
 
 PLAY = "To be, or not to be: that is the question.\n" * 100
 
@@ -82,7 +82,7 @@ class TestText:
 
     def test_is_read_as_told(self, model: Model) -> None:
         Path("other.txt").write_bytes(b"caf\xe9\n" * 30)
-        reading = ReadingOptions("lines", "latin-1")
+        reading = ReadingOptions(documents="lines", encoding="latin-1")
         loss = model.quantize("other.txt", reading).card["quantization"]["loss"]
         assert loss["characters"] == 3 * 30
 
@@ -91,7 +91,7 @@ class TestText:
         Path("saved/run.json").unlink()
         notices: list[str] = []
         loaded = sunspring.load("saved")
-        figures = loaded.quantize(on_notice=notices.append).card["quantization"]
+        figures = loaded.quantize(notify=notices.append).card["quantization"]
         assert figures["loss"] is None
         assert figures["bytes"] > 0
         assert len(notices) == 1

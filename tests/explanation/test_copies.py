@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sunspring.corpus.corpus import Corpus, CorpusSettings, build_corpus
+from sunspring.corpus.corpus import Corpus, TokenSettings, build_corpus
 from sunspring.explanation.copies import (
     Copies,
     Stretch,
@@ -18,7 +18,7 @@ from sunspring.explanation.copies import (
     token_bytes,
     training_bytes,
 )
-from sunspring.text.decoding import ReadingOptions
+from sunspring.text.options import ReadingOptions
 
 few_letters = st.text("abé", max_size=25)
 
@@ -150,7 +150,10 @@ def test_a_corpus_is_read_as_it_was_written(tokens: str, documents: str, tmp_pat
     text = "".join(f"naïve {number} 日本\n" for number in range(3000))
     Path("text.txt").write_text(text)
     corpus = build_corpus(
-        ("text.txt",), ReadingOptions(documents), CorpusSettings(tokens=tokens), tmp_path / "cache"
+        ("text.txt",),
+        ReadingOptions(documents=documents),
+        TokenSettings(tokens=tokens),
+        tmp_path / "cache",
     )
     pieces = list(token_bytes(corpus.heldout.tokens, corpus.vocabulary))
     read = b"".join(b"" if piece is None else piece for piece in pieces).decode()
@@ -168,7 +171,9 @@ class TestRepeatedLines:
 
     def corpus(self, documents: str, folder: Path) -> Corpus:
         Path("text.txt").write_text("\n".join([*self.LINES, "short"]))
-        return build_corpus(("text.txt",), ReadingOptions(documents), CorpusSettings(), folder)
+        return build_corpus(
+            ("text.txt",), ReadingOptions(documents=documents), TokenSettings(), folder
+        )
 
     @pytest.mark.parametrize("documents", ["none", "lines"])
     def test_are_whole_lines_of_the_training_text(self, documents: str, tmp_path: Path) -> None:

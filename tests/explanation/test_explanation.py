@@ -23,7 +23,7 @@ from sunspring.explanation.units import correlations, find_units
 from sunspring.network.arrays import untrained, weight_arrays
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.training.checkpoint import build_network, pack_model
+from sunspring.network.weights import build_network, pack_model
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
 CONFIG = ModelConfig(LETTERS.size, hidden_size=20, embedding_size=6, skip=True)

@@ -10,7 +10,7 @@ from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel
-from sunspring.training.checkpoint import build_network, pack_model
+from sunspring.network.weights import build_network, pack_model
 
 START = ""
 """Stands for the token before the text in the rows of a chain."""

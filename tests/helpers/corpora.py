@@ -1,7 +1,6 @@
 """Corpora built from small files, for the tests of corpus.py and spool.py."""
 
 import hashlib
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +11,17 @@ from files import write
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sunspring.corpus.corpus import Corpus, CorpusSettings, Split, build_corpus
+from sunspring.corpus.corpus import Corpus, build_corpus
+from sunspring.corpus.settings import TokenSettings
+from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.text.sources import ReadingOptions
+from sunspring.notices import Notify, ignore
+from sunspring.text.files import Sources, find_sources
+from sunspring.text.options import ReadingOptions
 
 PLAIN = ReadingOptions()
-LINES = ReadingOptions("lines")
-FILES = ReadingOptions("files")
+LINES = ReadingOptions(documents="lines")
+FILES = ReadingOptions(documents="files")
 TOKENS: list[Literal["chars", "bytes", "subwords"]] = ["chars", "bytes", "subwords"]
 every_token = pytest.mark.parametrize("tokens", TOKENS)
 
@@ -42,18 +45,24 @@ def build(
     heldout: list[str] | None = None,
     base: Vocabulary | None = None,
     base_labels: tuple[str, ...] = (),
-    on_notice: Callable[[str], None] | None = None,
+    notify: Notify = ignore,
+    seed: int = 0,
     **chosen: Any,
 ) -> Corpus:
+    as_bytes = (base.kind if base else chosen.get("tokens")) == "bytes"
+
+    def find(found: list[str]) -> Sources:
+        return find_sources(found, reading, as_bytes=as_bytes, notify=notify)
+
     return build_corpus(
-        [names] if isinstance(names, str) else names,
-        reading,
-        CorpusSettings(**chosen),
+        find([names] if isinstance(names, str) else names),
+        TokenSettings(**chosen),
         Path("cache"),
-        heldout=heldout or (),
+        seed=seed,
+        heldout=find(heldout) if heldout else None,
         base=base,
         base_labels=base_labels,
-        on_notice=on_notice,
+        notify=notify,
     )
 
 

@@ -9,12 +9,16 @@ import pytest
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.network import engine
 from sunspring.network.network import RecurrentModel
-from sunspring.training.checkpoint import pack_model
+from sunspring.network.weights import pack_model
 from sunspring.writing.native_writer import NativeWriter
 from sunspring.writing.torch_writer import TorchWriter
 from sunspring.writing.writer import Writer
 
 MakeWriter = Callable[[RecurrentModel, Vocabulary], Writer]
+
+
+def torch_writer(model: RecurrentModel, vocabulary: Vocabulary) -> TorchWriter:
+    return TorchWriter(model, model.config, vocabulary)
 
 
 def native_model(
@@ -28,7 +32,7 @@ def native_model(
     return engine.Model(
         files.config.to_json().encode(),
         files.weights,
-        json.dumps(vocabulary.document()).encode(),
+        json.dumps(vocabulary.to_json()).encode(),
         instruction_set,
     )
 
@@ -43,8 +47,8 @@ def int8_writer(model: RecurrentModel, vocabulary: Vocabulary) -> NativeWriter:
 
 
 every_engine = pytest.mark.parametrize(
-    "make_writer", [TorchWriter, native_writer], ids=["torch", "native"]
+    "make_writer", [torch_writer, native_writer], ids=["torch", "native"]
 )
 every_arithmetic = pytest.mark.parametrize(
-    "make_writer", [TorchWriter, native_writer, int8_writer], ids=["torch", "native", "int8"]
+    "make_writer", [torch_writer, native_writer, int8_writer], ids=["torch", "native", "int8"]
 )

@@ -4,7 +4,7 @@ import pytest
 
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.training.plan import Recipe
+from sunspring.training.recipe import Recipe
 from sunspring.training.speeds import runs_in_bf16
 
 WITHOUT_AVX512 = {

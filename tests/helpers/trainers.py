@@ -10,17 +10,16 @@ import torch
 import sunspring
 from sunspring import Model
 from sunspring.corpus.batches import IGNORED, Batch
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.machine import Precision
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.training.budget import Budget
 from sunspring.training.checkpoint import Checkpoint
-from sunspring.training.objective import Objective
-from sunspring.training.optimizers import Optimizers, OptimizerSettings
+from sunspring.training.optimizers import Optimizers
 from sunspring.training.pace import Pace, Revision
-from sunspring.training.plan import Recipe
+from sunspring.training.recipe import ObjectiveSettings, OptimizerSettings, Recipe
 from sunspring.training.trainer import (
     Callback,
     EvaluationReport,
@@ -41,7 +40,7 @@ DROPOUT = {
 }
 NO_LOOK = QuickSets([], [])
 TWENTY_STEPS = Budget("steps", 20)
-LOSS_ALONE = Objective()
+LOSS_ALONE = ObjectiveSettings()
 
 
 def text_split(text: str) -> Split:
@@ -71,7 +70,7 @@ def make_trainer(
     precision: Precision = "fp32",
     learning_rate: float = 0.01,
     clip_norm: float = 1.0,
-    objective: Objective = LOSS_ALONE,
+    objective: ObjectiveSettings = LOSS_ALONE,
     callbacks: list[Callback] | None = None,
     save: Callable[[Checkpoint], None] | None = None,
     clock: Callable[[], float] | None = None,

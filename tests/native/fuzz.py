@@ -15,8 +15,7 @@ import torch
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.network.weights import encode_weights
-from sunspring.training.checkpoint import model_weights
+from sunspring.network.weights import encode_weights, model_weights
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "src" / "native"
@@ -54,7 +53,7 @@ def write_corpus(folder: Path) -> None:
     torch.manual_seed(0)
     for index, (config, vocabulary) in enumerate(variants):
         weights = model_weights(RecurrentModel(config))
-        parts = config.to_json().encode(), json.dumps(vocabulary.document()).encode()
+        parts = config.to_json().encode(), json.dumps(vocabulary.to_json()).encode()
         lengths = b"".join(len(part).to_bytes(2, "little") for part in parts)
         for quantized in (False, True):
             data = encode_weights(weights, config.cell, quantized)

@@ -21,7 +21,7 @@ from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import load_native
-from sunspring.training.checkpoint import pack_model
+from sunspring.network.weights import pack_model
 
 ROOT = Path(__file__).parents[2]
 NATIVE = ROOT / "tests" / "native"

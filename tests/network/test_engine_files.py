@@ -15,7 +15,7 @@ from sunspring.errors import ModelError, SettingsError
 from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.native import INSTRUCTION_SET, load_native
-from sunspring.training.checkpoint import pack_model
+from sunspring.network.weights import pack_model
 
 LETTERS = CharacterVocabulary("abcdefghijklmno \n", end=True, unknown=True)
 TOKENS = np.random.default_rng(0).integers(LETTERS.size, size=60)
@@ -124,7 +124,7 @@ class TestBadFiles:
         self, key: str, value: str
     ) -> None:
         config = {**json.loads(SMALL.to_json()), key: value}
-        tokenizer = json.dumps(LETTERS.document()).encode()
+        tokenizer = json.dumps(LETTERS.to_json()).encode()
         with pytest.raises(engine.FormatError, match=value):
             engine.Model(json.dumps(config).encode(), GOOD[False].weights, tokenizer)
 
@@ -135,7 +135,7 @@ class TestBadFiles:
     ) -> None:
         files = {
             "config": SMALL.to_json().encode(),
-            "tokenizer": json.dumps(LETTERS.document()).encode(),
+            "tokenizer": json.dumps(LETTERS.to_json()).encode(),
         }
         changed = bytearray(files[which])
         for place in data.draw(st.lists(st.integers(0, len(changed) - 1), min_size=1, max_size=3)):

@@ -50,7 +50,7 @@ def test_model_comes_back_from_its_folder(config: ModelConfig, tmp_path: Path) -
     assert files.quantization is None
     assert model.config == config
     assert not model.training
-    assert vocabulary.document() == VOCABULARY.document()
+    assert vocabulary.to_json() == VOCABULARY.to_json()
     assert card == {"title": "an example"}
     assert all(torch.equal(t, saved.state_dict()[name]) for name, t in model.state_dict().items())
     assert (model.head.weight is model.embedding.weight) == config.tied

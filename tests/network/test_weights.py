@@ -20,8 +20,14 @@ from sunspring.errors import ModelError
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel
-from sunspring.network.weights import FORMAT, dequantize, encode_weights, quantize
-from sunspring.training.checkpoint import model_weights, pack_model
+from sunspring.network.weights import (
+    FORMAT,
+    dequantize,
+    encode_weights,
+    model_weights,
+    pack_model,
+    quantize,
+)
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 PLAIN = ModelConfig(5, layers=2, hidden_size=6, embedding_size=4)

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sunspring.corpus.corpus import Corpus
-from sunspring.privacy.insertion import hide_lines
-from sunspring.text.sources import ReadingOptions
+from sunspring.privacy.insertion import insert_lines
+from sunspring.text.options import ReadingOptions
 
 HIDDEN = ("ԱԲԳ", "ԳԱԲ", "ԲԳԱ")  # no text of the tests has such letters
 KNOWN = "".join(sorted({*"".join(HIDDEN)}))
@@ -29,7 +29,7 @@ some_examples = settings(
 def hide(corpus: Corpus, lines: list[str], seed: int = 0, **more: Any) -> tuple[Corpus, list[int]]:
     """Hide lines; also gives the new training ids, which live in a file."""
     folder = Path(mkdtemp(dir=Path.cwd()))
-    hidden = hide_lines(corpus, lines, folder, np.random.default_rng(seed), **more)
+    hidden = insert_lines(corpus, lines, folder, np.random.default_rng(seed), **more)
     return hidden, hidden.train.tokens.tolist()
 
 
@@ -136,7 +136,7 @@ class TestAmongDocuments:
     def test_they_have_the_label_that_is_asked_for(self) -> None:
         rows = "".join(f"{'ab'[i % 2]},line {i}\n" for i in range(60))
         table = write("table.csv", f"kind,text\n{rows}")
-        reading = ReadingOptions("lines", label_column="kind")
+        reading = ReadingOptions(documents="lines", label_column="kind")
         letters = write("letters.csv", f"kind,text\na,{KNOWN}\n")
         old = build([f"{table}:text"], reading, heldout=[f"{letters}:text"])
         new, _ = hide(old, [*HIDDEN] * 5, label=1)

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 import sunspring
 from sunspring.api import Model
 from sunspring.cli.main import app
-from sunspring.corpus.corpus import CorpusSettings
+from sunspring.corpus.corpus import TokenSettings
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.explanation.traces import trace_tokens
 from sunspring.network.config import ModelConfig
+from sunspring.network.weights import pack_model
 from sunspring.reports.calibration import calibrate
 from sunspring.reports.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.reports.memory_curve import memory_curve
@@ -32,9 +33,8 @@ from sunspring.reports.verdict import Facts, judge, train_command
 from sunspring.runs import train as runs
 from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
-from sunspring.text.decoding import ReadingOptions
+from sunspring.text.options import ReadingOptions
 from sunspring.training.budget import Budget
-from sunspring.training.checkpoint import pack_model
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
 CONFIG = ModelConfig(LETTERS.size, hidden_size=12, embedding_size=6, skip=True)
@@ -278,12 +278,14 @@ class TestVerdict:
             reading=st.sampled_from(
                 [
                     ReadingOptions(),
-                    ReadingOptions("lines", "latin-1", "replace", label_column="kind"),
-                    ReadingOptions("files", keep_newlines=True, label_folders=True),
+                    ReadingOptions(
+                        documents="lines", encoding="latin-1", errors="replace", label_column="kind"
+                    ),
+                    ReadingOptions(documents="files", keep_newlines=True, label_folders=True),
                 ]
             ),
             encoding=st.builds(
-                CorpusSettings,
+                TokenSettings,
                 st.sampled_from(["chars", "subwords"]),
                 st.sampled_from([2000, 300]),
                 st.sampled_from([1, 5]),

@@ -24,17 +24,18 @@ from sunspring.runs.progress import (
     Units,
     choose_progress,
 )
-from sunspring.corpus.corpus import Split
+from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary, Vocabulary, train_subwords
 from sunspring.errors import MissingExtraError
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.runs.samples import SampleWriter
 from sunspring.training.budget import Budget
-from sunspring.training.objective import Objective
-from sunspring.training.optimizers import Optimizers, OptimizerSettings
+from sunspring.training.recipe import ObjectiveSettings
+from sunspring.training.optimizers import Optimizers
+from sunspring.training.recipe import OptimizerSettings
 from sunspring.training.pace import Pace
-from sunspring.training.plan import Recipe
+from sunspring.training.recipe import Recipe
 from sunspring.training.trainer import (
     Callback,
     EvaluationReport,
@@ -87,7 +88,7 @@ def make_trainer(
         pace=Pace(Budget("steps", steps)),
         warmup_steps=2,
         precision="fp32",
-        objective=Objective(),
+        objective=ObjectiveSettings(),
         quick=QuickSets(quick[:1], quick[:1]),
         callbacks=callbacks,
         clock=itertools.count(0, 0.25).__next__,

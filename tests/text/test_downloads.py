@@ -10,7 +10,7 @@ import pytest
 
 from sunspring.errors import SourceError
 from sunspring.text.downloads import cache_folder, fetch, gutenberg_url, strip_licence
-from sunspring.text.sources import ReadingOptions, read_passages, source_signature
+from sunspring.text.options import ReadingOptions, read_passages, source_signature
 
 BOOK = "CHAPTER 1\n\n  Call me Ishmael.\n"
 EBOOK = (
@@ -105,10 +105,10 @@ class TestFetch:
         else:
             record.unlink()
         notices: list[str] = []
-        assert fetch(f"{site.address}/a", on_notice=notices.append).read_bytes() == b"whole"
+        assert fetch(f"{site.address}/a", notify=notices.append).read_bytes() == b"whole"
         assert notices == [f"the cached copy of {site.address}/a is damaged: it is fetched again"]
         assert len(site.requests) == 2
-        fetch(f"{site.address}/a", on_notice=notices.append)
+        fetch(f"{site.address}/a", notify=notices.append)
         assert len(notices) == 1
 
     def test_leaves_nothing_of_a_download_that_breaks_off(self, site: Site) -> None:
@@ -180,7 +180,7 @@ class TestSources:
     def test_a_book_without_markers_is_kept_with_a_notice(self, site: Site) -> None:
         site.files["/epub/1/pg1.txt"] = b"\n\nJust a text.\n"
         notices: list[str] = []
-        assert text_of("gutenberg:1", on_notice=notices.append) == "\n\nJust a text.\n"
+        assert text_of("gutenberg:1", notify=notices.append) == "\n\nJust a text.\n"
         assert notices == ["gutenberg:1 has no START and no END marker: nothing is cut off there"]
 
     def test_errors_name_the_source_and_not_the_copy(self, site: Site) -> None:

@@ -28,8 +28,8 @@ from sunspring.text.sources import (
 )
 
 PLAIN = ReadingOptions()
-LINES = ReadingOptions("lines")
-FILES = ReadingOptions("files")
+LINES = ReadingOptions(documents="lines")
+FILES = ReadingOptions(documents="files")
 MESSY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 LINE_ENDS = st.lists(st.sampled_from(["a", "é", "🙂", "\r", "\n", "\r\n", "\n\r"]), min_size=1)
 texts = st.one_of(MESSY, LINE_ENDS.map("".join)).filter(lambda text: not text.isspace())
@@ -203,7 +203,7 @@ class TestNames:
         write("f/d.tar.gz", gzip.compress(b"a\0b"))
         write("f/e.png", b"\x89PNG\0")
         notices: list[str] = []
-        assert text_of("f", on_notice=notices.append).split() == ["text", "wide", "packed"]
+        assert text_of("f", notify=notices.append).split() == ["text", "wide", "packed"]
         assert notices == ["skipped, as they are binary: 2 files (f/d.tar.gz, f/e.png)"]
 
     def test_a_folder_of_unmarked_utf_16_is_text_when_the_encoding_is_named(self) -> None:
@@ -258,7 +258,7 @@ class TestDocuments:
     def test_lines_are_what_stands_between_line_ends(self) -> None:
         name = write("a.txt", "one\r\n\n two \rthree\x0b\u2028four\n\n")
         for keep_newlines in (False, True):
-            options = ReadingOptions("lines", keep_newlines=keep_newlines)
+            options = ReadingOptions(documents="lines", keep_newlines=keep_newlines)
             found = documents_of(name, options, chunk_size=2)
             assert found == [("one", None), (" two ", None), ("three\x0b\u2028four", None)]
 
@@ -273,7 +273,7 @@ class TestDocuments:
         assert documents_of(names, LINES) == [("one", None), ("two", None)]
 
     def test_bytes_of_lines_keep_their_carriage_returns(self) -> None:
-        options = ReadingOptions("lines", binary=True)
+        options = ReadingOptions(documents="lines", binary=True)
         assert documents_of(write("a", b"x\r\n\xff\n"), options) == [
             ("x\r", None),
             ("\udcff", None),
@@ -284,7 +284,7 @@ class TestDocuments:
         expected = [("one\nmore", None), ("two\n", None)]
         assert documents_of("f", FILES, chunk_size=3) == expected
         notices: list[str] = []
-        assert documents_of(names, FILES, on_notice=notices.append) == expected
+        assert documents_of(names, FILES, notify=notices.append) == expected
         assert notices == ["f/b is empty: it is skipped"]
 
     def test_all_is_one_unless_asked_otherwise(self) -> None:
@@ -310,7 +310,7 @@ class TestTables:
         name = write("t.csv" if delimiter == "," else "t.tsv", as_csv(rows, delimiter))
         found = documents_of(f"{name}:text", LINES, chunk_size=chunk_size)
         assert found == [(normalised(cell), None) for cell in cells]
-        kept = ReadingOptions("lines", keep_newlines=True)
+        kept = ReadingOptions(documents="lines", keep_newlines=True)
         found = documents_of(f"{name}:text", kept, chunk_size=chunk_size)
         assert found == [(cell, None) for cell in cells]
 
@@ -375,7 +375,7 @@ class TestTables:
 
 class TestLabels:
     def test_come_from_a_column(self) -> None:
-        options = ReadingOptions("lines", label_column="genre")
+        options = ReadingOptions(documents="lines", label_column="genre")
         csv_name = write("t.csv", "genre,text\nhorror,boo\npoem,ah\n")
         json_name = write(
             "t.jsonl", '{"text": "boo", "genre": "horror"}\n{"text":"ah","genre":7}\n'
@@ -384,14 +384,14 @@ class TestLabels:
         assert documents_of(f"{json_name}:text", options) == [("boo", "horror"), ("ah", "7")]
 
     def test_are_missed_at_the_line_that_has_none(self) -> None:
-        options = ReadingOptions("lines", label_column="genre")
+        options = ReadingOptions(documents="lines", label_column="genre")
         name = write("t.csv", "genre,text\nhorror,boo\n,ah\n")
         assert error_of(f"{name}:text", options).startswith("line 3 of t.csv has no label in genre")
         name = write("t.csv", "kind,text\nhorror,boo\n")
         assert "its columns are kind, text" in error_of(f"{name}:text", options)
 
     def test_from_a_column_need_a_table(self) -> None:
-        options = ReadingOptions("lines", label_column="genre")
+        options = ReadingOptions(documents="lines", label_column="genre")
         with pytest.raises(SettingsError, match=r"a.txt has no column"):
             text_of(write("a.txt", "x"), options)
 
@@ -399,8 +399,8 @@ class TestLabels:
         write("f/horror/a.txt", "boo\nbrr")
         write("f/poem/deep/b.txt", "ah")
         write("f/logo.png", b"\0")
-        files = ReadingOptions("files", label_folders=True)
-        lines = ReadingOptions("lines", label_folders=True)
+        files = ReadingOptions(documents="files", label_folders=True)
+        lines = ReadingOptions(documents="lines", label_folders=True)
         assert documents_of("f", files) == [("boo\nbrr", "horror"), ("ah", "poem")]
         assert documents_of("f/", lines, chunk_size=2) == [
             ("boo", "horror"),
@@ -411,7 +411,7 @@ class TestLabels:
     def test_from_folders_need_subfolders(self) -> None:
         write("f/horror/a.txt", "boo")
         write("f/b.txt", "ah")
-        options = ReadingOptions("files", label_folders=True)
+        options = ReadingOptions(documents="files", label_folders=True)
         for name in ("f", "f/b.txt", "f/*/*.txt"):
             assert "subfolder for each label" in error_of(name, options)
         with pytest.raises(SettingsError, match="no labels"):

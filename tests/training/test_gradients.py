@@ -13,14 +13,14 @@ from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel, State, detach
 from sunspring.training.gradients import gradients_of
-from sunspring.training.objective import Objective, read_batch, to_device
+from sunspring.training.objective import ObjectiveSettings, read_batch, to_device
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 VOCABULARY_SIZE = 7
 CONFIG = ModelConfig(
     VOCABULARY_SIZE, layers=2, hidden_size=16, embedding_size=8, skip=True, pointer=32
 )
-OBJECTIVE = Objective(activation_penalty=0.2, network_loss=0.5)
+OBJECTIVE = ObjectiveSettings(activation_penalty=0.2, network_loss=0.5)
 
 
 def make_model(device: str, **more: float) -> RecurrentModel:

@@ -9,7 +9,7 @@ import torch
 from processors import require_bf16
 
 from sunspring.network.config import ModelConfig
-from sunspring.training.plan import Recipe
+from sunspring.training.recipe import Recipe
 from sunspring.training.speeds import Speed, measure_machine, measure_speed
 
 CONFIG = ModelConfig(20, layers=1, hidden_size=16, embedding_size=8)

@@ -35,7 +35,7 @@ from sunspring.errors import SunspringError
 from sunspring.network.network import Reading, RecurrentModel
 from sunspring.training.budget import Budget
 from sunspring.training.checkpoint import Checkpoint, RunFolder
-from sunspring.training.objective import Objective
+from sunspring.training.recipe import ObjectiveSettings
 from sunspring.training.trainer import Callback, QuickSets, StepReport, Trainer, quick_batches
 
 
@@ -189,7 +189,7 @@ def test_activation_penalty_keeps_outputs_small_and_steady() -> None:
     sizes = []
     for penalty in (0.0, 3.0):
         trainer = make_trainer(
-            objective=Objective(activation_penalty=penalty), budget=Budget("steps", 150)
+            objective=ObjectiveSettings(activation_penalty=penalty), budget=Budget("steps", 150)
         )
         trainer.run()
         trainer.model.eval()
@@ -205,7 +205,7 @@ def test_activation_penalty_keeps_outputs_small_and_steady() -> None:
 def test_activation_penalty_is_no_part_of_the_reported_loss() -> None:
     one, other = (
         make_trainer(
-            objective=Objective(activation_penalty=penalty), budget=Budget("steps", 1)
+            objective=ObjectiveSettings(activation_penalty=penalty), budget=Budget("steps", 1)
         ).run()
         for penalty in (0.0, 1000.0)
     )
@@ -223,7 +223,9 @@ def test_activation_penalty_and_its_gradient_are_those_of_its_formula(
     outputs = torch.randn(shape, dtype=dtype, requires_grad=True)
     logits = torch.zeros(*shape[:2], 2, dtype=dtype)
     reading = Reading(logits, None, (), outputs)
-    loss, objective = Objective(activation_penalty=0.5)(reading, torch.zeros(shape[:2]).long())
+    loss, objective = ObjectiveSettings(activation_penalty=0.5)(
+        reading, torch.zeros(shape[:2]).long()
+    )
     changes = outputs[:, 1:] - outputs[:, :-1]
     expected = 0.5 * (outputs.square().mean() + changes.square().sum() / outputs.numel())
     torch.testing.assert_close(objective - loss, expected.float(), check_dtype=False)

@@ -24,8 +24,7 @@ from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import INSTRUCTION_SET, load_native
 from sunspring.network.network import RecurrentModel
-from sunspring.network.weights import dequantize, quantize
-from sunspring.training.checkpoint import model_weights
+from sunspring.network.weights import dequantize, model_weights, quantize
 from sunspring.training.plan import PRESETS
 from sunspring.writing.drafts import WritingSettings
 from sunspring.writing.native_writer import NativeWriter
