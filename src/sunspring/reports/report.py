@@ -25,6 +25,7 @@ from sunspring.reports.verdict import Facts, Verdict, judge, train_command
 from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
 from sunspring.storage import read_json
+from sunspring.writing.writer import choose_visible
 
 TEMPERATURES = (0.3, 0.6, 0.8, 1.0, 1.2)
 """At which a finished model writes a sample."""
@@ -36,6 +37,7 @@ _READ = 20_000  # tokens of a part of the text that are looked at
 _SHOWN = 2000  # of the passage
 _COMPARED = 100_000  # held-out tokens that n-gram models are scored on at the most
 _SAMPLE_LENGTH, _SAMPLE_LINES = 400, 12
+_TRIES = 4  # texts for each that is shown, so that none is blank
 _SEED = 0
 _SHOWN_OF_CARD = {
     *("characters_per_second", "corpus", "device", "epochs", "heldout", "precision", "preset"),
@@ -238,6 +240,6 @@ def _sample(model: Model, temperature: float) -> Sample:
     count = _SAMPLE_LINES if model.documents == "lines" else 1
     label = model.config.first_label
     writings = model.write_many(
-        count, length=_SAMPLE_LENGTH, temperature=temperature, label=label, seed=_SEED
+        _TRIES * count, length=_SAMPLE_LENGTH, temperature=temperature, label=label, seed=_SEED
     )
-    return Sample(temperature, "\n".join(each.text for each in writings))
+    return Sample(temperature, "\n".join(each.text for each in choose_visible(writings, count)))

@@ -11,9 +11,11 @@ from sunspring.network.weights import pack_model
 from sunspring.training.trainer import Callback, EvaluationReport, Trainer
 from sunspring.writing.engines import open_engine
 from sunspring.writing.settings import WritingSettings
+from sunspring.writing.writer import choose_visible
 
 _SAMPLE_TEMPERATURES = (0.5, 0.8, 1.0)
 _SAMPLE_LENGTH = 160
+_TRIES = 4  # texts of which one is shown that is not blank
 
 OnSample = Callable[[int, float, str], None]
 """Called with the step, a temperature and what was written at it."""
@@ -57,6 +59,7 @@ class SampleWriter(Callback):
                 label=self._label,
                 seed=report.report.step,
             )
-            text = writer.write(writer.begin(settings))[0].text
+            written = writer.write(writer.begin(settings), _TRIES)
+            (visible,) = choose_visible(written, 1)
             for listener in self._listeners:
-                listener(report.report.step, temperature, text)
+                listener(report.report.step, temperature, visible.text)

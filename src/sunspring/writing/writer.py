@@ -7,7 +7,7 @@ collected, told apart and proposed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -88,6 +88,12 @@ class Writing:
             "finish_reason": self.finish_reason,
             "seed": self.seed,
         }
+
+
+def choose_visible(writings: Sequence[Writing], count: int) -> list[Writing]:
+    """Choose the first of some texts in which there is something to see; others if they are few."""
+    blank_last = sorted(writings, key=lambda each: not each.text.strip())
+    return blank_last[:count]
 
 
 @dataclass(frozen=True)
