@@ -29,12 +29,8 @@ from sunspring.settings import several, takes
 from sunspring.storage import read_json, write_json
 from sunspring.text.files import find_sources
 from sunspring.text.options import DocumentKind, ReadingOptions
-from sunspring.writing.engines import (
-    Engine,
-    EngineName,
-    NativeEngine,
-    open_engine,
-)
+from sunspring.writing.engine import Engine, EngineName
+from sunspring.writing.engines import open_engine
 from sunspring.writing.settings import EngineChoice, ProposalSettings, WritingSettings
 from sunspring.writing.stretches import KnownStretches
 from sunspring.writing.writer import Prompt, Proposal, Task, Writer, Writing
@@ -371,10 +367,7 @@ class Model:
         Raises:
             SettingsError: it is not what scores here, or the label is unknown or missing.
         """
-        index, opened = self.config.label_index(label), self._open()
-        if not isinstance(opened, NativeEngine):
-            raise SettingsError("only the native engine can look inside: see sunspring doctor")
-        return opened.reader(index)
+        return self._open().reader(self.config.label_index(label))
 
     def evaluate(
         self,

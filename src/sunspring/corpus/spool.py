@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
-from sunspring.corpus.vocabulary import Vocabulary, replace_unknown
+from sunspring.corpus.vocabulary import Vocabulary, code_points, replace_unknown
 from sunspring.errors import SettingsError
 from sunspring.notices import Notify
-from sunspring.text.decoding import code_points
 from sunspring.text.sources import Passage
 
 HELDOUT_SHARE = 0.1

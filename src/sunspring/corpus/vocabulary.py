@@ -31,7 +31,6 @@ from sunspring.corpus.subwords import (
     tokenizer_json,
 )
 from sunspring.errors import ModelError, SettingsError
-from sunspring.text.decoding import code_points
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -43,6 +42,11 @@ UNKNOWN = "<|unknown|>"
 
 SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of a text that are no text
 _SURROGATES_WITHOUT_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
+def code_points(text: str) -> NDArray[np.uint32]:
+    """Give the characters of a text as numbers, (characters,); lone surrogates are among them."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 class TextDecoder:

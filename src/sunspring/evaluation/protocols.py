@@ -21,7 +21,6 @@ from sunspring.evaluation.ngrams import NGramModel
 from sunspring.network.predictor import Predictor
 from sunspring.network.scoring import BATCH, Measure, Rows, measure_rows
 from sunspring.notices import Progress
-from sunspring.writing.engines import Engine
 
 HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all
 
@@ -128,24 +127,6 @@ def measure_stream(
     rows = _document_rows(split)
     for _, values, is_inside in measure_rows(model, split.tokens, rows, start_id, measure):
         yield values[is_inside]
-
-
-def evaluate_engine(engine: Engine, split: Split) -> Evaluation:
-    """Read a text by `stream` on an engine; see `evaluate_stream`.
-
-    Args:
-        engine: of the model.
-        split: the text.
-
-    Raises:
-        SettingsError: the model needs labels and the text has none.
-        SourceError: the text is empty.
-    """
-    _check_not_empty(split)
-    labels = None if split.labels is None else split.labels.astype(np.int64)
-    nats = engine.score(split.tokens, np.diff(split.starts), labels)
-    total = float(nats.sum(dtype=np.float64))
-    return evaluation_of("stream", total, len(split.tokens), split.characters)
 
 
 def evaluate_windows(

@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.evaluation.protocols import (
     HELDOUT_TOKENS,
     Evaluation,
-    evaluate_engine,
     evaluate_stream,
+    evaluation_of,
     first_tokens,
 )
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel
 from sunspring.network.weights import pack_model
-from sunspring.writing.engines import EngineName, open_engine
+from sunspring.writing.engine import Engine, EngineName
+from sunspring.writing.engines import open_engine
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,15 @@ def measure_loss(
     text = first_tokens(text, HELDOUT_TOKENS)
     fp32 = evaluate_stream(network, text, quantized.vocabulary.start_id)
     engine = open_engine(quantized)
-    return QuantizationLoss(fp32, evaluate_engine(engine, text), kind, engine.name)
+    return QuantizationLoss(fp32, _evaluate_engine(engine, text), kind, engine.name)
+
+
+def _evaluate_engine(engine: Engine, split: Split) -> Evaluation:
+    """Read a text by `stream` on an engine."""
+    labels = None if split.labels is None else split.labels.astype(np.int64)
+    nats = engine.score(split.tokens, np.diff(split.starts), labels)
+    total = float(nats.sum(dtype=np.float64))
+    return evaluation_of("stream", total, len(split.tokens), split.characters)
 
 
 def quantize_model(

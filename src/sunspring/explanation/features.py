@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.text.decoding import code_points
+from sunspring.corpus.vocabulary import code_points
 
 Feature = NDArray[np.float32]
 

@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sunspring.errors import SourceError
 from sunspring.text.options import ReadingOptions
 
@@ -168,8 +165,3 @@ def _binary(name: str, chunk: bytes, offset: int) -> SourceError:
     if min(even, odd) == 0 and max(even, odd) * 8 > len(chunk):
         advice = f"try --encoding utf-16-{'le' if odd else 'be'}, or --tokens bytes"
     return SourceError(f"{name} is binary, with a zero at byte {at}: {advice}")
-
-
-def code_points(text: str) -> NDArray[np.uint32]:
-    """Give the characters of a text as numbers, (characters,); lone surrogates are among them."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")

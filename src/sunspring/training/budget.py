@@ -26,7 +26,7 @@ class Budget:
     amount: float
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {self.unit}"
+        return f"{self.amount:g} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The two engines that run a model, behind one interface, and the one place that chooses.
+"""The two engines that run a model, and the one place that chooses between them.
 
 The native engine is fast and needs no PyTorch; PyTorch is the reference, and computes on any device
 and in any mixture. Both give the same figures and, wherever their arithmetic allows it, the same
@@ -7,28 +7,19 @@ text.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
-from sunspring.machine import has_torch, usable_cores
-from sunspring.network.config import ModelConfig, check_labels
+from sunspring.machine import has_torch
 from sunspring.network.model_folder import ModelFiles
-from sunspring.network.native import HAS_ENGINE, load_native
+from sunspring.network.native import HAS_ENGINE
+from sunspring.writing.engine import Engine, EngineName
 from sunspring.writing.settings import EngineChoice
-from sunspring.writing.writer import Tokens, Writer
 
 if TYPE_CHECKING:
-    from sunspring.network import engine as native
     from sunspring.network.network import RecurrentModel
     from sunspring.network.predictor import Predictor
-
-EngineName = Literal["native", "torch"]
 
 
 def choose_engine(name: EngineChoice, device: str) -> EngineName:
@@ -59,106 +50,6 @@ def choose_engine(name: EngineChoice, device: str) -> EngineName:
     return "native"
 
 
-Ids = NDArray[np.integer[Any]]
-Counts = NDArray[np.int64]
-Floats = NDArray[np.floating]
-Blend = Sequence[tuple[Writer[Any], float]]
-
-
-class Engine(ABC):
-    """A model that is ready to write, to score and to encode.
-
-    Args:
-        config: of the model.
-        vocabulary: of the model.
-    """
-
-    name: EngineName
-
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
-        self.config = config
-        self.vocabulary = vocabulary
-
-    @abstractmethod
-    def writer(self, before: Tokens | None = None, blend: Blend = ()) -> Writer[Any]:
-        """Give what writes.
-
-        Args:
-            before: a text that every prompt goes on from.
-            blend: writers of other models, each with its share in every prediction.
-
-        Raises:
-            SettingsError: the shares leave nothing, another model reads other kinds of tokens, or
-                one of the engines cannot blend.
-        """
-
-    @abstractmethod
-    def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
-        """Give what each token of some texts costs, (tokens,) in nats.
-
-        Args:
-            ids: (tokens,) of the texts, one after another; each is read from a zero state.
-            counts: (texts,) tokens of each.
-            labels: (texts,) index of the label of each, for a model that has labels.
-
-        Raises:
-            SettingsError: the model needs labels, and there are none.
-        """
-
-    @abstractmethod
-    def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
-        """Give the outputs of all layers after each text, (texts, layers * hidden_size).
-
-        See `score` for the arguments.
-        """
-
-
-class NativeEngine(Engine):
-    """A model in the native engine.
-
-    Args:
-        files: of the model.
-
-    Attributes:
-        model: as the engine holds it.
-    """
-
-    name = "native"
-
-    def __init__(self, files: ModelFiles) -> None:
-        super().__init__(files.config, files.vocabulary)
-        self.model = load_native(files)
-
-    def writer(self, before: Tokens | None = None, blend: Blend = ()) -> Writer[Any]:
-        """See `Engine.writer`."""
-        from sunspring.writing.native_writer import NativeWriter
-
-        model, threads = self.model, usable_cores()
-        return NativeWriter(model, self.config, self.vocabulary, before, threads, blend)
-
-    def reader(self, label: int | None = None) -> native.Reader:
-        """Give what reads a text token by token, from a zero state."""
-        from sunspring.network import engine as native
-
-        return native.Reader(self.model, label or 0)
-
-    def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
-        """See `Engine.score`."""
-        given = self._labels(labels)
-        return self.model.score(ids.astype(np.int64), counts, given, usable_cores())
-
-    def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
-        """See `Engine.encode`."""
-        given = self._labels(labels)
-        flat = self.model.encode(ids.astype(np.int64), counts, given, usable_cores())
-        return flat.reshape(len(counts), self.config.layers * self.config.hidden_size)
-
-    def _labels(self, labels: Counts | None) -> Counts:
-        """Give the labels of texts as the engine wants them: none at all where there are none."""
-        check_labels(self.config.labels, labels)
-        return np.zeros(0, np.int64) if labels is None else labels
-
-
 def open_engine(
     files: ModelFiles,
     choice: EngineChoice = "auto",
@@ -181,9 +72,11 @@ def open_engine(
         ModelError: the weights are damaged, or of an architecture that the engine does not run.
     """
     if predictor is None and choose_engine(choice, device) == "native":
+        from sunspring.writing.native_writer import NativeEngine
+
         return NativeEngine(files)
     from sunspring.network.weights import build_network
-    from sunspring.writing.torch_engine import TorchEngine
+    from sunspring.writing.torch_writer import TorchEngine
 
     if network is None:
         return TorchEngine(build_network(files), files.vocabulary, predictor)

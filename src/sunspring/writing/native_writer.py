@@ -1,8 +1,8 @@
-"""The native engine writes: whole texts in C++, many at once, and without PyTorch."""
+"""The native engine: whole texts are written in C++, many at once, and without PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import SettingsError
+from sunspring.machine import usable_cores
 from sunspring.network import engine
-from sunspring.network.config import ModelConfig
+from sunspring.network.config import ModelConfig, check_labels
+from sunspring.network.model_folder import ModelFiles
+from sunspring.network.native import load_native
 from sunspring.writing.drafts import Piece
+from sunspring.writing.engine import CANNOT_BLEND, Blend, Counts, Engine, Floats, Ids
 from sunspring.writing.session import Request, Session, Voice
 from sunspring.writing.stretches import KnownStretches
-from sunspring.writing.writer import CANNOT_BLEND, Task, Tokens, Writer
+from sunspring.writing.writer import Task, Tokens, Writer
 
 _LANES = 32  # texts that a thread writes at once: more take no less time each
 _SLICE = 0.02  # seconds until pieces are handed on, and Ctrl-C is seen
@@ -69,7 +73,7 @@ class NativeWriter(Writer[NativeReader]):
         vocabulary: Vocabulary,
         before: Tokens | None = None,
         threads: int = 1,
-        blend: Sequence[tuple[Writer[Any], float]] = (),
+        blend: Blend = (),
     ) -> None:
         super().__init__(config, vocabulary, before)
         self._model = model
@@ -141,3 +145,45 @@ def _known_tokens(vocabulary: Vocabulary, other: Vocabulary) -> Tokens:
         )
     places = {token: place for place, token in enumerate(other.tokens)}
     return np.array([places.get(token, -1) for token in vocabulary.tokens], np.int64)
+
+
+class NativeEngine(Engine):
+    """A model in the native engine.
+
+    Args:
+        files: of the model.
+
+    Attributes:
+        model: as the engine holds it.
+    """
+
+    name = "native"
+
+    def __init__(self, files: ModelFiles) -> None:
+        super().__init__(files.config, files.vocabulary)
+        self.model = load_native(files)
+
+    def writer(self, before: Tokens | None = None, blend: Blend = ()) -> Writer[Any]:
+        """See `Engine.writer`."""
+        model, threads = self.model, usable_cores()
+        return NativeWriter(model, self.config, self.vocabulary, before, threads, blend)
+
+    def reader(self, label: int | None = None) -> engine.Reader:
+        """See `Engine.reader`."""
+        return engine.Reader(self.model, label or 0)
+
+    def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
+        """See `Engine.score`."""
+        given = self._labels(labels)
+        return self.model.score(ids.astype(np.int64), counts, given, usable_cores())
+
+    def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
+        """See `Engine.encode`."""
+        given = self._labels(labels)
+        flat = self.model.encode(ids.astype(np.int64), counts, given, usable_cores())
+        return flat.reshape(len(counts), self.config.layers * self.config.hidden_size)
+
+    def _labels(self, labels: Counts | None) -> Counts:
+        """Give the labels of texts as the engine wants them: none at all where there are none."""
+        check_labels(self.config.labels, labels)
+        return np.zeros(0, np.int64) if labels is None else labels

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.vocabulary import Vocabulary
-from sunspring.text.decoding import code_points
+from sunspring.corpus.vocabulary import Vocabulary, code_points
 
 _BLOCK = 1 << 20  # characters whose stretches are found at a time
 _BREAK = "\ud800"  # between documents; no text has it

@@ -24,8 +24,6 @@ from sunspring.writing.sampling import REPETITION_WINDOW, token_probabilities
 from sunspring.writing.settings import ProposalSettings, SamplingSettings, WritingSettings
 from sunspring.writing.stretches import KnownStretches
 
-CANNOT_BLEND = "models are blended by the native engine alone: see sunspring doctor"
-
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
 _MOST_AT_ONCE = 4096  # of these tries
 _LONGEST_WORD = 20  # characters of a proposal
