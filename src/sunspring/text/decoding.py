@@ -38,7 +38,7 @@ class File:
         name: as messages show it.
         path: None is standard input.
         status: None for what has no size and can be read only once.
-        table: `csv`, `tsv`, `jsonl` or `ndjson`, if only `column` of it is read.
+        table: a name of `TABLES` (tables.py), if only `column` of it is read.
         is_book: of Project Gutenberg, with a licence around the text.
         is_member: found in a folder or by a pattern, not named itself.
         is_binary: a member that is no text, to be skipped.

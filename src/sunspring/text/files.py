@@ -23,10 +23,11 @@ from sunspring.text.decoding import File, is_text, read_chunks, unreadable
 from sunspring.text.downloads import fetch, gutenberg_url
 from sunspring.text.embedded import EMBEDDED_VERSION
 from sunspring.text.options import ReadingOptions
+from sunspring.text.tables import TABLES
 
 _HEAD_SIZE = 1 << 13  # bytes that tell whether a file in a folder is text
 _TABLE = re.compile(
-    r"(?P<base>.+?\.(?P<kind>csv|tsv|jsonl|ndjson)(?:\.gz)?):(?P<column>.+)", re.I | re.S
+    rf"(?P<base>.+?\.(?P<kind>{'|'.join(TABLES)})(?:\.gz)?):(?P<column>.+)", re.I | re.S
 )
 
 

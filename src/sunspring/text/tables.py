@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from sunspring.errors import SourceError
 from sunspring.text.decoding import File
@@ -36,7 +37,7 @@ def read_rows(
     columns = [file.column]
     if options.label_column is not None:
         columns.append(options.label_column)
-    read = _read_json if file.table in ("jsonl", "ndjson") else _read_csv
+    read = TABLES[file.table or ""]
     for number, (value, *labels) in read(file, _whole_lines(text), columns):
         if not value:
             continue
@@ -64,10 +65,10 @@ def _whole_lines(text: Iterator[str]) -> Iterator[str]:
 
 
 def _read_csv(
-    file: File, lines: Iterator[str], columns: list[str]
+    file: File, lines: Iterator[str], columns: list[str], *, delimiter: str
 ) -> Iterator[tuple[int, list[str | None]]]:
     csv.field_size_limit(_LONGEST_FIELD)
-    rows = csv.reader(lines, delimiter="\t" if file.table == "tsv" else ",")
+    rows = csv.reader(lines, delimiter=delimiter)
     try:
         header = next(filter(None, rows), None)
         if header is None:
@@ -111,3 +112,14 @@ def _read_json(
             is_scalar = isinstance(value, int | float)
             values.append(json.dumps(value) if is_scalar else value)
         yield number, values
+
+
+TABLES: Mapping[
+    str, Callable[[File, Iterator[str], list[str]], Iterator[tuple[int, list[str | None]]]]
+] = {
+    "csv": partial(_read_csv, delimiter=","),
+    "tsv": partial(_read_csv, delimiter="\t"),
+    "jsonl": _read_json,
+    "ndjson": _read_json,
+}
+"""What reads a table, by the ending of its name: each row's number, and its values in columns."""
