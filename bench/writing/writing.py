@@ -362,7 +362,7 @@ def exactness(characters: int) -> None:
         loaded = load_engine(model, False)
         writers = NativeWriter(loaded, config, VOCABULARY), TorchWriter(model, VOCABULARY)
         same = len({writer.write("A", greedy)[0].text for writer in writers}) == 1
-        readers = [writer._fresh_reader(None) for writer in writers]
+        readers = [writer.fresh_reader(None) for writer in writers]
         difference, others = 0.0, 0
         for token in tokens:
             ours, theirs = (

@@ -43,7 +43,8 @@ class Command(click.Command):
         self._function = function
         self._expand = expand
         self._owners = [hint for name, hint in hints.items() if name != "return"]
-        self._settings = [each for owner in self._owners for each in settings_of(owner).values()]
+        settings = [each for owner in self._owners for each in settings_of(owner).values()]
+        self._settings = sorted(settings, key=lambda each: not _is_required_argument(each))
         parameters = [_parameter(each) for each in self._settings]
         super().__init__(function.__name__, help=function.__doc__, params=parameters)
 
@@ -85,6 +86,11 @@ class Command(click.Command):
         if owner is self._owners[0] or owner.__module__.startswith(_ROOM):
             return "Options"
         return (owner.__doc__ or "").partition("\n")[0].removesuffix(".")
+
+
+def _is_required_argument(setting: Setting) -> bool:
+    """Tell whether a setting is an argument that nothing can be put before."""
+    return setting.declared.argument is not None and setting.default is MISSING
 
 
 def _parameter(setting: Setting) -> click.Parameter:

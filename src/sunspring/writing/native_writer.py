@@ -88,7 +88,7 @@ class NativeWriter(Writer[NativeReader]):
         for other, share in blend:
             if not isinstance(other, NativeWriter):
                 raise SettingsError(CANNOT_BLEND)
-            tokens = _known_tokens(vocabulary, other._vocabulary)
+            tokens = _known_tokens(vocabulary, other.vocabulary)
             self._blend.append((other, Voice(other._model, share, tokens)))
         self._indexed: tuple[KnownStretches, engine.KnownStretches] | None = None
 
@@ -106,12 +106,12 @@ class NativeWriter(Writer[NativeReader]):
         ]
         known = self._index(task.known) if task.known else None
         readers = [reader.state for reader in (own, *others)]
-        return Request(task, seeds, readers, self._recent(task), known)
+        return Request(task, seeds, readers, self.recent(task), known)
 
-    def _fresh_reader(self, label: int | None) -> NativeReader:
+    def fresh_reader(self, label: int | None) -> NativeReader:
         return NativeReader(self._model, label)
 
-    def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
+    def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
         session = self.open_session(min(len(seeds), _LANES * self._threads))
         session.add(self.request(task, seeds))
         while not session.is_over:
@@ -126,13 +126,13 @@ class NativeWriter(Writer[NativeReader]):
 
     def _after(self, tokens: Tokens, label: int | None) -> NativeReader:
         """Give a reader of a prompt."""
-        reader = self._reader(label)
-        reader.read(self._after_start(tokens))
+        reader = self.reader(label)
+        reader.read(self.after_start(tokens))
         return reader
 
     def _heard(self, tokens: Tokens, label: str | None) -> NativeReader:
         """Give a reader of another model's prompt, but for the tokens that this one lacks."""
-        index = self._config.label_index(label if self._config.labels else None)
+        index = self.config.label_index(label if self.config.labels else None)
         return self._after(tokens[tokens >= 0], index)
 
 

@@ -87,15 +87,15 @@ class TorchWriter(Writer[TorchReader]):
         super().__init__(config, vocabulary, before)
         self._model = copy.deepcopy(model).double().eval().requires_grad_(False)
 
-    def _fresh_reader(self, label: int | None) -> TorchReader:
+    def fresh_reader(self, label: int | None) -> TorchReader:
         return TorchReader(self._model, label)
 
-    def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
-        novel = NovelTokens(self._vocabulary, task.known) if task.known else None
+    def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
+        novel = NovelTokens(self.vocabulary, task.known) if task.known else None
         for first in range(0, len(seeds), _MOST_ROWS):
             drafts = [
                 Draft(
-                    self._vocabulary,
+                    self.vocabulary,
                     task.settings,
                     seed,
                     task.pattern,
@@ -112,10 +112,10 @@ class TorchWriter(Writer[TorchReader]):
         if len(active) < len(drafts):  # they are alike, so all are over before the first token
             yield from (draft.take() for draft in drafts)
             return
-        rows, reader = len(active), self._reader(task.label)
-        logits = np.tile(reader.read(self._after_start(task.prompt.tokens)), (rows, 1))
+        rows, reader = len(active), self.reader(task.label)
+        logits = np.tile(reader.read(self.after_start(task.prompt.tokens)), (rows, 1))
         state = tuple(tuple(t.expand(rows, *t.shape[1:]) for t in layer) for layer in reader.state)
-        recent = np.tile(self._recent(task), (rows, 1))
+        recent = np.tile(self.recent(task), (rows, 1))
         while active:
             allowed = np.where([draft.allowed() for draft in active], logits, -np.inf)
             probabilities = token_probabilities(allowed, task.settings, recent)

@@ -149,17 +149,17 @@ class Writer(ABC, Generic[AnyReader]):
     def __init__(
         self, config: ModelConfig, vocabulary: Vocabulary, before: Tokens | None = None
     ) -> None:
-        self._config = config
-        self._vocabulary = vocabulary
+        self.config = config
+        self.vocabulary = vocabulary
         self._before = np.zeros(0, np.int64) if before is None else before
         self._readers: dict[int | None, AnyReader] = {}
 
     @abstractmethod
-    def _fresh_reader(self, label: int | None) -> AnyReader:
+    def fresh_reader(self, label: int | None) -> AnyReader:
         """Give a reader that has read nothing."""
 
     @abstractmethod
-    def _write(self, task: Task, seeds: range) -> Iterator[Piece]:
+    def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
         """Write the texts of some seeds at once, each in pieces until its finish reason."""
 
     def begin(self, settings: WritingSettings, known: KnownStretches | None = None) -> Task:
@@ -173,19 +173,19 @@ class Writer(ABC, Generic[AnyReader]):
         Raises:
             SettingsError: a setting is impossible for this model.
         """
-        label = self._config.label_index(settings.label)
-        prompt = Prompt.read(settings.prompt, self._vocabulary)
+        label = self.config.label_index(settings.label)
+        prompt = Prompt.read(settings.prompt, self.vocabulary)
         seed = settings.first_seed()
         if settings.regex is None:
             return Task(prompt, settings, seed, label, known=known)
-        pattern = Pattern(settings.regex, self._vocabulary)
+        pattern = Pattern(settings.regex, self.vocabulary)
         state = follow_prompt(pattern, prompt.tokens, prompt.text, settings)
         return Task(prompt, settings, seed, label, pattern, state, known)
 
     def stream(self, task: Task) -> Iterator[str]:
         """Write one text; yields the prompt and then pieces of the text as they come."""
         yield task.prompt.text
-        for piece in self._write(task, range(task.seed, task.seed + 1)):
+        for piece in self.write_pieces(task, range(task.seed, task.seed + 1)):
             if piece.text:
                 yield piece.text
 
@@ -228,7 +228,7 @@ class Writer(ABC, Generic[AnyReader]):
     def _writings(self, task: Task, seeds: range) -> list[Writing]:
         texts: dict[int, list[str]] = {seed: [] for seed in seeds}
         over: dict[int, Writing] = {}
-        for piece in self._write(task, seeds):
+        for piece in self.write_pieces(task, seeds):
             texts[piece.seed].append(piece.text)
             if piece.finish_reason is not None:
                 continuation = "".join(texts.pop(piece.seed))
@@ -244,13 +244,13 @@ class Writer(ABC, Generic[AnyReader]):
         the end of the word (of the next one after a space); its probability is that of all its
         tokens together.
         """
-        tokens = Prompt.read(text, self._vocabulary).tokens
-        reader = self._reader(self._config.label_index(settings.label))
-        logits = reader.read(self._after_start(tokens))
+        tokens = Prompt.read(text, self.vocabulary).tokens
+        reader = self.reader(self.config.label_index(settings.label))
+        logits = reader.read(self.after_start(tokens))
         tokens = np.concatenate((self._before, tokens))
         probabilities = self._probabilities(logits, tokens, settings)
-        if self._vocabulary.end_id is not None:
-            probabilities[self._vocabulary.end_id] = 0
+        if self.vocabulary.end_id is not None:
+            probabilities[self.vocabulary.end_id] = 0
         best = np.argsort(-probabilities, kind="stable")[: settings.count]
         proposals = [
             self._finish_word(reader.copy(), tokens, int(token), settings, probabilities[token])
@@ -271,14 +271,14 @@ class Writer(ABC, Generic[AnyReader]):
         chance: float,
     ) -> Proposal:
         """Go on with the most probable tokens as long as the word does."""
-        decoder = self._vocabulary.decoder()
+        decoder = self.vocabulary.decoder()
         text, probability = decoder.push(token), chance
         while len(text) < _LONGEST_WORD and (text in ("", " ") or text[-1].isalnum()):
             before = np.append(before, token)
             probabilities = self._probabilities(reader.read(before[-1:]), before, settings)
             token = int(probabilities.argmax())
             chance *= probabilities[token]
-            if token == self._vocabulary.end_id:
+            if token == self.vocabulary.end_id:
                 break
             piece = decoder.push(token)
             if piece and text and not piece[0].isalnum():
@@ -291,24 +291,24 @@ class Writer(ABC, Generic[AnyReader]):
         self, logits: NDArray[np.floating], before: Tokens, settings: SamplingSettings
     ) -> NDArray[np.float64]:
         """Give the next token's probabilities (vocabulary,) after the tokens before it."""
-        allowed = np.where(writable_tokens(self._vocabulary), logits, -np.inf)
+        allowed = np.where(writable_tokens(self.vocabulary), logits, -np.inf)
         recent = before[None, -REPETITION_WINDOW:]
         return np.asarray(token_probabilities(allowed[None], settings, recent)[0])
 
-    def _after_start(self, tokens: Tokens) -> Tokens:
-        """Put before a prompt what a reader of `_reader` has not read yet: one token."""
-        begun = self._before[-1:] if len(self._before) else [self._vocabulary.start_id]
+    def after_start(self, tokens: Tokens) -> Tokens:
+        """Put before a prompt what a reader of `reader` has not read yet: one token."""
+        begun = self._before[-1:] if len(self._before) else [self.vocabulary.start_id]
         return np.concatenate((np.asarray(begun, np.int64), tokens))
 
-    def _reader(self, label: int | None) -> AnyReader:
+    def reader(self, label: int | None) -> AnyReader:
         """Give a reader of all but the last token of what stands before every prompt."""
         if label not in self._readers:
-            reader = self._fresh_reader(label)
+            reader = self.fresh_reader(label)
             if len(self._before):
-                reader.read(np.concatenate(([self._vocabulary.start_id], self._before[:-1])))
+                reader.read(np.concatenate(([self.vocabulary.start_id], self._before[:-1])))
             self._readers[label] = reader
         return self._readers[label].copy()
 
-    def _recent(self, task: Task) -> Tokens:
+    def recent(self, task: Task) -> Tokens:
         """Give the latest tokens before the first that is written."""
         return np.concatenate((self._before, task.prompt.tokens))[-REPETITION_WINDOW:]
