@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import sunspring.api  # noqa: F401  (before capsys replaces the streams)
-from sunspring.cli.main import main
+from sunspring.cli.main import COMMANDS, main
 from sunspring.training.plan import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -190,10 +190,22 @@ def test_budgets_are_cut_to_steps(command: str, shorter: str) -> None:
 
 def test_the_command_line_page_shows_the_help_of_the_program() -> None:
     page = DOCS / "reference" / "command-line.md"
-    with_help = runpy.run_path(str(DOCS / "update_command_line.py"))["with_help"]
+    with_help = runpy.run_path(str(DOCS / "update_reference.py"))["with_help"]
     text = page.read_text(encoding="utf-8")
-    assert text.count("```text\n$ sunspring") == 11
-    assert with_help(text) == text, "run python docs/update_command_line.py"
+    assert text.count("```text\n$ sunspring") == 1 + len(COMMANDS)
+    assert with_help(text) == text, "run python docs/update_reference.py"
+
+
+@pytest.mark.parametrize(
+    ("script", "function", "name"),
+    [
+        ("update_reference.py", "settings_page", "reference/settings.md"),
+        ("draw_rooms.py", "picture", "rooms.svg"),
+    ],
+)
+def test_what_is_made_from_the_code_is_up_to_date(script: str, function: str, name: str) -> None:
+    made = runpy.run_path(str(DOCS / script))[function]()
+    assert made == (DOCS / name).read_text(encoding="utf-8"), f"run python docs/{script}"
 
 
 def test_the_command_line_page_lists_every_preset() -> None:

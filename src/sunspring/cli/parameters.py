@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import click
 
 from sunspring.errors import SettingsError
-from sunspring.settings import Setting, settings_of
+from sunspring.settings import Setting, check_settings, settings_of
 
 _TYPES: Mapping[type, click.ParamType[Any]] = {
     int: click.INT,
@@ -63,6 +63,8 @@ class Command(click.Command):
             )
             for owner in self._owners
         ]
+        for each in made:
+            check_settings(each)
         self._function(*made)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
