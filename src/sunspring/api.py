@@ -26,7 +26,7 @@ load = Model.load
 class Call(TrainingRequest):
     """A request that is made in Python."""
 
-    progress: TextIO | bool | None = setting(
+    progress: bool | TextIO | None = setting(
         True, "Where progress and samples go; True is the standard error, None is silence."
     )
 

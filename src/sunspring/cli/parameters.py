@@ -102,25 +102,26 @@ def _parameter(setting: Setting) -> click.Parameter:
         click.Choice(setting.choices) if setting.choices else _TYPES.get(setting.kind, click.STRING)
     )
     is_required = default is MISSING
-    usual = None if is_required or setting.is_multiple else default
+    # click takes a default of None for a value, and then asks for no other
+    usual: dict[str, Any] = {} if is_required or setting.is_multiple else {"default": default}
     if declared.argument:
         return click.Argument(
             [setting.name],
             type=kind,
-            default=usual,
             required=is_required,
             nargs=-1 if setting.is_multiple else 1,
             metavar=_shown_argument(setting),
+            **usual,
         )
     is_flag = setting.kind is bool
     return click.Option(
         [setting.option, setting.name],
         type=None if is_flag else kind,
-        default=usual,
         required=is_required,
         multiple=setting.is_multiple or setting.kind is Mapping,
         is_flag=is_flag,
         metavar=declared.metavar,
+        **usual,
     )
 
 
