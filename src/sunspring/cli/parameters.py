@@ -119,7 +119,7 @@ def _parameter(setting: Setting) -> click.Parameter:
         type=None if is_flag else kind,
         required=is_required,
         multiple=setting.is_multiple or setting.kind is Mapping,
-        is_flag=is_flag,
+        is_flag=is_flag or None,  # False would let a value be left out
         metavar=declared.metavar,
         **usual,
     )
