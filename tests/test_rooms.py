@@ -333,8 +333,8 @@ class Change(NamedTuple):
 CHANGES = {
     "a sampling option": Change(
         "writing/settings.py",
-        '0, "Keep only so many of the most probable tokens; 0 keeps all."',
-        '40, "Keep only so many of the most probable tokens; 0 keeps all."',
+        '0, "Draw only from this many of the most probable tokens; 0 for all."',
+        '40, "Draw only from this many of the most probable tokens; 0 for all."',
         """
 import inspect, sys
 import sunspring

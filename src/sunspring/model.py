@@ -1,8 +1,8 @@
 """`Model`: one façade over a model folder.
 
 It writes, scores and is saved; it is measured, mixed, adapted and quantized. All of that is done in
-the rooms, and PyTorch is imported only where something needs it. One file, although it is long: it is
-one interface, most of it is documentation, and its methods only hand on.
+the rooms, and PyTorch is imported only where something needs it. One file, although it is long: it
+is one interface, most of it is documentation, and its methods only delegate.
 """
 
 from __future__ import annotations

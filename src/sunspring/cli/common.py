@@ -16,7 +16,9 @@ from sunspring.writing.settings import EngineChoice
 class ModelOption:
     """A model."""
 
-    model: Path = required("A model folder, a run, or a model that comes along.", argument="MODEL")
+    model: Path = required(
+        "A model folder, a run, or the name of a bundled model.", argument="MODEL"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class EngineOption(DeviceOption):
     """What runs a model."""
 
     engine: EngineChoice = setting(
-        "auto", "What runs the model: native is fast, torch the reference on any device."
+        "auto",
+        "What runs the model: native is fast, torch is the reference and runs on any device.",
     )
 
 
@@ -59,5 +62,5 @@ class JsonOption:
     """What is printed."""
 
     as_json: bool = setting(
-        False, "Print one JSON object on stdout, and nothing else there.", option="--json"
+        False, "Print one JSON object to stdout and nothing else.", option="--json"
     )

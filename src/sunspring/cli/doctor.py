@@ -8,9 +8,9 @@ from sunspring.cli.console import print_json
 
 
 def doctor(options: JsonOption) -> None:
-    """Look at this machine and what it can do.
+    """Show what this machine can do.
 
-    Its device, speeds and versions, and what train would choose here.
+    Its processor, speeds and versions, and what train would choose here.
     """
     from sunspring.reports.doctor import examine
 

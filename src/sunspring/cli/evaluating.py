@@ -1,4 +1,4 @@
-"""The commands that measure a model, and that round it to 8 bits."""
+"""The commands that measure a model, and that quantize it to 8 bits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class MeasuredText(ModelOption):
     """What a model is measured on."""
 
     sources: tuple[str, ...] = setting(
-        (), "The text, as for train; the model's own held-out text without any.", argument="SOURCES"
+        (),
+        "The text, named as for train.",
+        argument="SOURCES",
+        shown_default="the model's own held-out text",
     )
 
 
@@ -32,24 +35,26 @@ class EvaluateOptions(MeasuredText, RateOption, DeviceOption, JsonOption):
     """What is measured."""
 
     protocol: Literal["stream", "windows"] = setting(
-        "stream", "Read the text once through, in order, or random stretches of 256 tokens."
+        "stream", "Read the text once, in order, or random windows of 256 tokens."
     )
-    mixture: bool = setting(False, "Measure the model mixed with n-grams of its training text too.")
+    mixture: bool = setting(
+        False, "Also measure the model mixed with n-grams of its training text."
+    )
     dynamic: bool = setting(
-        False, "Measure it too while it goes on learning from what it has scored."
+        False, "Also measure the model while it learns from each piece that it has scored."
     )
     canaries: bool = setting(
         False,
-        "Instead hide random lines in the text, train a copy of the run on it, and see if it gives "
-        "them away.",
+        "Instead insert random lines in the training text, train a copy of the run on it, and "
+        "measure whether it gives them away.",
     )
 
 
 def evaluate(options: EvaluateOptions, reading: ReadingOptions) -> None:
     """Measure how well a model predicts a text.
 
-    The figures are bits and nats per character, beside those of n-gram models that were fitted to
-    the model's training text.
+    The result is in bits and nats per character, beside n-gram models fitted to the model's
+    training text.
     """
     if options.canaries:
         _measure_canaries(options)
@@ -95,13 +100,13 @@ def _measure_canaries(options: EvaluateOptions) -> None:
 class QuantizeOptions(MeasuredText, DeviceOption, JsonOption):
     """What is rounded."""
 
-    out: Path = required("Folder of the model to write.")
+    out: Path = required("Folder for the quantized model.")
 
 
 def quantize(options: QuantizeOptions) -> None:
-    """Write a model in 8 bits, a quarter as large.
+    """Save a model in 8 bits, a quarter of the size.
 
-    What that costs is measured on a text, in nats per character.
+    What that costs in quality is measured on a text, in nats per character.
     """
     from sunspring.model import Model
 

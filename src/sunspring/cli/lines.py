@@ -17,11 +17,13 @@ class LineOptions(ModelOption, EngineOption):
 
     file: Path = setting(
         Path("-"),
-        "A file of lines; - for standard input.",
+        "A file of lines, or - for standard input.",
         argument="FILE",
         shown_default="standard input",
     )
-    label: str | None = setting(None, "The label of the lines, for a model that has labels.")
+    label: str | None = setting(
+        None, "The label of the lines, if the model was trained with labels."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +32,22 @@ class ScoreOptions(LineOptions, JsonOption):
 
     threshold: float | None = setting(
         None,
-        "Show only lines that cost more bits a character than this percentage of the held-out "
-        "lines.",
+        "Show only lines that cost more bits per character than this percentage of the held-out "
+        "lines do.",
         metavar="PERCENTILE",
         at_least=0,
         at_most=100,
     )
-    top: int = setting(0, "Show with each line so many characters that surprised most.", at_least=0)
+    top: int = setting(
+        0, "Show with each line this many of its most surprising characters.", at_least=0
+    )
 
 
 def score(options: ScoreOptions) -> None:
-    """Give the bits that each line of a file costs.
+    """Score each line of a file by its surprise.
 
-    Each line is printed with its bits, in all and per character: lines that are unlike the training
-    text cost most.
+    Each line is printed after its bits, in total and per character. Lines that are unlike the
+    training text cost the most.
     """
     from sunspring.explanation.line_scores import heldout_threshold, score_lines
     from sunspring.model import Model
@@ -75,14 +79,14 @@ class EncodeOptions(LineOptions):
     """Where vectors go."""
 
     out: Path | None = setting(
-        None, "File for the vectors, .npy or .csv.", shown_default="CSV to the standard output"
+        None, "File for the vectors, .npy or .csv.", shown_default="CSV on standard output"
     )
 
 
 def encode(options: EncodeOptions) -> None:
     """Turn each line of a file into a vector.
 
-    It is the state in which the line leaves the model.
+    The vector is the model's state after the line. Similar lines have similar vectors.
     """
     from sunspring.cli.vectors import vector_rows, write_vectors
     from sunspring.model import Model

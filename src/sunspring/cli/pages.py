@@ -24,7 +24,7 @@ _MOST = 200_000  # characters of another text: what is kept of each takes kiloby
 class PageOption:
     """Where a page goes."""
 
-    out: Path | None = setting(None, "HTML page to write.", metavar="PAGE")
+    out: Path | None = setting(None, "The HTML page to write.", metavar="PAGE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,29 +33,38 @@ class ExplainOptions(ModelOption, PageOption, JsonOption):
 
     file: Path | None = setting(
         None,
-        "The text; - for standard input.",
+        "The text, or - for standard input.",
         argument="FILE",
         shown_default="the model's own held-out text",
     )
-    text: str | None = setting(None, "The text itself.")
-    label: str | None = setting(None, "The label of the text, for a model that has labels.")
-    top: int = setting(5, "Characters to show that might have stood at each place.", at_least=1)
-    copied: bool = setting(False, "Show also what of the text stands in the training text.")
+    text: str | None = setting(None, "The text itself, instead of a file.")
+    label: str | None = setting(
+        None, "The label of the text, if the model was trained with labels."
+    )
+    top: int = setting(
+        5, "How many of the most probable characters to show at each place.", at_least=1
+    )
+    copied: bool = setting(
+        False, "Also show which parts of the text are copied from the training text."
+    )
     gradients: bool = setting(
         False,
         "Instead train a plain RNN, a GRU and an LSTM on the model's text, and show how far back "
         "the gradient reaches in each.",
     )
     steps: int | None = setting(
-        None, "Steps of each training of --gradients.", at_least=1, shown_default="400"
+        None,
+        "How many steps to train each network of --gradients.",
+        at_least=1,
+        shown_default="400",
     )
 
 
 def explain(options: ExplainOptions) -> None:
-    """Show on a page what a model makes of a text.
+    """Make a page that shows how a model reads a text.
 
-    The surprisal of each character and what was expected there, units of the network that can be
-    read, gates, and what the text copies.
+    It shows how surprising each character is and what was expected there, units of the network
+    that respond to something, the gates, and what the text copies.
     """
     from sunspring.explanation.explanation import explain
     from sunspring.explanation.page import explanation_page
@@ -136,9 +145,9 @@ class ReportOptions:
 
 
 def report(options: ReportOptions) -> None:
-    """Show on a page how a training went.
+    """Make a page that shows how a training went.
 
-    Learning curves, samples, mistakes, memory, copies, and a verdict with what to try next.
+    It shows learning curves, samples, mistakes, memory and copies, and says what to try next.
     """
     from sunspring.reports.page import NAME, write_report
 
@@ -154,13 +163,13 @@ class CompareOptions(PageOption, JsonOption):
     runs: tuple[Path, ...] = required("Folders of runs or models.", argument="RUN")
     text: tuple[str, ...] = setting(
         (),
-        "A source that none of them has seen, instead of their held-out text; may be repeated.",
+        "A text that none of them has seen, instead of their held-out text; may be repeated.",
     )
-    prompt: str = setting("", "What their samples go on from.")
+    prompt: str = setting("", "The prompt of their samples.")
 
 
 def compare(options: CompareOptions) -> None:
-    """Measure several models on the same text."""
+    """Compare several models on the same text."""
     from sunspring.pages.html import write_page
     from sunspring.reports import compare as comparing
     from sunspring.reports.compare_page import comparison_page

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 class TrainOptions(JsonOption):
     """What the command line adds to a request."""
 
-    resume: bool = setting(False, "Go on with the run in --out.")
+    resume: bool = setting(False, "Continue the run in --out.")
 
 
 def train(request: TrainingRequest, options: TrainOptions) -> None:
     """Teach a network to write like your text.
 
-    It ends with a report of how it went: a page in the folder of the run.
+    It ends with a report of how the training went: a page in the folder of the run.
     """
     began = time.perf_counter()
     if options.resume:

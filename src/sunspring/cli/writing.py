@@ -37,18 +37,18 @@ _NOT_INTERACTIVE = (
 class WriteOptions(ModelOption, EngineOption, RateOption, JsonOption):
     """What the command line adds to the settings of writing."""
 
-    prompt_file: Path | None = setting(None, "A file with the prompt; - is standard input.")
-    count: int = setting(1, "How many texts.", at_least=1)
+    prompt_file: Path | None = setting(None, "A file with the prompt, or - for standard input.")
+    count: int = setting(1, "How many texts to write.", at_least=1)
     copied: bool = setting(
-        False, "Mark what stands in the training text too, and say how much it is."
+        False, "Underline what is copied from the training text, and say how much it is."
     )
     interactive: bool = setting(
-        False, "Write together with the model: pick proposals, type, take back."
+        False, "Write together with the model: pick its proposals, type, take back."
     )
-    mixture: bool = setting(False, "Write from the model mixed with n-grams of its training text.")
+    mixture: bool = setting(False, "Mix the model with n-grams of its training text.")
     adapt: str | None = setting(
         None,
-        "Pages to read and learn from first; the text goes on where they end.",
+        "Read and learn from these pages first, and continue where they end.",
         metavar="FILE",
     )
     blend: tuple[str, ...] = setting(
@@ -61,7 +61,7 @@ class WriteOptions(ModelOption, EngineOption, RateOption, JsonOption):
 def write(settings: WritingSettings, options: WriteOptions) -> None:
     """Write with a trained model.
 
-    The text goes on from the prompt, and comes out while it is written.
+    The text continues the prompt, and is shown as it is written.
     """
     if options.interactive:
         refuse(_NOT_INTERACTIVE, "--interactive, where you choose")

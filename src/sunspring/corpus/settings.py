@@ -1,4 +1,4 @@
-"""How text becomes token ids, as users say it."""
+"""How text becomes token ids."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class TokenSettings:
     )
     subword_vocabulary: int = setting(
         2000,
-        "How many subwords to learn, the 256 bytes included; of a small text there are fewer.",
+        "How many subwords to learn, the 256 bytes included; a short text has fewer.",
         at_least=257,
     )
     minimum_count: int = setting(
-        1, "Characters that occur less often become one token, the unknown one.", at_least=1
+        1, "Treat characters that occur less often than this as one unknown character.", at_least=1
     )
 
     def __post_init__(self) -> None:

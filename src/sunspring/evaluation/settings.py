@@ -1,4 +1,4 @@
-"""How a network learns while it reads, as users say it."""
+"""How a network learns while it reads."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ class LearningSettings:
 
     rate: float = setting(
         3e-4,
-        "How fast to learn while reading: about how far a weight moves in a step, η.",
+        "How fast to learn while reading: roughly how far a weight moves in one step (η).",
         at_least=0,
     )
     decay: float = setting(
         3e-3,
-        "How much of the way back to its trained value a weight of average gradients goes in a "
-        "step, λ.",
+        "How far a weight with average gradients moves back to its trained value in one step (λ).",
         at_least=0,
         at_most=1,
     )
-    segment: int = setting(64, "Tokens read between two steps.", at_least=1)
+    segment: int = setting(64, "Tokens to read between two steps.", at_least=1)
 
     def __post_init__(self) -> None:
         check_settings(self)

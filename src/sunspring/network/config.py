@@ -46,22 +46,22 @@ class ModelConfig:
     hidden_size: int = setting(256, "Units in each recurrent layer.", at_least=1)
     embedding_size: int = setting(64, "Length of a token's vector.", at_least=1)
     embedding_activation: Literal["none", "tanh"] = setting(
-        "none", "Squash the embedding by tanh, as DeepMoji does."
+        "none", "Squash the embedding with tanh, as DeepMoji does."
     )
     skip: bool = setting(
-        False, "Every layer sees the embedding too, and the head sees the embedding and all layers."
+        False, "Feed the embedding to every layer, and the embedding and all layers to the head."
     )
     attention: bool = setting(
-        False, "The head also sees the attention-weighted average of all that came before."
+        False, "Also feed the head the attention-weighted average of everything before."
     )
     pointer: int = setting(
         0,
-        "Steps that a pointer looks back, to repeat what followed a similar place; 0 for none.",
+        "How many steps a pointer looks back, to repeat what followed there; 0 for no pointer.",
         at_least=0,
     )
     pointer_size: int = setting(64, "Length of the pointer's keys and queries.", at_least=1)
     tied: bool = setting(
-        False, "The head uses the embedding's weights; its input must be embedding_size wide."
+        False, "Let the head share the embedding's weights; its input must be embedding_size wide."
     )
     embedding_dropout: float = setting(
         0.0, "Share of the embedding's values dropped in training.", at_least=0, below=1
@@ -69,9 +69,14 @@ class ModelConfig:
     layer_dropout: float = setting(
         0.0, "Share of the values dropped between recurrent layers.", at_least=0, below=1
     )
-    output_dropout: float = setting(0.0, "Share of the head's inputs dropped.", at_least=0, below=1)
+    output_dropout: float = setting(
+        0.0, "Share of the head's inputs dropped in training.", at_least=0, below=1
+    )
     recurrent_dropout: float = setting(
-        0.0, "Share of the recurrent weights dropped, drawn anew at each step.", at_least=0, below=1
+        0.0,
+        "Share of the recurrent weights dropped, drawn anew for each step.",
+        at_least=0,
+        below=1,
     )
     labels: tuple[str, ...] = ()
 

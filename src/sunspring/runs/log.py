@@ -1,4 +1,4 @@
-"""The log of a training: written while it goes on, as JSON lines or for TensorBoard, and read back."""
+"""The log of a training, as JSON lines or for TensorBoard: written during it, and read later."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,38 +33,38 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
     sources: Names = setting(
         (),
         "Files, folders, patterns, - for standard input, table.csv:column, table.jsonl:field, web "
-        "addresses, gutenberg:ID. Without any, an English text that every Python carries.",
+        "addresses, gutenberg:ID. Without any, English prose that every Python carries.",
         argument="SOURCES",
     )
     _: KW_ONLY
     out: str | Path | None = setting(
-        None, "Folder of the run to make.", shown_default="a new one under runs/"
+        None, "Folder for the run.", shown_default="a new one under runs/"
     )
     preset: str = setting(
         "auto",
-        "What to train: article, rnn, gru, deepmoji, tiny, small or large, or auto, which chooses "
-        "by text, time and machine.",
+        "What to train: article, rnn, gru, deepmoji, tiny, small, large, or auto, which chooses by "
+        "text, time and machine.",
     )
     init_from: str | Path | None = setting(
-        None, "A model to go on from, on this text: a folder, or one that comes along."
+        None, "Start from the weights of this model: a folder, or the name of a bundled model."
     )
     heldout: Names = setting(
-        (), "A source of held-out text, instead of a tenth of the others; may be repeated."
+        (), "Hold out this source instead of a tenth of the text; may be repeated."
     )
     settings: Mapping[str, Any] | None = setting(
         None,
-        "A single setting of model, recipe or optimiser, as in hidden_size=384; may be repeated.",
+        "Change a setting of network, recipe or optimiser, as in hidden_size=384; may be repeated.",
         option="--set",
         metavar="KEY=VALUE",
     )
     device: DeviceChoice = setting("auto", "Where to compute.")
     seed: int = setting(
         0,
-        "Of everything that is drawn: weights, order, dropout, held-out documents.",
+        "Seed of everything random: weights, order, dropout, held-out documents.",
         at_least=0,
         below=1 << 63,
     )
-    tensorboard: bool = setting(False, "Log for TensorBoard too.")
+    tensorboard: bool = setting(False, "Also log for TensorBoard.")
 
     def __post_init__(self) -> None:
         BudgetSettings.__post_init__(self)

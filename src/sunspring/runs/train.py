@@ -321,7 +321,9 @@ def _run(
     return _Ended(report, trainer.best, scored)
 
 
-def _report(setup: Setup, folder: RunFolder, model: RecurrentModel, ended: _Ended) -> TrainingResult:
+def _report(
+    setup: Setup, folder: RunFolder, model: RecurrentModel, ended: _Ended
+) -> TrainingResult:
     """Score the model that was kept on held-out text, and write it with its card."""
     corpus, config = setup.corpus, setup.plan.model
     if ended.report.spent < 1:

@@ -1,4 +1,4 @@
-"""How sources are read, as users say it."""
+"""How sources are read."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class ReadingOptions:
 
     documents: DocumentKind = setting(
         "none",
-        "What starts from a fresh state and has an end that is learned: nothing within the text, "
-        "each line (or row of a table), or each file.",
+        "What counts as a document, which starts from a fresh state and whose end is learned: "
+        "none (one long text), each line or row of a table, or each file.",
         shown_default="none, or as the model was trained",
     )
     encoding: str | None = setting(
         None,
-        "Encoding of files that have no byte order mark, as Python names it.",
+        "Encoding of files without a byte order mark, by Python's name for it.",
         shown_default="utf-8",
     )
     errors: Literal["strict", "replace", "ignore", "backslashreplace", "surrogateescape"] = setting(
         "strict",
-        "What becomes of bytes that cannot be decoded, as in Python's bytes.decode.",
+        "What to do with bytes that cannot be decoded, as in Python's bytes.decode.",
     )
     keep_newlines: bool = setting(
-        False, "Leave CRLF and CR as they are, instead of turning them into newlines."
+        False, "Keep CRLF and CR line ends instead of turning them into LF."
     )
     label_column: str | None = setting(
-        None, "Column or field of a table that holds each row's label; for --documents lines."
+        None, "Column or field of a table with each row's label; needs --documents lines."
     )
     label_folders: bool = setting(
-        False, "Label each file with the name of its folder within the folder that is the source."
+        False, "Label each file with the name of the folder it is in, below the source."
     )
 
     def __post_init__(self) -> None:

@@ -39,12 +39,12 @@ class BudgetSettings:
 
     minutes: float | None = setting(
         None,
-        "Train for so many minutes, which are those of the whole command.",
+        "Train for this many minutes, counting the whole command.",
         above=0,
         shown_default=str(_USUAL_MINUTES),
     )
-    epochs: float | None = setting(None, "Or until the text has been read so often.", above=0)
-    steps: int | None = setting(None, "Or for so many steps.", above=0)
+    epochs: float | None = setting(None, "Or: read the text this many times.", above=0)
+    steps: int | None = setting(None, "Or: take this many steps.", above=0)
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -1,4 +1,4 @@
-"""How a model is trained: what is made small, by which optimiser, in which batches."""
+"""How a model is trained: its objective, optimiser and batches."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class ObjectiveSettings:
 
     activation_penalty: float = setting(
         0.0,
-        "Times the mean square of the last layer's outputs plus that of their change from token to "
-        "token: a penalty on learning a short text by heart.",
+        "Weight of a penalty on the last layer's outputs and on their change from token to token "
+        "(mean squares); it curbs overfitting.",
         at_least=0,
     )
     network_loss: float = setting(
         0.0,
-        "Times the loss of what the network expects without its pointer, to which it would else "
-        "leave what it could know itself.",
+        "Weight of the loss without the pointer, so that the network does not leave to the pointer "
+        "what it can learn itself.",
         at_least=0,
     )
 
@@ -43,29 +43,26 @@ class OptimizerSettings:
         "AdamW for everything (Loshchilov & Hutter 2019), or Muon (Jordan et al. 2024) for the "
         "recurrent layers' matrices and AdamW for the rest.",
     )
-    learning_rate: float = setting(3e-3, "Rate of AdamW.", above=0)
+    learning_rate: float = setting(3e-3, "Learning rate of AdamW.", above=0)
     head_rate_factor: float = setting(
         4.0,
-        "Times that for the head, unless its weights are the embedding's too: what stands right "
-        "before the loss may learn faster than what it learns from.",
+        "Multiplies AdamW's rate for the head, which may learn faster than the rest; not if tied.",
         above=0,
     )
-    muon_learning_rate: float = setting(0.02, "Rate of Muon.", above=0)
+    muon_learning_rate: float = setting(0.02, "Learning rate of Muon.", above=0)
     muon_every: int = setting(
         4,
-        "Steps from one update of a matrix by Muon to the next, which is as many times larger; the "
-        "momentum takes up every gradient.",
+        "Update a matrix by Muon only every so many steps, by a step as many times larger; the "
+        "momentum takes in every gradient.",
         at_least=1,
     )
-    weight_decay: float = setting(
-        0.01, "Decay of the weights, decoupled from the loss.", at_least=0
-    )
+    weight_decay: float = setting(0.01, "Weight decay, decoupled from the loss.", at_least=0)
     second_moment_decay: float = setting(0.99, "β₂ of AdamW.", above=0, below=1)
     warmup_steps: int = setting(
-        50, "Steps over which the rates rise linearly from zero.", at_least=0
+        50, "Steps over which the learning rates rise linearly from zero.", at_least=0
     )
     clip_norm: float = setting(
-        1.0, "The gradient's norm is scaled down to this; 0 leaves it as it is.", at_least=0
+        1.0, "Clip the norm of the gradient to this; 0 for no clipping.", at_least=0
     )
 
     def __post_init__(self) -> None:
@@ -85,20 +82,19 @@ class Recipe(ObjectiveSettings):
 
     batching: Literal["windows", "lanes"] = setting(
         "lanes",
-        "What a row of a batch reads: windows, the article's shuffled sequences, or lanes that "
-        "read on and on, their state carried.",
+        "How batches are cut: windows (the article's shuffled sequences), or lanes (each row reads "
+        "on and on, its state carried).",
     )
-    batch_size: int = setting(32, "Rows of a batch.", at_least=1)
+    batch_size: int = setting(32, "Rows in a batch.", at_least=1)
     window: int = setting(
-        64, "Tokens that a row predicts in one step: the article's seq_len.", at_least=1
+        64, "Tokens that a row predicts in each step (the article's seq_len).", at_least=1
     )
     precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "Number format of the matrix products; auto measures which is faster here."
+        "auto", "Number format of matrix products; auto measures which is faster here."
     )
     most_epochs: float = setting(
         0.0,
-        "Epochs after which training ends though minutes are left, as more would be learning by "
-        "heart; 0 for no end.",
+        "End after this many epochs even if time is left, to avoid overfitting; 0 for no limit.",
         at_least=0,
     )
     optimization: OptimizerSettings = field(default_factory=OptimizerSettings)

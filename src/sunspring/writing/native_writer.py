@@ -109,9 +109,11 @@ class NativeWriter(Writer[NativeReader]):
         return Request(task, seeds, readers, self.recent(task), known)
 
     def fresh_reader(self, label: int | None) -> NativeReader:
+        """Give a reader that has read nothing."""
         return NativeReader(self._model, label)
 
     def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
+        """Write the texts of some seeds at once, each in pieces until its finish reason."""
         session = self.open_session(min(len(seeds), _LANES * self._threads))
         session.add(self.request(task, seeds))
         while not session.is_over:

@@ -1,4 +1,4 @@
-"""What is to be written, as users say it."""
+"""The settings of writing."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ class SamplingSettings:
 
     temperature: float = setting(
         0.8,
-        "Below 1 bolder, above 1 wilder; 0 always takes the most probable token.",
+        "Below 1 plays safe, above 1 takes risks; 0 always takes the most probable token.",
         at_least=0,
         at_most=100,
     )
     top_k: int = setting(
-        0, "Keep only so many of the most probable tokens; 0 keeps all.", at_least=0
+        0, "Draw only from this many of the most probable tokens; 0 for all.", at_least=0
     )
     top_p: float = setting(
         1.0,
-        "Keep the fewest most probable tokens whose probabilities reach this sum.",
+        "Draw only from the most probable tokens, as few as have this probability together.",
         above=0,
         at_most=1,
     )
     min_p: float = setting(
         0.0,
-        "Drop what is less probable than this share of the most probable token.",
+        "Drop tokens that are less probable than this share of the most probable one.",
         at_least=0,
         at_most=1,
     )
     repetition_penalty: float = setting(
-        1.0, "Above 1: the latest 64 tokens become less probable.", at_least=0.01, at_most=100
+        1.0, "Above 1 makes the latest 64 tokens less probable.", at_least=0.01, at_most=100
     )
     label: str | None = setting(
-        None, "The label to write under, for a model that was trained with labels."
+        None, "The label to write under, if the model was trained with labels."
     )
 
     def __post_init__(self) -> None:
@@ -61,35 +61,35 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class WritingSettings(SamplingSettings):
-    """What is to be written.
+    """What to write, and how.
 
     Raises:
         SettingsError: a value is out of its range, or a stop text is empty.
     """
 
-    prompt: str = setting("", "The text to go on from; the seed text.")
-    length: int = setting(500, "The most characters after the prompt.", at_least=0)
+    prompt: str = setting("", "The text to continue (the seed text).")
+    length: int = setting(500, "How many characters to write at most.", at_least=0)
     _: KW_ONLY
     stop: str | Sequence[str] = setting(
-        (), "A text that ends the writing and is left out of it; may be repeated."
+        (), "End the text right before these characters; may be repeated."
     )
     regex: str | None = setting(
-        None, "A pattern that the whole text, prompt included, matches in the end."
+        None, "A regular expression that the whole text matches, prompt included."
     )
     seed: int | None = setting(
         None,
-        "Gives the same text again; each further text has the next seed.",
+        "The same seed writes the same text; further texts take the seeds after it.",
         at_least=0,
         below=1 << 63,
-        shown_default="a new one",
+        shown_default="random",
     )
-    unique: bool = setting(False, "No text comes twice.")
+    unique: bool = setting(False, "Never write the same text twice.")
     novel: bool = setting(
-        False, "No text is a line of the text that the model was trained or judged on."
+        False, "Never write a line of the text that the model was trained or evaluated on."
     )
     no_copies_over: int | None = setting(
         None,
-        "No stretch of more characters than this stands in the training text too.",
+        "Never copy more than this many characters in a row from the training text.",
         at_least=1,
         at_most=_LONGEST_COPY,
     )
@@ -113,6 +113,6 @@ class WritingSettings(SamplingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalSettings(SamplingSettings):
-    """How proposals are drawn."""
+    """How proposals are made."""
 
-    count: int = setting(5, "How many proposals to give at the most.", at_least=1)
+    count: int = setting(5, "How many proposals to make at most.", at_least=1)

@@ -88,9 +88,11 @@ class TorchWriter(Writer[TorchReader]):
         self._model = copy.deepcopy(model).double().eval().requires_grad_(False)
 
     def fresh_reader(self, label: int | None) -> TorchReader:
+        """Give a reader that has read nothing."""
         return TorchReader(self._model, label)
 
     def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
+        """Write the texts of some seeds at once, each in pieces until its finish reason."""
         novel = NovelTokens(self.vocabulary, task.known) if task.known else None
         for first in range(0, len(seeds), _MOST_ROWS):
             drafts = [
