@@ -5,12 +5,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of subprocesses too; set before torch is imported
 
+# how long an example takes says more about the machine's load than about the code
+settings.register_profile("sunspring", deadline=None)
+settings.load_profile("sunspring")
+
 collect_ignore: list[str] = []
 if find_spec("sunspring.network.engine") is None:
-    names = ("engine*", "endings", "generation", "proposals")
+    names = ("engine*", "endings", "generation", "proposals", "session")
     here = Path(__file__).parent
     collect_ignore += [
         str(path.relative_to(here)) for name in names for path in here.rglob(f"test_{name}.py")

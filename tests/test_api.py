@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from commands import SMALL as SMALL_OPTIONS
@@ -17,6 +18,8 @@ from trainers import train_small as train
 
 import sunspring
 from sunspring import Model, SunspringError
+from sunspring.cli.main import app
+from sunspring.errors import SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,68 @@ class TestTraining:
         assert trained.documents == "files"
         assert Path("run/model.safetensors").exists()
         assert sunspring.load("run").write(seed=1) == trained.write(seed=1)
+
+    def test_takes_what_the_command_takes(self) -> None:
+        taken = inspect.signature(sunspring.train).parameters
+        command = app.get_command(click.Context(app), "train")
+        assert command is not None
+        options = {each.name for each in command.params}
+        assert {*taken} - {"progress"} == options - {"resume", "as_json"}
+        documentation = inspect.getdoc(sunspring.train) or ""
+        assert all(f"\n    {name}: " in documentation for name in taken)
+
+    def test_takes_each_setting_by_its_name_alone(self, english: Path) -> None:
+        with pytest.raises(TypeError, match=r"train\(\) .*'hidden_size'"):
+            sunspring.train(english, hidden_size=16)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=r"train\(\) too many positional"):
+            sunspring.train(english, "run")  # type: ignore[call-arg, arg-type]
+
+    @pytest.mark.parametrize(
+        ("options", "has"),
+        [
+            ({"encoding": "latin-1"}, "é"),
+            ({"errors": "replace"}, "\ufffd"),
+            ({"encoding": "latin-1", "keep_newlines": True}, "\r"),
+        ],
+        ids=str,
+    )
+    def test_reads_as_it_is_told(self, options: dict[str, Any], has: str) -> None:
+        Path("a.txt").write_bytes("To bé, or not to be.\r\n".encode("latin-1") * 100)
+        trained = train("a.txt", **options)
+        assert has in trained.vocabulary.tokens
+        assert ("\r" in trained.vocabulary.tokens) == options.get("keep_newlines", False)
+
+    def test_takes_labels_from_a_column_or_from_folders(self) -> None:
+        rows = [f"{'horror' if n % 2 else 'poem'},line {n} of the text\n" for n in range(200)]
+        Path("t.csv").write_text("genre,text\n" + "".join(rows))
+        of_column = train("t.csv:text", documents="lines", label_column="genre")
+        for label in ("horror", "poem"):
+            Path("stories", label).mkdir(parents=True)
+            for number in range(6):
+                Path(f"stories/{label}/{number}.txt").write_text(f"The {label} of it. " * 30)
+        of_folders = train("stories", documents="files", label_folders=True)
+        for trained, documents in ((of_column, "lines"), (of_folders, "files")):
+            assert {*trained.config.labels} == {"horror", "poem"}
+            assert trained.documents == documents
+            assert len(trained.write(length=9, label="horror")) <= 9
+
+    def test_leaves_out_rare_characters_and_learns_as_many_subwords_as_it_is_told(self) -> None:
+        Path("a.txt").write_text("To be, or not to be: that is the question.\n" * 100 + "ß")
+        assert "ß" in train("a.txt", steps=1).vocabulary.tokens
+        assert "ß" not in train("a.txt", steps=1, minimum_count=2).vocabulary.tokens
+        subwords = train("a.txt", steps=1, tokens="subwords", subword_vocabulary=260)
+        assert subwords.vocabulary.size == 260
+
+    def test_goes_on_from_a_model(self, english: Path, model: Model) -> None:
+        model.save("base")
+        further = train(english, init_from="base", settings={"precision": "fp32"})
+        assert further.config == model.config
+        assert further.evaluate()[0].bpc < model.evaluate()[0].bpc
+
+    def test_logs_for_tensorboard_when_asked(self, english: Path) -> None:
+        pytest.importorskip("tensorboard")
+        train(english, out="run", tensorboard=True)
+        assert list(Path("run/tensorboard").glob("events.*"))
 
     def test_shows_its_progress_where_told(self, english: Path) -> None:
         stream = io.StringIO()
@@ -143,14 +208,46 @@ class TestWriting:
         stopped = model.write(length=200, seed=1, stop="e")
         assert stopped == whole.partition("e")[0]
 
+    def test_of_a_text_that_is_novel_repeats_no_line(self) -> None:
+        Path("names.txt").write_text("".join(f"{a}{b}\n" for a in "abcde" for b in "abcde"))
+        trained = train("names.txt", documents="lines", steps=60)
+        known = trained.known_lines()
+        asked: dict[str, Any] = {"length": 9, "seed": 0}
+        assert {writing.text for writing in trained.write_many(60, **asked)} & known
+        for seed in range(10):
+            assert trained.write(length=9, seed=seed, novel=True).strip() not in known
+        several = [writing.text for writing in trained.write_many(20, novel=True, **asked)]
+        assert not {*several} & known
+        assert several[0] == trained.write(novel=True, **asked)
+
+    def test_of_texts_that_are_unique_repeats_none(self, model: Model) -> None:
+        asked: dict[str, Any] = {"length": 1, "temperature": 1.0, "seed": 0}
+        several = [writing.text for writing in model.write_many(9, unique=True, **asked)]
+        assert len({*several}) == 9
+        assert len({writing.text for writing in model.write_many(9, **asked)}) < 9
+
+    def test_piece_by_piece_does_not_go_with_novel(self, model: Model) -> None:
+        with pytest.raises(SettingsError, match="shows when it is whole: leave out novel, or use"):
+            model.stream("The ", novel=True)
+
+    def test_tells_the_prompt_from_what_follows(self, model: Model) -> None:
+        [writing] = model.write_many(1, "na\u00efve ", 20, seed=1)
+        assert writing.prompt == "naive "
+        assert len(writing.continuation) == 20
+        assert writing.text == "naive " + writing.continuation
+        assert writing.text == model.write("na\u00efve ", 20, seed=1)
+
     def test_proposes_what_may_follow(self, model: Model) -> None:
-        proposals = model.propose("The ", 3)
+        proposals = model.propose("The ", count=3)
         assert len(proposals) == 3
         chances = [proposal.probability for proposal in proposals]
         assert chances == sorted(chances, reverse=True)
 
     def test_says_what_became_of_a_prompt(self, model: Model) -> None:
-        assert model.adapt("na\u00efve \u0416") == ("naive ", {"\u00ef": "i", "\u0416": ""})
+        prompt = model.read_prompt("na\u00efve \u0416")
+        assert prompt.text == "naive "
+        assert prompt.replaced == {"\u00ef": "i", "\u0416": ""}
+        assert model.vocabulary.decode(prompt.tokens) == "naive "
 
     @pytest.mark.parametrize(
         "wrong",
@@ -286,7 +383,7 @@ class TestMixture:
 
     def test_proposes_and_writes_the_same_alone_and_in_a_batch(self, model: Model) -> None:
         mixed = model.mixed()
-        assert mixed.propose("The ", 3) != model.propose("The ", 3)
+        assert mixed.propose("The ", count=3) != model.propose("The ", count=3)
         for writing in mixed.write_many(4, "The ", 40, seed=7):
             assert mixed.write("The ", 40, seed=writing.seed) == writing.text
 
@@ -295,6 +392,32 @@ class TestMixture:
         Path("saved/run.json").unlink()
         with pytest.raises(SunspringError, match="does not know its training text"):
             sunspring.load("saved").mixed()
+
+
+class TestBlended:
+    def test_leaves_both_models_as_they_were(self, english: Path, model: Model) -> None:
+        other = train(english, seed=1, tokens="chars")
+        before = model.write("The ", 60, seed=1), other.write("The ", 60, seed=1)
+        blended = model.blended(other, 0.5)
+        assert blended.write("The ", 60, seed=1) not in before
+        assert (
+            blended.write("The ", 60, seed=1) == blended.write_many(3, "The ", 60, seed=1)[0].text
+        )
+        assert (model.write("The ", 60, seed=1), other.write("The ", 60, seed=1)) == before
+        assert np.array_equal(blended.score("The rest"), model.score("The rest"))
+
+    def test_with_all_of_the_share_writes_as_the_other(self, english: Path, model: Model) -> None:
+        other = train(english, seed=1)
+        blended = model.blended(other, 1.0)
+        assert blended.write("The ", 60, seed=1) == other.write("The ", 60, seed=1)
+        assert blended.propose("The ", count=3) != []
+
+    def test_refuses_what_cannot_be_at_once(self, english: Path, model: Model) -> None:
+        with pytest.raises(SettingsError, match=r"the shares of a blend are 0\.5, 0\.6"):
+            model.blended(model, 0.5).blended(model, 0.6)
+        of_bytes = train(english, steps=1, tokens="bytes")
+        with pytest.raises(SettingsError, match="chars and one of bytes cannot be blended"):
+            model.blended(of_bytes, 0.5)
 
 
 class TestAdapted:

@@ -3,10 +3,15 @@
 import json
 import math
 import pydoc_data.topics
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 from commands import fresh
+from torch import Tensor, nn
+
+from sunspring.network.predictor import Predictor
 
 BENCH = Path(__file__).parents[1] / "bench"
 MINUTES = "0.05"
@@ -40,6 +45,25 @@ def test_the_peer_stands_in_the_table_beside_sunspring(text: Path) -> None:
     column = header.index("stream")
     assert {*means} == {"Sunspring, auto", "plain LSTM, Adam"}
     assert all(1 < float(row[column]) < 6 for row in means.values())
+
+
+def test_a_peer_that_carries_no_state_is_scored_by_the_same_code(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH / "training"))
+    peers, nanogpt = import_module("peers"), import_module("nanogpt")
+
+    class Uniform(nn.Module):
+        def forward(self, tokens: Tensor, targets: Tensor) -> tuple[Tensor, None]:
+            return torch.zeros(*tokens.shape, size), None
+
+    corpus = peers.read_text(str(text))
+    size = corpus.vocabulary.size
+    peer = nanogpt.NanoGPTPeer(Uniform(), size)
+    assert isinstance(peer, Predictor)
+    assert (peer.vocabulary_size, peer.labels) == (size, ())
+    assert peers.windows_nats(peer, corpus, 64) == pytest.approx(math.log(size))
+    assert peers.stream_nats(peer, corpus) == pytest.approx(math.log(size))
 
 
 def test_copies_are_found_in_a_text_that_is_far_larger(text: Path) -> None:

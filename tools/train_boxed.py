@@ -1,6 +1,7 @@
 """Train the model that comes with the package again.
 
-    python tools/train_boxed.py shared/data/shakespeare [--minutes 30] [--out src/sunspring/models]
+    python tools/train_boxed.py shared/data/shakespeare [--minutes 30]
+                                [--out src/sunspring/network/models]
 
 The planner's recipe for all works of Shakespeare, kept to two layers of 248 so that its files
 stay below a megabyte in 8 bits; the text itself is not part of the package. The held-out tenth is
@@ -21,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", help="the works of Shakespeare, a file or a folder")
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--out", type=Path, default=Path("src/sunspring/models"))
+    parser.add_argument("--out", type=Path, default=Path("src/sunspring/network/models"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         run = Path(temporary) / "run"

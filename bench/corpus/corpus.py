@@ -18,19 +18,19 @@ from pathlib import Path
 _CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from sunspring.corpus.corpus import TokenSettings, build_corpus
-from sunspring.text.options import ReadingOptions
-from sunspring.training.budget import Budget
+from sunspring.corpus.corpus import build_corpus
+from sunspring.corpus.settings import TokenSettings
 from sunspring.runs.request import TrainingRequest
 from sunspring.runs.train import train
+from sunspring.text.files import find_sources
+from sunspring.text.options import ReadingOptions
 source, out, steps, documents = sys.argv[1:]
-reading = ReadingOptions(documents=documents)
 began = time.perf_counter()
-build_corpus([source], reading, TokenSettings(), Path(out) / "corpora")
+found = find_sources([source], ReadingOptions(documents=documents))
+build_corpus(found, TokenSettings(), Path(out) / "corpora")
 seconds = time.perf_counter() - began
-request = TrainingRequest((source,), Path(out) / "run", Budget("steps", int(steps)),
-                          preset="tiny", reading=reading)
-train(request, None)
+train(TrainingRequest(source, out=Path(out) / "run", steps=int(steps), preset="tiny",
+                      documents=documents))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"seconds": seconds, "peak_mb": peak / 1024}))
 """

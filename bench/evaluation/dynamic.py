@@ -11,11 +11,13 @@ from here.
 import argparse
 from pathlib import Path
 
-from sunspring.evaluation.dynamic import LearningSettings, evaluate_dynamic
+from sunspring.evaluation.dynamic import evaluate_dynamic
 from sunspring.evaluation.protocols import evaluate_stream
+from sunspring.evaluation.settings import LearningSettings
 from sunspring.network.model_folder import ModelFiles
+from sunspring.network.weights import build_network
 from sunspring.runs.corpus import open_run_corpus
-from sunspring.training.checkpoint import build_network, read_json
+from sunspring.storage import read_json
 
 
 def main() -> None:

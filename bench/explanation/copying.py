@@ -23,19 +23,24 @@ _STRETCH = 60  # characters that are invented, or taken from the training text
 _FINDER = """
 import json, resource, sys, time
 import numpy as np
-from itertools import chain
 from pathlib import Path
-from sunspring.explanation.copies import find_copies, token_bytes
+from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
+from sunspring.explanation.copies import find_copies
 folder, threads = Path(sys.argv[1]), int(sys.argv[2])
 characters = (folder / "characters.txt").read_bytes().decode()
 vocabulary = CharacterVocabulary(characters, end=False, unknown=False)
 text = (folder / "written.txt").read_bytes().decode()
 file = (folder / "tokens.bin").open("rb")
 blocks = (np.frombuffer(block, np.uint8) for block in iter(lambda: file.read(1 << 20), b""))
-tokens = chain.from_iterable(token_bytes(block, vocabulary) for block in blocks)
+def read(tokens):
+    split = Split(tokens, np.array([0, len(tokens)]), None, len(tokens))
+    corpus = Corpus(folder, "", vocabulary, "none", (), False, split, split, split, len(tokens))
+    return filter(None, corpus.training_bytes())
+pieces = (piece for block in blocks for piece in read(block))
 began = time.perf_counter()
-[copies] = find_copies([text], tokens, threads)
+[copies] = find_copies([text], pieces, threads)
 seconds = time.perf_counter() - began
 copied = int(copies.is_copied(20).sum())
 """

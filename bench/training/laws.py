@@ -7,7 +7,7 @@
 the machine's speed has no say, and adds a row a run to the table; runs that are in it are not made
 again. The texts are the source code of Python's standard library and the English of its help. Of
 each, 100,000 characters from the middle are kept for scoring. `fit` prints the constants that stand
-in `src/sunspring/laws.py`.
+in `src/sunspring/training/laws.py`.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SCORED = 100_000
 WHOLE = ("characters", "vocabulary", "read", "layers", "hidden_size")
 MEASURED = ("nats", "training_nats")
 REAL = ("recurrent_dropout", "output_dropout", *MEASURED)
-FEW_READINGS = 3.5
+FEW_EPOCHS = 3.5
 CODE = 3_000_000  # characters of source code that are used
 
 
@@ -232,12 +232,12 @@ def fit(runs: list[Run]) -> None:
     plain = [
         run
         for run in runs
-        if run.read <= FEW_READINGS * run.characters
+        if run.read <= FEW_EPOCHS * run.characters
         and (run.recurrent_dropout, run.output_dropout) in (NONE, LITTLE)
     ]
     of_weights, power, of_reading, power_of_reading, error = fit_size(plain)
     print(
-        f"avoidable nats, from {len(plain)} runs of at most {FEW_READINGS} readings: "
+        f"avoidable nats, from {len(plain)} runs of at most {FEW_EPOCHS} epochs: "
         f"{of_weights:.3g} / weights^{power:.3f} + {of_reading:.3g} / read^{power_of_reading:.3f}, "
         f"to {error:.4f} nats (root of the mean square)\n"
     )

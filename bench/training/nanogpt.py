@@ -38,7 +38,7 @@ from peers import StatelessPeer, add_common_arguments, print_figures, read_text,
 from torch import Tensor
 
 from sunspring.corpus.corpus import Corpus
-from sunspring.network.network import State
+from sunspring.network.predictor import State
 
 BLOCK, BATCH = 64, 12
 EVALUATE_EVERY = 250  # iterations, about; config/train_shakespeare_char.py

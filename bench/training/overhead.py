@@ -20,10 +20,10 @@ import torch.nn.functional as F
 
 from sunspring.api import load
 from sunspring.network.network import RecurrentModel, detach
+from sunspring.runs.corpus import open_run_corpus
 from sunspring.runs.request import TrainingRequest
-from sunspring.runs.train import open_run_corpus, train
-from sunspring.training.budget import Budget
-from sunspring.training.checkpoint import read_json
+from sunspring.runs.train import train
+from sunspring.storage import read_json
 from sunspring.training.optimizers import parameter_groups
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for pair in range(arguments.pairs):
             folder = Path(temporary) / str(pair)
-            request = TrainingRequest((), folder, Budget("steps", arguments.steps))
+            request = TrainingRequest(out=folder, steps=arguments.steps)
             ours = train(request, UnseenTerminal()).seconds
             bare = bare_seconds(folder, arguments.steps)
             ratios.append(ours / bare)

@@ -7,25 +7,24 @@ A peer reads the same training, validation and held-out characters as Sunspring,
 import argparse
 import json
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
-from typing import cast
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from sunspring.corpus.corpus import Corpus, TokenSettings, build_corpus
+from sunspring.corpus.corpus import Corpus, build_corpus
+from sunspring.corpus.settings import TokenSettings
 from sunspring.evaluation.protocols import evaluate_stream, evaluate_windows
-from sunspring.network.network import LayerState, RecurrentModel, State
-from sunspring.text.downloads import cache_folder
+from sunspring.network.predictor import Predictor, State
+from sunspring.storage import cache_folder
+from sunspring.text.files import find_sources
 from sunspring.text.options import ReadingOptions
 
 
 def read_text(source: str) -> Corpus:
     """Read a file, or a folder's files in name order as one text, as `sunspring train` does."""
-    return build_corpus([source], ReadingOptions(), TokenSettings(), cache_folder() / "corpora")
+    found = find_sources([source], ReadingOptions())
+    return build_corpus(found, TokenSettings(), cache_folder() / "corpora")
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +41,8 @@ def print_figures(figures: Mapping[str, object], as_json: bool) -> None:
     print(json.dumps(figures) if as_json else "\n".join(lines))
 
 
-class Peer(nn.Module, ABC):
-    """A network in the shape that `sunspring.evaluation` reads; its state's first axis is the rows.
+class Peer(Predictor):
+    """A network of another make, on the processor and without labels.
 
     Args:
         network: of the peer.
@@ -53,25 +52,22 @@ class Peer(nn.Module, ABC):
     def __init__(self, network: nn.Module, vocabulary_size: int) -> None:
         super().__init__()
         self.network = network
-        self.config = SimpleNamespace(vocabulary_size=vocabulary_size, labels=())
-        self.device = torch.device("cpu")
+        self._vocabulary_size = vocabulary_size
 
-    @abstractmethod
-    def initial_state(self, batch_size: int) -> State:
-        """Give the state before any text."""
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids."""
+        return self._vocabulary_size
 
-    @abstractmethod
-    def forward(
-        self, tokens: Tensor, state: State, labels: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Read tokens (batch, time); returns logits (batch, time, vocabulary_size) and state."""
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
-    def losses(
-        self, tokens: Tensor, targets: Tensor, state: State, labels: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Read tokens as `forward` does, and give what the targets (batch, time) cost, in nats."""
-        logits, state = self(tokens, state, labels)
-        return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none"), state
+    @property
+    def device(self) -> torch.device:
+        """The processor."""
+        return torch.device("cpu")
 
 
 class StatelessPeer(Peer):
@@ -79,20 +75,18 @@ class StatelessPeer(Peer):
 
     def initial_state(self, batch_size: int) -> State:
         """Give no state at all."""
-        return (cast(LayerState, ()),)
+        return ((),)
 
 
 def stream_nats(peer: Peer, corpus: Corpus) -> float:
     """Nats per character of the held-out text by `stream`."""
-    network = cast(RecurrentModel, peer)
-    return evaluate_stream(network, corpus.heldout, corpus.vocabulary.start_id).nats_per_character
+    return evaluate_stream(peer, corpus.heldout, corpus.vocabulary.start_id).nats_per_character
 
 
 def windows_nats(peer: Peer, corpus: Corpus, window: int) -> float:
     """Nats per character of the held-out text by `windows` of so many characters."""
-    network = cast(RecurrentModel, peer)
     start_id = corpus.vocabulary.start_id
-    return evaluate_windows(network, corpus.heldout, start_id, window).nats_per_character
+    return evaluate_windows(peer, corpus.heldout, start_id, window).nats_per_character
 
 
 def fastest_seconds(step: Callable[[], object], steps: int = 5) -> float:

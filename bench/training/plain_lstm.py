@@ -40,7 +40,7 @@ from peers import (
 from torch import Tensor, nn
 
 from sunspring.corpus.corpus import Corpus
-from sunspring.network.network import State
+from sunspring.network.predictor import State
 
 LAYERS, HIDDEN_SIZE = 2, 256
 WARMUP_STEPS = 50

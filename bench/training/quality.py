@@ -32,7 +32,7 @@ from sunspring.api import load
 from sunspring.evaluation.protocols import evaluate_windows
 from sunspring.machine import describe_machine
 from sunspring.runs.corpus import open_run_corpus
-from sunspring.training.checkpoint import read_json
+from sunspring.storage import read_json
 
 # Columns of Sunspring's own, and what `sunspring evaluate` is asked for each.
 EVALUATIONS: dict[str, Sequence[str]] = {

@@ -32,7 +32,8 @@ from sunspring.network.recurrence import has_fused_scan
 from sunspring.training.gradients import gradients_of
 from sunspring.training.objective import to_device
 from sunspring.training.optimizers import Optimizers
-from sunspring.training.plan import PRESETS, Recipe
+from sunspring.training.plan import PRESETS
+from sunspring.training.recipe import Recipe
 from sunspring.training.speeds import synchronise
 
 VOCABULARY_SIZE = 65

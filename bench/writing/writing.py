@@ -38,9 +38,8 @@ from sunspring.network.native import load_native
 from sunspring.network.network import RecurrentModel
 from sunspring.network.weights import pack_model
 from sunspring.training.plan import PRESETS
-from sunspring.writing.drafts import WritingSettings
 from sunspring.writing.native_writer import NativeWriter
-from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.settings import WritingSettings
 from sunspring.writing.torch_writer import TorchWriter
 
 VOCABULARY = CharacterVocabulary(map(chr, range(32, 97)), end=False, unknown=False)
@@ -66,10 +65,10 @@ def native(model: RecurrentModel, quantized: bool, threads: int, texts: int = 1)
     """Write `texts` texts at once, so many characters in all."""
     loaded = load_engine(model, quantized)
     writer = NativeWriter(loaded, model.config, VOCABULARY, threads=threads)
-    sampling = SamplingSettings(temperature=TEMPERATURE)
 
     def write(characters: int) -> None:
-        writer.write("", WritingSettings(length=characters // texts, sampling=sampling), texts)
+        wanted = WritingSettings(length=characters // texts, temperature=TEMPERATURE, seed=0)
+        writer.write(writer.begin(wanted), texts)
 
     return write
 
@@ -351,7 +350,7 @@ def exactness(characters: int) -> None:
         "| preset | largest difference of log-probabilities, on random text "
         "| other most probable characters | greedy text |\n|---|---|---|---|"
     )
-    greedy = WritingSettings(length=characters, sampling=SamplingSettings(temperature=0))
+    greedy = WritingSettings("A", characters, temperature=0)
     tokens = np.random.default_rng(0).integers(VOCABULARY.size, size=characters)
     for name, preset in PRESETS.items():
         config = ModelConfig(VOCABULARY.size, **preset.model)
@@ -360,8 +359,11 @@ def exactness(characters: int) -> None:
         for parameter in model.parameters():
             parameter.normal_(std=config.hidden_size**-0.5)
         loaded = load_engine(model, False)
-        writers = NativeWriter(loaded, config, VOCABULARY), TorchWriter(model, VOCABULARY)
-        same = len({writer.write("A", greedy)[0].text for writer in writers}) == 1
+        writers = (
+            NativeWriter(loaded, config, VOCABULARY),
+            TorchWriter(model, config, VOCABULARY),
+        )
+        same = len({writer.write(writer.begin(greedy))[0].text for writer in writers}) == 1
         readers = [writer.fresh_reader(None) for writer in writers]
         difference, others = 0.0, 0
         for token in tokens:

@@ -100,22 +100,21 @@ class TestSettings:
             (["--set", "hidden_size=x"], "hidden_size is 'x': it must be a whole number"),
             (["--set", "hidden_size=0"], "hidden_size is 0"),
             (["--set", "window=0"], "window is 0: it must be at least 1"),
-            (["--set", "dropout=1"], "it must be in [0, 1)"),
-            (["--set", "cell=lstn"], "cell is 'lstn': choose one of"),
+            (["--set", "dropout=1"], "embedding_dropout is 1.0: it must be at least 0 and below 1"),
+            (["--set", "cell=lstn"], "cell is 'lstn': choose rnn, gru or lstm"),
             (["--set", "hidden_size=100000000"], "GB of memory and this cpu has"),
             (["--set", "hidden_size=" + "9" * 30], "GB of memory and this cpu has"),
             (["--set", "layers=1000000000"], "choose fewer layers"),
             (["--set", "embedding_size=10000000000"], "GB of memory"),
             (["--set", "window=1000000000"], "one window needs 1000000001"),
             (["--encoding", "klingon"], "Python knows no text encoding 'klingon'"),
-            (["--errors", "never"], "errors is 'never': choose one of strict"),
             (["--seed", "-1"], "seed is -1: it must be at least 0"),
             (["--minutes", "1"], "one of minutes, epochs and steps"),
             (["--label-folders"], "--documents files or lines"),
             (["--label-column", "x", "--documents", "lines"], "a.txt has no column"),
-            (["--minimum-count", "0"], "minimum_count must be at least 1"),
+            (["--minimum-count", "0"], "minimum_count is 0: it must be at least 1"),
             (["--minimum-count", "99999"], "minimum"),
-            (["--subword-vocabulary", "3"], "subword_vocabulary must be at least 257"),
+            (["--subword-vocabulary", "3"], "subword_vocabulary is 3: it must be at least 257"),
             (["--init-from", "nowhere"], "there is no model folder nowhere"),
             (["--heldout", "nothing.txt"], "nothing.txt does not exist"),
         ],
@@ -126,9 +125,16 @@ class TestSettings:
         assert message in error_of("train", "a.txt", "--out", "run", *FEW, *options)
         assert not Path("run").exists()
 
-    @pytest.mark.parametrize("steps", [["--steps", "0"], ["--minutes", "-1"], ["--epochs", "nan"]])
-    def test_of_the_budget_must_be_above_0(self, steps: list[str]) -> None:
-        assert "it must be above 0" in error_of("train", write("a.txt", TEXT), *steps)
+    @pytest.mark.parametrize(
+        ("budget", "message"),
+        [
+            ("--steps=0", "steps is 0: it must be above 0"),
+            ("--minutes=-1", "minutes is -1.0: it must be above 0"),
+            ("--epochs=nan", "epochs is nan: it must be a number, above 0"),
+        ],
+    )
+    def test_of_the_budget_must_be_above_0(self, budget: str, message: str) -> None:
+        assert error_of("train", write("a.txt", TEXT), budget) == message
 
     def test_of_a_device_that_is_not_there(self) -> None:
         import torch

@@ -139,7 +139,7 @@ class TestBeyondTheNetwork:
         ("options", "message"),
         [
             (["--rate", "0.1"], "--rate says how fast --dynamic learns"),
-            (["--dynamic", "--rate", "-1"], "the learning rate is -1.0: it must be at least 0"),
+            (["--dynamic", "--rate", "-1"], "rate is -1.0: it must be at least 0"),
             (["--dynamic", "--rate", "1e38"], "choose a smaller learning rate"),
         ],
         ids=["alone", "negative", "wild"],

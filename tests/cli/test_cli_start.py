@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import sunspring.cli.options
-from commands import SMALL, fresh
+from commands import SMALL, fresh, succeed
+
+from sunspring.cli.main import COMMANDS
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
 WITHOUT_TOKENIZERS = "import sys; sys.modules['tokenizers'] = None\n"
@@ -50,13 +52,44 @@ class TestStarting:
         assert done.returncode == 2
         assert "Usage: " in done.stdout + done.stderr
 
-    def test_every_option_is_explained(self) -> None:
-        for command in ("train", "write", "evaluate"):
-            shown = fresh("-m", "sunspring", command, "--help").stdout
-            assert "--json" in shown
-            for option in [line for line in shown.splitlines() if line.startswith("  --")]:
-                assert len(option.split()) > 1
-        assert sunspring.cli.options.__doc__
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_and_every_option_is_explained(self, command: str) -> None:
+        shown = succeed(command, "--help").out
+        usage, _, first, *_ = shown.splitlines()
+        assert usage.startswith(f"Usage: sunspring {command} [OPTIONS]")
+        assert first.endswith(".")
+        assert f"\n  {command:<8}{first}\n" in succeed("--help").out
+        # an option, its value where it takes one, and a sentence on this line or the next
+        options = re.findall(r"^  (--[a-z-]+)(?: [^ ]+)?\s+(\S.+)", shown, re.MULTILINE)
+        assert {name for name, _ in options} == {
+            *re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE)
+        }
+        assert all(help[0].isupper() for _, help in options)
+        assert ("--help", "Show this message and exit.") in options
+
+    def test_help_has_a_section_for_each_kind_of_setting(self) -> None:
+        def sections(command: str) -> list[str]:
+            shown = succeed(command, "--help").out
+            return re.findall(r"^(\S.*):$", shown, re.MULTILINE)
+
+        reading = "How the text is read"
+        assert sections("train") == [
+            *("Arguments", "Options", "When the training ends", reading),
+            "What the network reads and writes",
+        ]
+        assert sections("write") == ["Arguments", "Options", "How the next token is drawn"]
+        assert sections("evaluate") == ["Arguments", "Options", reading]
+        assert sections("doctor") == ["Options"]
+
+    def test_help_says_defaults_ranges_and_what_is_required(self) -> None:
+        shown = " ".join(succeed("write", "--help").out.split())
+        assert "MODEL A model folder, a run, or a model that comes along. [required]" in shown
+        assert "--length INTEGER The most characters after the prompt. [default: 500; at" in shown
+        assert "[default: a new one; at least 0 and below 2**63]" in shown
+        assert "--engine [auto|native|torch]" in shown
+        assert "--out PATH Folder of the model to write. [required]" in " ".join(
+            succeed("quantize", "--help").out.split()
+        )
 
     @pytest.mark.parametrize(
         "arguments",

@@ -303,7 +303,15 @@ class TestFineTuning:
 
 
 def test_usage_is_shown_where_it_is_not_understood() -> None:
-    for arguments in (["train", "--colour"], ["paint"], ["train", "--device", "tpu"], ["write"]):
+    for arguments in (
+        ["train", "--colour"],
+        ["paint"],
+        ["train", "--device", "tpu"],
+        ["train", "--errors", "never"],
+        ["write"],
+        ["compare"],
+        ["quantize", "model"],
+    ):
         done = run(*arguments)
         assert (done.code, done.out) == (2, "")
         assert "Usage: " in done.err

@@ -207,6 +207,48 @@ class TestBeyondTheNetwork:
         assert message.startswith("--rate says how fast --adapt learns")
 
 
+class TestBlend:
+    def test_mixes_in_another_model_as_in_python(self, trained: Path, namer: Path) -> None:
+        options = ("--seed", "1", "--length", "80", "--prompt", "The ")
+        blended = succeed("write", trained, "--blend", f"{namer}:0.6", *options).out
+        assert blended != succeed("write", trained, *options).out
+        other = sunspring.load(namer)
+        model = sunspring.load(trained).blended(other, 0.6)
+        assert blended == model.write("The ", 80, seed=1)
+        twice = (*options, "--blend", f"{namer}:0.3", "--blend", f"{trained}:0.7")
+        assert succeed("write", trained, *twice).out == (
+            sunspring.load(trained)
+            .blended(other, 0.3)
+            .blended(sunspring.load(trained), 0.7)
+            .write("The ", 80, seed=1)
+        )
+
+    def test_goes_together_with_the_other_settings(self, trained: Path, namer: Path) -> None:
+        options = ("--blend", f"{namer}:0.5", "--regex", "[a-z ]{9,20}", "--no-copies-over", "5")
+        for text in texts(trained, *options, "--count", "5", "--unique"):
+            assert re.fullmatch("[a-z ]{9,20}", text["text"])
+
+    @pytest.mark.parametrize(
+        ("share", "options", "message"),
+        [
+            ("", (), "has no share: write it as MODEL:0.3"),
+            (":much", (), "has no share: write it as MODEL:0.3"),
+            (":1.5", (), "the shares of a blend are 1.5: above 0, and at most 1 in all"),
+            (":0", (), "the shares of a blend are 0: above 0, and at most 1 in all"),
+            (":0.5", ("--engine", "torch"), "models are blended by the native engine alone"),
+            (":0.5", ("--mixture",), "models are blended by the native engine alone"),
+        ],
+    )
+    def test_that_cannot_be_is_an_error(
+        self, trained: Path, share: str, options: tuple[str, ...], message: str
+    ) -> None:
+        assert message in error_of("write", trained, "--blend", f"{trained}{share}", *options)
+
+    def test_of_a_model_that_is_not_there_is_an_error(self, trained: Path) -> None:
+        message = error_of("write", trained, "--blend", "nowhere:0.5")
+        assert message.startswith("there is no model folder nowhere")
+
+
 class TestNames:
     def test_are_new_and_different_when_asked(self, namer: Path, names: list[str]) -> None:
         options = ("--count", str(COUNT), "--unique", "--novel", "--length", "40", "--seed", "1")
@@ -253,23 +295,55 @@ def longest_copy(text: str) -> int:
     )
 
 
-class TestNovel:
-    def test_of_a_number_forbids_longer_copies(self, parrot: Path) -> None:
+class TestNoCopiesOver:
+    def test_forbids_longer_copies(self, parrot: Path) -> None:
         assert longest_copy(succeed("write", parrot, *GREEDILY).out) > 50
         for longest in (5, 12):
-            options = (*GREEDILY, "--novel", str(longest))
+            options = (*GREEDILY, "--no-copies-over", str(longest))
             text = succeed("write", parrot, *options).out
             assert longest_copy(text) <= longest
             [again] = texts(parrot, *options)
             assert again["text"] == text
-            assert (
-                sunspring.load(parrot).write(
-                    "The ", 120, temperature=0.1, seed=1, longest_copy=longest
-                )
-                == text
-            )
+            model = sunspring.load(parrot)
+            same: dict[str, Any] = {"temperature": 0.1, "seed": 1, "no_copies_over": longest}
+            assert model.write("The ", 120, **same) == text
+            assert "".join(model.stream("The ", 120, **same)) == text
 
-    def test_may_stand_anywhere_without_a_number(self, namer: Path, names: list[str]) -> None:
+    def test_goes_together_with_novel(self, parrot: Path) -> None:
+        options = (*GREEDILY, "--no-copies-over", "9")
+        written = succeed("write", parrot, *options, "--novel").out
+        assert written.removesuffix("\n") == succeed("write", parrot, *options).out
+
+    def test_was_once_called_novel_with_a_number_and_still_is_understood(
+        self, parrot: Path
+    ) -> None:
+        done = succeed("write", parrot, *GREEDILY, "--novel", "12")
+        assert done.err == "--novel 12 is now called --no-copies-over 12\n"
+        assert done.out == succeed("write", parrot, *GREEDILY, "--no-copies-over", "12").out
+        before = succeed("write", "--novel", "12", parrot, *GREEDILY)
+        assert (before.out, before.err) == (done.out, done.err)
+
+    @pytest.mark.parametrize("option", ["--no-copies-over", "--novel"])
+    @pytest.mark.parametrize("value", ["0", "-3", "100001"])
+    def test_of_no_number_that_is_possible_is_an_error(
+        self, parrot: Path, option: str, value: str
+    ) -> None:
+        done = run("write", parrot, option, value)
+        assert (done.code, done.out) == (1, "")
+        shown = f"{int(value):,}" if len(value) > 4 else value
+        assert done.err.splitlines()[-1] == (
+            f"sunspring: no_copies_over is {shown}: it must be between 1 and 100,000"
+        )
+
+    @pytest.mark.parametrize("value", ["x", "", "1.5"])
+    def test_of_no_whole_number_is_a_usage_error(self, parrot: Path, value: str) -> None:
+        done = run("write", parrot, f"--no-copies-over={value}")
+        assert (done.code, done.out) == (2, "")
+        assert f"{value!r} is not a valid integer" in done.err
+
+
+class TestNovel:
+    def test_may_stand_anywhere(self, namer: Path, names: list[str]) -> None:
         options = ("--length", "30", "--seed", "1", "--count", "50")
         expected = succeed("write", namer, *options, "--novel").out
         assert not {*expected.splitlines()} & {*names}
@@ -277,11 +351,13 @@ class TestNovel:
         assert succeed("write", namer, "--novel", *options).out == expected
         assert succeed("write", "--novel", *options, "--", namer).out == expected
 
-    @pytest.mark.parametrize("value", ["--novel=0", "--novel=-3", "--novel=x", "--novel="])
-    def test_of_no_number_from_1_on_is_a_usage_error(self, parrot: Path, value: str) -> None:
+    @pytest.mark.parametrize("value", ["--novel=x", "--novel="])
+    def test_of_something_else_than_a_number_is_a_usage_error(
+        self, parrot: Path, value: str
+    ) -> None:
         done = run("write", parrot, value)
         assert (done.code, done.out) == (2, "")
-        assert "is no number of characters: give 1 or more" in " ".join(done.err.split())
+        assert "--novel" in done.err
         assert run("write", parrot, *value.split("=")).code == 2
 
 
@@ -314,7 +390,7 @@ class TestCopied:
         assert done.err.startswith(f"copied: {characters} of 240 characters")
 
     def test_is_nothing_where_copies_are_forbidden(self, parrot: Path) -> None:
-        done = succeed("write", parrot, *GREEDILY, "--copied", "--novel", "9")
+        done = succeed("write", parrot, *GREEDILY, "--copied", "--no-copies-over", "9")
         assert done.err.startswith("copied: 0 of 120 characters")
         assert "the longest of 0; 0 whole lines" in done.err
 
@@ -356,7 +432,7 @@ class TestCopied:
         sunspring.load(trained).save("saved")
         Path("saved/run.json").unlink()
         assert "no run.json" in error_of("write", "saved", "--copied")
-        assert "no run.json" in error_of("write", "saved", "--novel", "9")
+        assert "no run.json" in error_of("write", "saved", "--no-copies-over", "9")
 
 
 class TestWritingTogether:
@@ -397,7 +473,11 @@ class TestWritingTogether:
         os.close(theirs)
 
     @pytest.mark.parametrize(
-        "flag", ["--json", "--unique", "--count=3", "--regex=a", "--stop=b", "--copied"]
+        "flag",
+        [
+            *("--json", "--unique", "--count=3", "--regex=a", "--stop=b", "--copied"),
+            *("--length=9", "--seed=1", "--novel", "--no-copies-over=9"),
+        ],
     )
     def test_takes_no_flags_that_it_would_not_heed(self, trained: Path, flag: str) -> None:
         message = error_of("write", trained, "--interactive", flag)
@@ -420,6 +500,7 @@ class TestBadRequests:
             ["--regex", "("],
             ["--regex", "a{9}", "--length", "3"],
             ["--label", "horror"],
+            ["--no-copies-over", "0"],
         ],
         ids=" ".join,
     )
@@ -430,9 +511,14 @@ class TestBadRequests:
             message = error_of("write", trained, *options, *more)
             assert ": " in message
 
-    @pytest.mark.parametrize("options", [["--count", "0"], ["--length", "x"]])
+    @pytest.mark.parametrize("options", [["--count", "x"], ["--length", "x"]])
     def test_that_are_no_numbers_are_usage_errors(self, trained: Path, options: list[str]) -> None:
         assert run("write", trained, *options).code == 2
+
+    @pytest.mark.parametrize("more", [[], ["--json"], ["--interactive"]], ids=" ".join)
+    def test_of_no_texts_are_out_of_range(self, trained: Path, more: list[str]) -> None:
+        message = error_of("write", trained, "--count", "0", *more)
+        assert message == "count is 0: it must be at least 1"
 
     def test_of_novelty_without_the_text_say_so(self, trained: Path, tmp_path: Path) -> None:
         sunspring.load(trained).save("saved")

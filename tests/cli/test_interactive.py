@@ -3,9 +3,10 @@ from typing import Any
 import pytest
 from chains import START, chain_model
 
-from sunspring.api import Model
 from sunspring.cli.interactive import write_together
 from sunspring.corpus.vocabulary import CharacterVocabulary
+from sunspring.model import Model
+from sunspring.writing.settings import ProposalSettings
 
 LETTERS = CharacterVocabulary("abc1:=u \n", end=True, unknown=False)
 ROW = {"a": 0.5, "b": 0.3, "c": 0.2}
@@ -24,7 +25,8 @@ def talk(*answers: str, prompt: str = "", model: Model = MODEL, **settings: Any)
         except StopIteration:
             raise EOFError from None
 
-    return write_together(model, prompt, settings, ask, shown.append), "\n".join(shown)
+    wanted = ProposalSettings(**settings)
+    return write_together(model, prompt, wanted, ask, shown.append), "\n".join(shown)
 
 
 def test_a_number_adds_the_proposal_of_that_place() -> None:

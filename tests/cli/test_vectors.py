@@ -7,12 +7,13 @@ import pytest
 from commands import error_of, succeed
 
 import sunspring
+from sunspring.writing.settings import EngineChoice
 
 LINES = ["ROMEO:", "", "JULIET:", "naïve 日本", "ROMEO:"]
 
 
 @pytest.mark.parametrize("engine", ["native", "torch"])
-def test_each_text_has_a_vector_of_its_own(engine: str) -> None:
+def test_each_text_has_a_vector_of_its_own(engine: EngineChoice) -> None:
     model = sunspring.load("shakespeare", engine=engine)
     vectors = model.encode(LINES)
     assert vectors.shape == (5, 2 * 248)
@@ -23,8 +24,9 @@ def test_each_text_has_a_vector_of_its_own(engine: str) -> None:
 
 
 def test_both_engines_give_nearly_the_same() -> None:
+    engines: tuple[EngineChoice, ...] = ("native", "torch")
     native, torch = (
-        sunspring.load("shakespeare", engine=engine).encode(LINES) for engine in ("native", "torch")
+        sunspring.load("shakespeare", engine=engine).encode(LINES) for engine in engines
     )
     assert np.abs(native - torch).mean() < 0.01
 

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sunspring.corpus.batches import IGNORED, Batch, Batches, Lanes, Windows, split_window
+from sunspring.corpus.batches import (
+    IGNORED,
+    Batch,
+    Batches,
+    Lanes,
+    Windows,
+    check_window,
+    split_window,
+)
 from sunspring.corpus.splits import Split
 from sunspring.errors import SourceError
 
@@ -33,7 +41,7 @@ def split_of(lengths: list[int], labels: list[int] | None = None) -> Split:
 
 
 def made(kind: type[Batches], split: Split, batch_size: int, window: int, seed: int = 0) -> Batches:
-    assume(split.documents > 1 or len(split.tokens) > window)
+    assume(split.document_count > 1 or len(split.tokens) > window)
     return kind(split, START, batch_size=batch_size, window=window, seed=seed)
 
 
@@ -404,3 +412,31 @@ class TestTooShort:
     def test_documents_may_be_shorter_than_a_window(self, kind: type[Batches]) -> None:
         batches = kind(split_of([2, 3]), START, batch_size=64, window=100, seed=0)
         assert batches.next().targets.shape[1] <= 3
+
+
+class TestCheckWindow:
+    @given(lengths=lengths, window=sizes)
+    def test_refuses_what_batches_refuse_and_nothing_else(
+        self, lengths: list[int], window: int
+    ) -> None:
+        split = split_of(lengths)
+        is_refused = len(lengths) == 1 and lengths[0] <= window
+        if is_refused:
+            with pytest.raises(SourceError, match=f"one window needs {window + 1}: give more text"):
+                check_window(split, window)
+        else:
+            check_window(split, window)
+        for kind in KINDS:
+            if is_refused:
+                with pytest.raises(SourceError):
+                    kind(split, START, batch_size=2, window=window, seed=0)
+            else:
+                kind(split, START, batch_size=2, window=window, seed=0)
+
+    def test_of_one_token_too_few_names_both_numbers_and_the_remedy(self) -> None:
+        with pytest.raises(SourceError) as caught:
+            check_window(split_of([64]), 64)
+        assert str(caught.value) == (
+            "the training part of the text has 64 tokens and one window needs 65: "
+            "give more text, or set a smaller one with --set window=N"
+        )

@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,9 @@ from files import write
 from hypothesis import given, settings
 
 from sunspring.corpus.batches import Lanes
-from sunspring.corpus.corpus import Split, TokenSettings, build_corpus, encode_sources
+from sunspring.corpus.corpus import Corpus, build_corpus, encode_sources
+from sunspring.corpus.settings import TokenSettings
+from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
@@ -34,6 +35,8 @@ from sunspring.corpus.vocabulary import (
     train_subwords,
 )
 from sunspring.errors import SettingsError, SourceError
+from sunspring.notices import Notify, ignore
+from sunspring.text.files import find_sources
 from sunspring.text.options import ReadingOptions
 
 
@@ -81,7 +84,7 @@ class TestVocabularies:
 
     @pytest.mark.parametrize("documents", [PLAIN, LINES], ids=["none", "lines"])
     def test_leave_out_bytes_that_are_no_text_and_say_so(self, documents: ReadingOptions) -> None:
-        reading = ReadingOptions(documents.documents, errors="surrogateescape")
+        reading = ReadingOptions(documents=documents.documents, errors="surrogateescape")
         for tokens in ("chars", "subwords"):
             notices: list[str] = []
             corpus = build_text(
@@ -149,12 +152,60 @@ class TestLines:
         assert list(corpus.lines()) == ["one", "two"]
 
 
+def trained_on(corpus: Corpus) -> list[str]:
+    """What `training_bytes` gives, cut where documents end."""
+    texts, begun = [], b""
+    for piece in corpus.training_bytes():
+        if piece is None:
+            texts.append(begun.decode())
+            begun = b""
+        else:
+            begun += piece
+    assert begun == b""
+    return texts
+
+
+class TestTrainingBytes:
+    @every_token
+    @settings(max_examples=40)
+    @given(text=texts)
+    def test_of_one_text_are_what_stands_before_and_after_the_validation_part(
+        self, tokens: str, text: str
+    ) -> None:
+        corpus = build_text(text, tokens=tokens, subword_vocabulary=300)
+        before, after = trained_on(corpus)
+        _, (*validation,), _ = split_texts(corpus)
+        assert text.startswith(before + "".join(validation) + after)
+        assert len(before + after) == corpus.train.characters
+
+    @every_token
+    @settings(max_examples=40)
+    @given(lines=lines_of_text)
+    def test_of_documents_end_with_each_of_them(self, tokens: str, lines: list[str]) -> None:
+        corpus = build_text("\n".join(lines), LINES, tokens=tokens, subword_vocabulary=300)
+        train, _, _ = split_texts(corpus)
+        assert list(filter(None, trained_on(corpus))) == train
+
+    @every_token
+    @pytest.mark.parametrize("reading", [PLAIN, LINES], ids=["none", "lines"])
+    def test_longer_than_a_block_are_whole(self, tokens: str, reading: ReadingOptions) -> None:
+        text = "\n".join(["né " * 500_000, *(f"    indented {number}" for number in range(1000))])
+        heldout = write("b", "né indented 0123456789")
+        corpus = build(write("a", text), reading, heldout=[heldout], tokens=tokens)
+        train, validation, _ = split_texts(corpus)
+        found = list(filter(None, trained_on(corpus)))
+        if reading is LINES:
+            assert found == train
+        else:
+            before, after = found
+            assert before + validation[0] + after == text
+
+
 def test_progress_goes_up_to_the_size_of_the_sources() -> None:
     name = write("a", "x" * 3_000_000)
     seen: list[tuple[int, int | None]] = []
     build_corpus(
-        [name],
-        PLAIN,
+        find_sources([name], PLAIN),
         TokenSettings(),
         Path("cache"),
         on_progress=lambda done, total: seen.append((done, total)),
@@ -170,11 +221,12 @@ class TestEncodeSources:
         vocabulary: Vocabulary,
         reading: ReadingOptions = PLAIN,
         labels: tuple[str, ...] = (),
-        on_notice: Callable[[str], None] | None = None,
+        notify: Notify = ignore,
     ) -> Split:
         folder = Path("encoded")
         folder.mkdir()
-        return encode_sources(names, reading, vocabulary, labels, folder, on_notice)
+        sources = find_sources(names, reading, as_bytes=vocabulary.kind == "bytes")
+        return encode_sources(sources, vocabulary, labels, folder, notify)
 
     @pytest.mark.parametrize(
         "vocabulary",
@@ -268,15 +320,17 @@ import json, re, sys
 from pathlib import Path
 import numpy as np
 from sunspring.corpus.batches import Lanes, Windows
-from sunspring.corpus.corpus import TokenSettings, build_corpus
+from sunspring.corpus.corpus import build_corpus
+from sunspring.corpus.settings import TokenSettings
+from sunspring.text.files import find_sources
 from sunspring.text.options import ReadingOptions
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10
 
 before = peak()
-reading = ReadingOptions(sys.argv[1])
-corpus = build_corpus(["text"], reading, TokenSettings(), Path("cache"))
+reading = ReadingOptions(documents=sys.argv[1])
+corpus = build_corpus(find_sources(["text"], reading), TokenSettings(), Path("cache"))
 built = peak()
 for kind in Lanes, Windows:
     batches = kind(corpus.train, corpus.vocabulary.start_id, batch_size=64, window=128, seed=0)

@@ -37,7 +37,7 @@ class TestFingerprint:
         [
             {"tokens": "bytes"},
             {"minimum_count": 2},
-            {"split_seed": 1},
+            {"seed": 1},
             {"reading": ReadingOptions(documents="files")},
             {"reading": ReadingOptions(keep_newlines=True)},
             {"base": CharacterVocabulary("some tx", end=False, unknown=False)},

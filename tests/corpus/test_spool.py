@@ -48,7 +48,7 @@ class TestOneText:
         kept = length * 9 // 10
         assert corpus.validation.characters == expected
         assert corpus.train.characters == kept - expected
-        assert corpus.train.documents == 1
+        assert corpus.train.document_count == 1
         if expected:
             assert abs(corpus.validation_at - (kept - expected) / 2) <= 1
 
@@ -116,7 +116,7 @@ class TestDocuments:
         name = write("a", "\n".join(map(str, range(200))))
         heldout = [
             documents_of(corpus.heldout, corpus.vocabulary)
-            for corpus in (build(name, LINES, split_seed=seed) for seed in (0, 0, 1))
+            for corpus in (build(name, LINES, seed=seed) for seed in (0, 0, 1))
         ]
         assert heldout[0] == heldout[1] != heldout[2]
         assert heldout[0] != [str(number) for number in range(180, 200)]

@@ -19,8 +19,8 @@ from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
     Vocabulary,
-    adapt_text,
     load_vocabulary,
+    replace_unknown,
     train_subwords,
 )
 from sunspring.errors import ModelError, SettingsError
@@ -391,7 +391,7 @@ def test_a_prompt_is_adapted_to_what_the_model_has_seen(
     known: str, text: str, adapted: str
 ) -> None:
     vocabulary = CharacterVocabulary(known, end=False, unknown=False)
-    result, replaced = adapt_text(text, vocabulary)
+    result, replaced = replace_unknown(text, vocabulary)
     assert result == adapted
     assert "".join(replaced.get(character, character) for character in text) == adapted
     assert set(replaced) == vocabulary.unknown_characters(text)
@@ -399,12 +399,12 @@ def test_a_prompt_is_adapted_to_what_the_model_has_seen(
 
 def test_a_letter_without_its_accent_comes_before_the_other_case_of_that() -> None:
     vocabulary = CharacterVocabulary("eE", end=False, unknown=False)
-    assert adapt_text("éÉ", vocabulary) == ("eE", {"é": "e", "É": "E"})
+    assert replace_unknown("éÉ", vocabulary) == ("eE", {"é": "e", "É": "E"})
 
 
 def test_with_an_unknown_token_a_character_is_mapped_or_left() -> None:
     vocabulary = CharacterVocabulary("cafe", end=False, unknown=True)
-    assert adapt_text("CAFÉ 日", vocabulary) == (
+    assert replace_unknown("CAFÉ 日", vocabulary) == (
         "cafe 日",
         {"C": "c", "A": "a", "F": "f", "É": "e"},
     )
@@ -413,7 +413,7 @@ def test_with_an_unknown_token_a_character_is_mapped_or_left() -> None:
 @every_vocabulary
 @given(text=st.text(st.characters()))
 def test_an_adapted_prompt_can_be_encoded(vocabulary: Vocabulary, text: str) -> None:
-    adapted, replaced = adapt_text(text, vocabulary)
+    adapted, replaced = replace_unknown(text, vocabulary)
     if vocabulary.unknown_id is None:
         assert not vocabulary.unknown_characters(adapted)
     else:
@@ -422,4 +422,4 @@ def test_an_adapted_prompt_can_be_encoded(vocabulary: Vocabulary, text: str) -> 
 
 def test_known_text_is_not_adapted() -> None:
     vocabulary = CharacterVocabulary(SAMPLE, end=False, unknown=False)
-    assert adapt_text(SAMPLE, vocabulary) == (SAMPLE, {})
+    assert replace_unknown(SAMPLE, vocabulary) == (SAMPLE, {})

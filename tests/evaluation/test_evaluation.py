@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,66 +7,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_scores import (
+    CONFIG,
+    CONFIGS,
+    START,
+    VOCABULARY,
+    every_config,
+    make_model,
+    make_split,
+    naive_nats,
+    naive_stream,
+)
 
 from sunspring.corpus.splits import Split
 from sunspring.errors import SettingsError, SourceError
-from sunspring.evaluation.protocols import baselines, evaluate_stream, evaluate_windows, surprisals
-from sunspring.network.config import DROPOUTS, ModelConfig
+from sunspring.evaluation.protocols import baselines, evaluate_stream, evaluate_windows
+from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-
-VOCABULARY = 7
-START = 6
-CONFIG = ModelConfig(VOCABULARY, layers=2, hidden_size=8, embedding_size=5, skip=True)
-CONFIGS = {
-    "lstm": CONFIG,
-    "gru": replace(CONFIG, cell="gru"),
-    "rnn": replace(CONFIG, cell="rnn"),
-    "attention": replace(CONFIG, attention=True),
-    "dropout": replace(CONFIG, **dict.fromkeys(DROPOUTS, 0.5)),
-}
-every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-
-
-def make_model(config: ModelConfig = CONFIG) -> RecurrentModel:
-    torch.manual_seed(0)
-    model = RecurrentModel(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.5)
-    return model
-
-
-def make_split(lengths: list[int], labels: list[int] | None = None, characters: int = 0) -> Split:
-    starts = np.cumsum([0, *lengths])
-    tokens = np.random.default_rng(1).integers(0, VOCABULARY, starts[-1]).astype(np.uint8)
-    kinds = None if labels is None else np.array(labels, dtype=np.uint16)
-    return Split(tokens, starts, kinds, characters or len(tokens))
-
-
-def naive_nats(model: RecurrentModel, first: int, ids: list[int], label: int | None) -> list[float]:
-    """Nats of each id, read one at a time from a zero state after `first`."""
-    model.eval()
-    labels = None if label is None else torch.tensor([label])
-    state, previous, nats = model.initial_state(1), first, []
-    for token in ids:
-        with torch.no_grad():
-            logits, state = model(torch.tensor([[previous]]), state, labels)
-        nats.append(-torch.log_softmax(logits[0, 0].double(), dim=-1)[token].item())
-        previous = token
-    return nats
-
-
-def naive_stream(model: RecurrentModel, split: Split) -> list[float]:
-    return [
-        nats
-        for index, (begin, end) in enumerate(pairwise(split.starts))
-        for nats in naive_nats(
-            model,
-            START,
-            split.tokens[begin:end].tolist(),
-            None if split.labels is None else int(split.labels[index]),
-        )
-    ]
 
 
 @every_config
@@ -205,32 +161,11 @@ def test_stream_has_no_standard_error() -> None:
     assert evaluate_stream(make_model(), make_split([10]), START).standard_error is None
 
 
-@every_config
-def test_surprisals_are_the_bits_of_each_token(config: ModelConfig) -> None:
-    model, split = make_model(config), make_split([300])
-    bits = surprisals(model, split.tokens, START)
-    expected = np.array(naive_stream(model, split)) / math.log(2)
-    np.testing.assert_allclose(bits, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_surprisals_of_nothing_are_none() -> None:
-    assert surprisals(make_model(), np.zeros(0, np.uint8), START).shape == (0,)
-
-
-def test_surprisals_are_those_of_the_label() -> None:
-    model = make_model(replace(CONFIG, labels=("a", "b")))
-    ids = make_split([20]).tokens
-    for label in (0, 1):
-        expected = np.array(naive_nats(model, START, ids.tolist(), label)) / math.log(2)
-        np.testing.assert_allclose(surprisals(model, ids, START, label), expected, rtol=1e-4)
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_mode_of_the_model_is_put_back(training: bool) -> None:
     model, split = make_model(CONFIGS["dropout"]).train(training), make_split([300])
     evaluate_stream(model, split, START)
     evaluate_windows(model, split, START, window=10, count=5)
-    surprisals(model, split.tokens, START)
     assert model.training is training
 
 
@@ -239,7 +174,6 @@ def test_mode_of_the_model_is_put_back_after_an_error() -> None:
     for evaluate in (
         lambda: evaluate_stream(model, make_split([9]), START),
         lambda: evaluate_windows(model, make_split([9]), START),
-        lambda: surprisals(model, np.zeros(3, np.uint8), START),
     ):
         with pytest.raises(SettingsError, match="give one of a, b"):
             evaluate()

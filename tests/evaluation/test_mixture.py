@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ from chains import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
+from writers import seeded, write_texts
 
 from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
@@ -18,8 +20,7 @@ from sunspring.evaluation.ngrams import NGramModel
 from sunspring.evaluation.protocols import evaluate_stream, evaluate_windows
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.writing.drafts import WritingSettings
-from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.settings import ProposalSettings
 from sunspring.writing.torch_writer import TorchWriter
 
 ORDER = 3
@@ -184,33 +185,35 @@ def mixture() -> Mixture:
     return Mixture(make_network(), ngrams)
 
 
+def mixture_writer(mixture: Mixture, before: Any = None) -> TorchWriter:
+    return TorchWriter(mixture, mixture.network.config, LETTERS, before)
+
+
 class TestWriting:
     def test_with_a_seed_gives_the_same_text_alone_and_in_a_batch(self, mixture: Mixture) -> None:
-        writer = TorchWriter(mixture, LETTERS)
-        together = writer.write("ab", WritingSettings(length=60, seed=5), 16)
+        writer = mixture_writer(mixture)
+        together = write_texts(writer, seeded("ab", length=60, seed=5), 16)
         assert len({each.text for each in together}) == 16
         for writing in together:
-            alone = writer.write("ab", WritingSettings(length=60, seed=writing.seed))
-            assert alone == [writing]
+            assert write_texts(writer, seeded("ab", length=60, seed=writing.seed)) == [writing]
 
     def test_takes_what_the_mixture_expects_most(self, mixture: Mixture) -> None:
-        wanted = WritingSettings(length=30, sampling=SamplingSettings(temperature=0))
-        text = TorchWriter(mixture, LETTERS).write("ca", wanted)[0].text
+        wanted = seeded("ca", length=30, temperature=0)
+        text = write_texts(mixture_writer(mixture), wanted)[0].text
         ids = [LETTERS.start_id, *LETTERS.encode(text).tolist()]
         expected = read(mixture, ids[:-1])[2:].argmax(axis=1)
         assert text == "ca" + LETTERS.decode(expected)
 
     def test_goes_on_from_a_text_before_as_from_a_longer_prompt(self, mixture: Mixture) -> None:
-        wanted = WritingSettings(length=30, seed=3)
+        wanted = seeded("abcab\nbca", length=30, seed=3)
         before = LETTERS.encode("abcab\nb").astype(np.int64)
-        after = TorchWriter(mixture, LETTERS, before)
-        expected = TorchWriter(mixture, LETTERS).write("abcab\nbca", wanted)[0].text
-        assert "abcab\nb" + after.write("ca", wanted)[0].text == expected
-        assert "abcab\nb" + after.write("ca", wanted)[0].text == expected
+        plain, after = mixture_writer(mixture), mixture_writer(mixture, before)
+        expected = write_texts(plain, wanted)[0].text
+        for _ in range(2):
+            assert "abcab\nb" + write_texts(after, replace(wanted, prompt="ca"))[0].text == expected
+        proposed = ProposalSettings(temperature=1, count=3)
         for one, other in zip(
-            after.proposals("", wanted, 3),
-            TorchWriter(mixture, LETTERS).proposals("abcab\nb", wanted, 3),
-            strict=True,
+            after.proposals("", proposed), plain.proposals("abcab\nb", proposed), strict=True
         ):
             assert one.text == other.text
             assert math.isclose(one.probability, other.probability, rel_tol=1e-5)

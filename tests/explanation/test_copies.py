@@ -1,22 +1,21 @@
 """What stands word for word in another text, against a search for every stretch."""
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
+from corpora import LINES, PLAIN, build
+from files import write
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sunspring.corpus.corpus import Corpus, TokenSettings, build_corpus
+from sunspring.corpus.corpus import Corpus
 from sunspring.explanation.copies import (
     Copies,
     Stretch,
     find_copies,
     repeated_lines,
     report_copies,
-    token_bytes,
-    training_bytes,
 )
 from sunspring.text.options import ReadingOptions
 
@@ -144,54 +143,29 @@ class TestCopies:
         assert np.isnan(copies.new_shares(2)).all()
 
 
-@pytest.mark.parametrize("tokens", ["chars", "bytes", "subwords"])
-@pytest.mark.parametrize("documents", ["none", "lines"])
-def test_a_corpus_is_read_as_it_was_written(tokens: str, documents: str, tmp_path: Path) -> None:
-    text = "".join(f"naïve {number} 日本\n" for number in range(3000))
-    Path("text.txt").write_text(text)
-    corpus = build_corpus(
-        ("text.txt",),
-        ReadingOptions(documents=documents),
-        TokenSettings(tokens=tokens),
-        tmp_path / "cache",
-    )
-    pieces = list(token_bytes(corpus.heldout.tokens, corpus.vocabulary))
-    read = b"".join(b"" if piece is None else piece for piece in pieces).decode()
-    if documents == "none":
-        assert text.endswith(read)
-        assert None not in pieces
-    else:
-        assert pieces.count(None) == corpus.heldout.documents
-        assert set(read.replace("naïve", "\nnaïve").split("\n")) <= {*text.split("\n"), ""}
-    assert len(read) > 1000
-
-
 class TestRepeatedLines:
-    LINES = tuple(f"  line {number} of the text" for number in range(2000))
+    TEXT = tuple(f"  line {number} of the text" for number in range(2000))
 
-    def corpus(self, documents: str, folder: Path) -> Corpus:
-        Path("text.txt").write_text("\n".join([*self.LINES, "short"]))
-        return build_corpus(
-            ("text.txt",), ReadingOptions(documents=documents), TokenSettings(), folder
-        )
+    def corpus(self, reading: ReadingOptions = PLAIN) -> Corpus:
+        return build(write("text.txt", "\n".join([*self.TEXT, "short"])), reading)
 
-    @pytest.mark.parametrize("documents", ["none", "lines"])
-    def test_are_whole_lines_of_the_training_text(self, documents: str, tmp_path: Path) -> None:
-        corpus = self.corpus(documents, tmp_path / "cache")
-        text = b"".join(piece or b"\n" for piece in training_bytes(corpus)).decode()
+    @pytest.mark.parametrize("reading", [PLAIN, LINES], ids=["none", "lines"])
+    def test_are_whole_lines_of_the_training_text(self, reading: ReadingOptions) -> None:
+        corpus = self.corpus(reading)
+        text = b"".join(piece or b"\n" for piece in corpus.training_bytes()).decode()
         trained = {line.strip() for line in text.split("\n")}
-        found = repeated_lines("\n".join(self.LINES), corpus)
-        assert found == [line.strip() for line in self.LINES if line.strip() in trained]
+        found = repeated_lines("\n".join(self.TEXT), corpus)
+        assert found == [line.strip() for line in self.TEXT if line.strip() in trained]
         assert 1500 < len(found) < 2000
 
-    def test_are_each_given_once_and_only_where_they_are_long(self, tmp_path: Path) -> None:
-        corpus = self.corpus("none", tmp_path / "cache")
+    def test_are_each_given_once_and_only_where_they_are_long(self) -> None:
+        corpus = self.corpus()
         text = "line 7 of the text \nline 7 of\nshort\n\nline 3 of the text\n\tline 7 of the text"
         assert repeated_lines(text, corpus) == ["line 7 of the text", "line 3 of the text"]
         assert repeated_lines("", corpus) == []
 
-    def test_are_reported_with_the_stretches_of_each_text(self, tmp_path: Path) -> None:
-        corpus = self.corpus("none", tmp_path / "cache")
+    def test_are_reported_with_the_stretches_of_each_text(self) -> None:
+        corpus = self.corpus()
         texts = ["qqline 7 of the text\n  line 8 zz", "line 5 of the text\nqq", "q"]
         report = report_copies(texts, corpus)
         assert report.lines == [[], ["line 5 of the text"], []]

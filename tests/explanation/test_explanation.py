@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sunspring
-from sunspring.api import Model
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.explanation.explanation import explain
 from sunspring.explanation.features import text_features
 from sunspring.explanation.gates import gate_activity
 from sunspring.explanation.traces import trace_text
 from sunspring.explanation.units import correlations, find_units
+from sunspring.model import Model
 from sunspring.network.arrays import untrained, weight_arrays
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
@@ -354,4 +354,6 @@ class TestCommand:
         assert "not both" in error_of("explain", "shakespeare", "a.txt", "--text", "a", "--json")
         assert "does not know its training text" in error_of("explain", "shakespeare", "--json")
         assert "nowhere.txt" in error_of("explain", "shakespeare", "nowhere.txt", "--json")
-        assert "--top is 0" in error_of("explain", "shakespeare", "--text=a", "--json", "--top=0")
+        assert error_of("explain", "shakespeare", "--text=a", "--json", "--top=0") == (
+            "top is 0: it must be at least 1"
+        )

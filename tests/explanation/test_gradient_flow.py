@@ -22,10 +22,9 @@ from sunspring.explanation.gradient_curves import (
     GradientFlow,
     Trained,
     faded_at,
-    gradients_json,
-    gradients_page,
 )
 from sunspring.explanation.gradient_flow import gradient_flow, state_gradients
+from sunspring.explanation.gradients_page import gradients_page
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.training.plan import PRESETS
@@ -247,7 +246,7 @@ class TestFigures:
     def test_json_has_null_for_what_is_no_number(self) -> None:
         broken = dataclasses.replace(VANISHING.trained[0], nats=np.array([4.0, np.nan]))
         flow = dataclasses.replace(VANISHING, trained=[broken])
-        assert gradients_json(flow)["trained"][0]["training_nats"] == [4.0, None]
+        assert flow.to_json()["trained"][0]["training_nats"] == [4.0, None]
 
 
 @needs_chromium

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from sunspring.network.attention import CausalAttention
 from sunspring.network.config import DROPOUTS, ModelConfig
-from sunspring.network.network import RecurrentModel, State, detach, extend
+from sunspring.network.network import RecurrentModel, detach, extend
+from sunspring.network.predictor import State
 
 VOCABULARY = 11
 PLAIN = ModelConfig(VOCABULARY, layers=2, hidden_size=6, embedding_size=4)

@@ -15,15 +15,7 @@ from sunspring.errors import ModelError
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel
-from sunspring.training.checkpoint import (
-    RunFolder,
-    build_network,
-    load_weights,
-    model_weights,
-    pack_model,
-    read_json,
-    write_atomically,
-)
+from sunspring.network.weights import build_network, load_weights, model_weights, pack_model
 
 VOCABULARY = CharacterVocabulary("abcé\n", end=False, unknown=False)
 CONFIG = ModelConfig(5, layers=2, hidden_size=4, embedding_size=3, labels=("a", "é"))
@@ -228,24 +220,3 @@ def test_weights_of_another_program_are_one_clear_line(tmp_path: Path) -> None:
 def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no model folder .*nowhere"):
         load_network(tmp_path / "nowhere")
-
-
-def test_run_that_saved_nothing_yet_says_so(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
-    run.begin(CONFIG, VOCABULARY, {})
-    with pytest.raises(ModelError, match=r"no model\.safetensors yet.*--resume"):
-        load_network(run.path)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\x00", "[" * 100_000])
-def test_json_that_is_no_object_is_one_clear_line(content: str, tmp_path: Path) -> None:
-    (tmp_path / "card.json").write_text(content)
-    with pytest.raises(ModelError, match=r"card\.json is damaged"):
-        read_json(tmp_path / "card.json")
-
-
-def test_file_is_replaced_whole_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "file", b"old")
-    write_atomically(tmp_path / "file", b"new")
-    assert (tmp_path / "file").read_bytes() == b"new"
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]

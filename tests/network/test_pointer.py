@@ -13,7 +13,8 @@ from torch import Tensor
 from sunspring.corpus.batches import IGNORED
 from sunspring.network.attention import Pointer
 from sunspring.network.config import ModelConfig
-from sunspring.network.network import RecurrentModel, State, detach
+from sunspring.network.network import RecurrentModel, detach
+from sunspring.network.predictor import State
 from sunspring.network.recurrence import has_fused_scan
 
 fused = pytest.mark.skipif(
@@ -294,9 +295,9 @@ def test_a_model_with_a_pointer_learns_the_same_from_windows(cell: Any) -> None:
         losses = []
         for window in tokens.split(16, dim=1):
             with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-                reading = model.read(window[:, :-1], detach(state))
-                state = reading.state
-                losses.append(reading.losses(window[:, 1:])[0].mean())
+                output = model.outputs(window[:, :-1], detach(state))
+                state = output.state
+                losses.append(output.losses(window[:, 1:])[0].mean())
         loss = torch.stack(losses).mean()
         results.append((loss, torch.autograd.grad(loss, list(model.parameters()))))
     torch.testing.assert_close(results[1][0], results[0][0], atol=0.01, rtol=0)

@@ -36,6 +36,15 @@ FIGURES = {
 }
 
 
+def copy_with(run: Path, **budget: float | None) -> None:
+    """Copy a run that was trained for 20 steps to `run`, as one that had another budget."""
+    shutil.copytree(run, "run")
+    record = json.loads(Path("run/run.json").read_text())
+    assert record["request"]["steps"] == 20
+    record["request"] |= budget
+    Path("run/run.json").write_text(json.dumps(record))
+
+
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -117,10 +126,7 @@ class TestMeasuring:
         assert contents(learned) == before
 
     def test_trains_for_the_epochs_that_a_run_of_minutes_had(self, trained: Path) -> None:
-        shutil.copytree(trained, "run")
-        record = Path("run/run.json").read_text()
-        minutes = record.replace('"unit": "steps"', '"unit": "minutes"')
-        Path("run/run.json").write_text(minutes.replace('"amount": 20', '"amount": 60'))
+        copy_with(trained, steps=None, minutes=60.0)
         epochs = json.loads(Path("run/card.json").read_text())["epochs"]
         told = io.StringIO()
         canary_exposure(Path("run"), stream=told, settings=FEW)
@@ -206,9 +212,7 @@ class TestCommand:
         ]
 
     def test_that_is_interrupted_leaves_all_as_it_was(self, trained: Path, tmp_path: Path) -> None:
-        shutil.copytree(trained, "run")
-        record = Path("run/run.json").read_text()
-        Path("run/run.json").write_text(record.replace('"amount": 20', '"amount": 1000000'))
+        copy_with(trained, steps=1_000_000)
         before, temporary = contents(Path("run")), tmp_path / "temporary"
         temporary.mkdir()
         environment = {"TMPDIR": str(temporary)}

@@ -17,11 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sunspring
-from sunspring.api import Model
 from sunspring.cli.main import app
-from sunspring.corpus.corpus import TokenSettings
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.explanation.traces import trace_tokens
+from sunspring.model import Model
 from sunspring.network.config import ModelConfig
 from sunspring.network.weights import pack_model
 from sunspring.reports.calibration import calibrate
@@ -33,8 +32,6 @@ from sunspring.reports.verdict import Facts, judge, train_command
 from sunspring.runs import train as runs
 from sunspring.runs.log import RunLog
 from sunspring.runs.request import TrainingRequest
-from sunspring.text.options import ReadingOptions
-from sunspring.training.budget import Budget
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
 CONFIG = ModelConfig(LETTERS.size, hidden_size=12, embedding_size=6, skip=True)
@@ -110,7 +107,7 @@ class TestCalibration:
                 np.mean([value for value, _ in values]), abs=1e-5
             )
             assert each.observed == pytest.approx(np.mean([is_true for _, is_true in values]))
-        for token in found.foreseen:
+        for token in found.accuracies:
             own = came[token.token]
             assert token.count == len(own)
             assert token.probability == pytest.approx(
@@ -118,7 +115,7 @@ class TestCalibration:
             )
             assert token.first + sum(n for _, n in token.taken_for) == token.count
             assert token.first == sum(best == token.token for _, best in own)
-        assert [each.count for each in found.foreseen] == sorted(
+        assert [each.count for each in found.accuracies] == sorted(
             (len(own) for own in came.values()), reverse=True
         )
 
@@ -217,7 +214,7 @@ FACTS = Facts(
     lost=0.0,
     enough=12.0,
 )
-REQUEST = TrainingRequest(("text.txt",), Path("run"))
+REQUEST = TrainingRequest("text.txt", out="run")
 
 
 def with_facts(**changed: Any) -> Facts:
@@ -245,7 +242,7 @@ class TestVerdict:
         assert any("--init-from shakespeare" in step.command for step in verdict.steps)
         assert not any(
             "MORE" in step.command
-            for step in judge(with_facts(characters=20_000), TrainingRequest((), Path("run"))).steps
+            for step in judge(with_facts(characters=20_000), TrainingRequest(out="run")).steps
         )
 
     def test_says_that_the_text_was_read_often_enough(self) -> None:
@@ -269,34 +266,35 @@ class TestVerdict:
                 tuple
             ),
             out=st.just(Path("/some where/run")),
-            budget=st.sampled_from(
-                [Budget("minutes", 0.5), Budget("epochs", 2.5), Budget("steps", 1_000_000)]
-            ),
             preset=st.sampled_from(["auto", "tiny"]),
             device=st.sampled_from(["auto", "cpu"]),
             seed=st.sampled_from([0, 1, 1 << 40]),
-            reading=st.sampled_from(
-                [
-                    ReadingOptions(),
-                    ReadingOptions(
-                        documents="lines", encoding="latin-1", errors="replace", label_column="kind"
-                    ),
-                    ReadingOptions(documents="files", keep_newlines=True, label_folders=True),
-                ]
-            ),
-            encoding=st.builds(
-                TokenSettings,
-                st.sampled_from(["chars", "subwords"]),
-                st.sampled_from([2000, 300]),
-                st.sampled_from([1, 5]),
-            ),
+            tokens=st.sampled_from(["chars", "subwords"]),
+            subword_vocabulary=st.sampled_from([2000, 300]),
+            minimum_count=st.sampled_from([1, 5]),
             heldout=st.sampled_from([(), ("/h 1.txt", "/h2.txt")]),
-            overrides=st.sampled_from([{}, {"hidden_size": "64", "cell": "gru"}]),
+            settings=st.sampled_from([{}, {"hidden_size": "64", "cell": "gru"}]),
             init_from=st.sampled_from([None, Path("shakespeare")]),
             tensorboard=st.booleans(),
-        )
+        ),
+        st.sampled_from([{"minutes": 0.5}, {"epochs": 2.5}, {"steps": 1_000_000}, {}]),
+        st.sampled_from(
+            [
+                {},
+                {
+                    "documents": "lines",
+                    "encoding": "latin-1",
+                    "errors": "replace",
+                    "label_column": "kind",
+                },
+                {"documents": "files", "keep_newlines": True, "label_folders": True},
+            ]
+        ),
     )
-    def test_command_asks_for_the_same(self, request_: TrainingRequest) -> None:
+    def test_command_asks_for_the_same(
+        self, plain: TrainingRequest, budget: dict[str, Any], reading: dict[str, Any]
+    ) -> None:
+        request_ = replace(plain, **budget, **reading)
         asked: list[TrainingRequest] = []
 
         class AskedError(Exception):

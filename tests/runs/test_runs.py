@@ -29,7 +29,7 @@ def uninterrupted(english: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     def train(name: str) -> Path:
         if name not in folders:
             folders[name] = tmp_path_factory.mktemp("whole") / "run"
-            succeed("train", english, "--out", folders[name], "--steps", STEPS, *RECIPES[name])
+            succeed("train", english, "--out", folders[name], "--steps", str(STEPS), *RECIPES[name])
         return folders[name]
 
     return train
@@ -262,7 +262,9 @@ class TestResuming:
             path.write_text("{}")
         done = run("train", "--out", "run", "--resume")
         assert done.code == 1
-        assert done.err.splitlines()[-1].startswith("sunspring: run has no whole checkpoint: ")
+        assert done.err.splitlines()[-1].startswith(
+            "sunspring: run/checkpoints has no whole checkpoint: train again"
+        )
 
     @pytest.mark.parametrize(
         "content", ["", "{", "[]", "{}", '{"request": {}}', '{"request": {"sources": 1}}', "\0"]

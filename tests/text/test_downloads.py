@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 
 from sunspring.errors import SourceError
-from sunspring.text.downloads import cache_folder, fetch, gutenberg_url, strip_licence
-from sunspring.text.options import ReadingOptions, read_passages, source_signature
+from sunspring.notices import Notify, ignore
+from sunspring.storage import cache_folder
+from sunspring.text.downloads import fetch, gutenberg_url, strip_licence
+from sunspring.text.files import find_sources
+from sunspring.text.options import ReadingOptions
+from sunspring.text.sources import read_passages
 
+PLAIN = ReadingOptions()
 BOOK = "CHAPTER 1\n\n  Call me Ishmael.\n"
 EBOOK = (
     "\ufeffThe Project Gutenberg eBook of Moby Dick\r\n\r\nLicence, licence.\r\n\r\n"
@@ -63,9 +68,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     site.server.server_close()
 
 
-def text_of(name: str, options: ReadingOptions | None = None, **more: object) -> str:
-    passages = read_passages([name], options or ReadingOptions(), **more)  # type: ignore[arg-type]
-    return "".join(passage.text for passage in passages)
+def text_of(name: str, options: ReadingOptions = PLAIN, notify: Notify = ignore) -> str:
+    sources = find_sources([name], options, notify=notify)
+    return "".join(passage.text for passage in read_passages(sources, notify=notify))
 
 
 class TestFetch:
@@ -191,14 +196,14 @@ class TestSources:
     def test_the_signature_is_that_of_the_copy(self, site: Site) -> None:
         site.files["/a.txt"] = b"one"
         name = f"{site.address}/a.txt"
-        first = source_signature([name], ReadingOptions())
-        assert first == source_signature([name], ReadingOptions())
+        first = find_sources([name], PLAIN).signature()
+        assert first == find_sources([name], PLAIN).signature()
         assert first is not None
         path = Path(first[0][0])
         assert path.read_bytes() == b"one"
         path.unlink()
         site.files["/a.txt"] = b"three"
-        assert source_signature([name], ReadingOptions()) != first
+        assert find_sources([name], PLAIN).signature() != first
 
 
 class TestGutenberg:
@@ -266,13 +271,3 @@ class TestGutenberg:
     def test_a_long_text_without_markers_takes_no_time_to_search(self) -> None:
         text = "End of the line, \n\n *** and more of it\n" * 50_000
         assert strip_licence(text) == (text, ("START", "END"))
-
-
-def test_the_cache_is_where_the_environment_or_the_system_says(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SUNSPRING_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.delenv("SUNSPRING_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert "sunspring" in str(cache_folder())

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunspring.errors import SettingsError, SourceError
-from sunspring.text.sources import (
-    Passage,
-    ReadingOptions,
-    embedded_text,
-    read_passages,
-    source_signature,
-)
+from sunspring.text.embedded import embedded_text
+from sunspring.text.files import find_sources
+from sunspring.text.options import ReadingOptions
+from sunspring.text.sources import Passage, read_passages
 
 PLAIN = ReadingOptions()
 LINES = ReadingOptions(documents="lines")
@@ -36,17 +32,22 @@ texts = st.one_of(MESSY, LINE_ENDS.map("".join)).filter(lambda text: not text.is
 chunk_sizes = st.integers(1, 9)
 
 
-def text_of(names: str | list[str], options: ReadingOptions = PLAIN, **more: Any) -> str:
+def passages_of(
+    names: str | list[str], options: ReadingOptions, as_bytes: bool = False, **more: Any
+) -> Iterator[Passage]:
     names = [names] if isinstance(names, str) else names
-    return "".join(passage.text for passage in read_passages(names, options, **more))
+    return read_passages(find_sources(names, options, as_bytes=as_bytes), **more)
+
+
+def text_of(names: str | list[str], options: ReadingOptions = PLAIN, **more: Any) -> str:
+    return "".join(passage.text for passage in passages_of(names, options, **more))
 
 
 def documents_of(
     names: str | list[str], options: ReadingOptions, **more: Any
 ) -> list[tuple[str, str | None]]:
-    names = [names] if isinstance(names, str) else names
     documents, begun = [], ""
-    for text, ends_document, label in read_passages(names, options, **more):
+    for text, ends_document, label in passages_of(names, options, **more):
         begun += text
         if ends_document:
             documents.append((begun, label))
@@ -100,7 +101,7 @@ class TestText:
         ("errors", "expected"), [("replace", "a\ufffdb"), ("ignore", "ab"), ("strict", None)]
     )
     def test_is_mended_as_asked_where_it_cannot_be_decoded(
-        self, errors: str, expected: str | None
+        self, errors: Any, expected: str | None
     ) -> None:
         name = write("a.txt", b"a\xffb")
         if expected is None:
@@ -141,14 +142,16 @@ class TestText:
     def test_in_bytes_mode_is_any_bytes(self, content: bytes) -> None:
         if content.startswith(b"\x1f\x8b"):
             return
-        text = text_of(write("a.bin", content), ReadingOptions(binary=True), chunk_size=3)
+        text = text_of(write("a.bin", content), as_bytes=True, chunk_size=3)
         assert text.encode("utf-8", "surrogateescape") == content
 
     def test_from_standard_input_may_be_packed(self) -> None:
         program = (
-            "from sunspring.text.sources import *\n"
-            "print([*read_passages(['-'], ReadingOptions())], source_signature(['-'], "
-            "ReadingOptions()))"
+            "from sunspring.text.files import find_sources\n"
+            "from sunspring.text.options import ReadingOptions\n"
+            "from sunspring.text.sources import Passage, read_passages\n"
+            "sources = find_sources(['-'], ReadingOptions())\n"
+            "print([*read_passages(sources)], sources.signature())"
         )
         for content in ("né\r\n".encode(), gzip.compress("né\r\n".encode())):
             done = subprocess.run(
@@ -163,13 +166,13 @@ class TestText:
 
     def test_larger_than_a_chunk_is_read_in_pieces(self) -> None:
         name = write("a.txt", "abcdefg\n" * 1000)
-        pieces = [passage.text for passage in read_passages([name], PLAIN, chunk_size=1000)]
+        pieces = [passage.text for passage in passages_of(name, PLAIN, chunk_size=1000)]
         assert max(map(len, pieces)) <= 1000
         assert "".join(pieces) == "abcdefg\n" * 1000
 
     def test_in_one_endless_line_is_still_read_in_pieces(self) -> None:
         name = write("a.txt", "x" * 10_000)
-        assert max(len(p.text) for p in read_passages([name], LINES, chunk_size=1000)) <= 1000
+        assert max(len(p.text) for p in passages_of(name, LINES, chunk_size=1000)) <= 1000
         assert documents_of(name, LINES, chunk_size=1000) == [("x" * 10_000, None)]
 
     @pytest.mark.parametrize("is_packed", [False, True])
@@ -212,7 +215,7 @@ class TestNames:
 
     def test_no_file_in_a_folder_is_skipped_in_bytes_mode(self) -> None:
         write("f/a", b"\0x")
-        assert text_of("f", ReadingOptions(binary=True)) == "\0x"
+        assert text_of("f", as_bytes=True) == "\0x"
 
     def test_a_pattern_is_read_in_order_and_through_folders(self) -> None:
         for name in ("f/b.txt", "f/a.txt", "f/x/c.txt", "f/x/y/d.txt", "f/e.md"):
@@ -228,30 +231,13 @@ class TestNames:
 
     def test_a_pipe_is_read_but_has_no_signature(self) -> None:
         os.mkfifo("pipe")
-        assert source_signature(["pipe"], PLAIN) is None
+        assert find_sources(["pipe"], PLAIN).signature() is None
         with subprocess.Popen(["/bin/sh", "-c", "printf 'from a pipe' > pipe"]):
             assert text_of("pipe") == "from a pipe"
 
     def test_none_is_the_embedded_text(self) -> None:
         assert text_of([]) == embedded_text()
         assert len(documents_of([], LINES)) > 10_000
-
-
-class TestEmbeddedText:
-    def test_is_over_a_million_characters_and_always_the_same(self) -> None:
-        began = time.perf_counter()
-        text = embedded_text()
-        assert time.perf_counter() - began < 5  # half a second where nothing else runs
-        assert len(text) > 1_000_000
-        assert text == embedded_text()
-        assert "\0" not in text
-
-    def test_has_topics_and_docstrings(self) -> None:
-        import ast
-        import inspect
-
-        assert "Operator precedence" in embedded_text()
-        assert str(inspect.getdoc(ast.literal_eval)) in embedded_text()
 
 
 class TestDocuments:
@@ -273,11 +259,8 @@ class TestDocuments:
         assert documents_of(names, LINES) == [("one", None), ("two", None)]
 
     def test_bytes_of_lines_keep_their_carriage_returns(self) -> None:
-        options = ReadingOptions(documents="lines", binary=True)
-        assert documents_of(write("a", b"x\r\n\xff\n"), options) == [
-            ("x\r", None),
-            ("\udcff", None),
-        ]
+        found = documents_of(write("a", b"x\r\n\xff\n"), LINES, as_bytes=True)
+        assert found == [("x\r", None), ("\udcff", None)]
 
     def test_each_file_is_one_and_empty_ones_are_skipped(self) -> None:
         names = [write("f/a", "one\nmore"), write("f/b", ""), write("f/c", "two\n")]
@@ -288,7 +271,7 @@ class TestDocuments:
         assert notices == ["f/b is empty: it is skipped"]
 
     def test_all_is_one_unless_asked_otherwise(self) -> None:
-        passages = list(read_passages([write("a", "one"), write("b", "two")], PLAIN))
+        passages = list(passages_of([write("a", "one"), write("b", "two")], PLAIN))
         assert [passage.ends_document for passage in passages[:-1]] == [False] * (len(passages) - 1)
         assert passages[-1].ends_document
 
@@ -426,7 +409,6 @@ class TestLabels:
         {"errors": "never heard of"},
         {"encoding": "klingon"},
         {"encoding": "hex"},
-        {"encoding": "utf-8", "binary": True},
         {"label_folders": True},
         {"label_column": "x"},
         {"label_column": "x", "documents": "files"},
@@ -508,28 +490,3 @@ class TestErrors:
             assert error_of(folder) == expected
             (Path(folder) / "closed").mkdir(mode=0)
             assert "closed" in error_of(str(Path(folder) / "closed"))
-
-
-class TestSignature:
-    def test_holds_for_the_same_files_and_changes_with_them(self) -> None:
-        names = [write("f/a.txt", "one"), write("b.txt", "two")]
-        first = source_signature(["f", "b.txt"], PLAIN)
-        assert first is not None
-        assert first == source_signature(["f", "b.txt"], PLAIN)
-        assert json.loads(json.dumps(first)) == first
-        status = Path(names[0]).stat()
-        assert first[0][:3] == [str(Path("f/a.txt").absolute()), 3, status.st_mtime_ns]
-        os.utime(names[0], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-        assert source_signature(["f", "b.txt"], PLAIN) != first
-
-    def test_tells_columns_and_orders_apart(self) -> None:
-        write("t.csv", "a,b\n1,2\n")
-        signatures = [
-            source_signature(names, PLAIN)
-            for names in (["t.csv"], ["t.csv:a"], ["t.csv:b"], ["t.csv:a", "t.csv:b"])
-        ]
-        assert all(signatures.count(signature) == 1 for signature in signatures)
-
-    def test_of_standard_input_is_none_and_of_the_embedded_text_python(self) -> None:
-        assert source_signature(["-"], PLAIN) is None
-        assert source_signature([], PLAIN) == [["embedded text", sys.version]]

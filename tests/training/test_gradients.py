@@ -11,9 +11,11 @@ from trainers import DROPOUT
 
 from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.network.config import ModelConfig
-from sunspring.network.network import RecurrentModel, State, detach
+from sunspring.network.network import RecurrentModel, detach
+from sunspring.network.predictor import State
 from sunspring.training.gradients import gradients_of
-from sunspring.training.objective import ObjectiveSettings, read_batch, to_device
+from sunspring.training.objective import objective_of, run_batch, to_device
+from sunspring.training.recipe import ObjectiveSettings
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 VOCABULARY_SIZE = 7
@@ -43,10 +45,10 @@ def by_definition(
 ) -> tuple[Tensor, list[Tensor], State]:
     """Loss, gradients and state of the parts of a step, one after the other."""
     sequences = to_device(batch, model.device)
-    reading = read_batch(model, sequences, state, bf16=False)
-    loss, objective = OBJECTIVE(reading, sequences.targets)
+    output = run_batch(model, sequences, state, bf16=False)
+    loss, objective = objective_of(output, sequences.targets, OBJECTIVE)
     gradients = list(torch.autograd.grad(objective, list(model.parameters())))
-    return loss.detach(), gradients, detach(reading.state)
+    return loss.detach(), gradients, detach(output.state)
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +11,25 @@ from sunspring.errors import SettingsError
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.network import RecurrentModel
 from sunspring.training.budget import Budget
-from sunspring.training.optimizers import OptimizerSettings
-from sunspring.training.plan import PRESETS, Plan, Recipe, Throughput, apply_settings, make_plan
+from sunspring.training.plan import (
+    PRESETS,
+    Overrides,
+    Plan,
+    Throughput,
+    check_preset,
+    make_plan,
+    read_overrides,
+)
+from sunspring.training.recipe import OptimizerSettings, Recipe
+
+NOTHING: Mapping[str, Any] = {}
 
 
 def usual_speed(config: ModelConfig, batch_size: int) -> float:
     return 4e10 / least_parameters(config)
 
 
-def plan_for(preset: str = "auto", **changes: Any) -> Plan:
+def plan_for(preset: str = "auto", overrides: Mapping[str, Any] = NOTHING, **changes: Any) -> Plan:
     settings: dict[str, Any] = {
         "vocabulary_size": 65,
         "labels": (),
@@ -27,7 +37,7 @@ def plan_for(preset: str = "auto", **changes: Any) -> Plan:
         "documents": 1,
         "budget": Budget("minutes", 3),
         "throughput": Throughput(usual_speed),
-        "overrides": {},
+        "overrides": read_overrides(overrides),
     }
     return make_plan(preset=preset, **{**settings, **changes})
 
@@ -84,8 +94,17 @@ def test_every_preset_fits_any_vocabulary_and_labels(preset: str) -> None:
 def test_unknown_preset_names_the_known_ones() -> None:
     with pytest.raises(SettingsError) as caught:
         plan_for("huge")
-    assert "'huge'" in str(caught.value)
-    assert all(name in str(caught.value) for name in ("auto", *PRESETS))
+    assert str(caught.value) == (
+        "there is no preset 'huge': choose auto, article, rnn, gru, deepmoji, tiny, small, large"
+    )
+
+
+def test_known_presets_are_those_and_auto() -> None:
+    for name in ("auto", *PRESETS):
+        check_preset(name)
+    for name in ("", "AUTO", "huge"):
+        with pytest.raises(SettingsError, match=f"there is no preset '{name}': choose auto, "):
+            check_preset(name)
 
 
 def test_auto_says_what_it_chose_and_why_in_two_lines() -> None:
@@ -300,17 +319,17 @@ def test_every_setting_that_is_named_can_be_set() -> None:
         ("hidden_size", "many", "hidden_size is 'many': it must be a whole number"),
         ("hidden_size", "2.5", "hidden_size is '2.5': it must be a whole number"),
         ("hidden_size", "", "hidden_size is '': it must be a whole number"),
-        ("hidden_size", "0", "hidden_size is 0: it must be a whole number, at least 1"),
+        ("hidden_size", "0", "hidden_size is 0: it must be at least 1"),
         ("learning_rate", "fast", "learning_rate is 'fast': it must be a number"),
-        ("learning_rate", "nan", "learning_rate is nan: it must be above 0"),
+        ("learning_rate", "nan", "learning_rate is nan: it must be a number, above 0"),
         ("skip", "maybe", "skip is 'maybe': it must be true or false"),
-        ("cell", "transformer", "choose one of rnn, gru, lstm"),
+        ("cell", "transformer", "cell is 'transformer': choose rnn, gru or lstm"),
         ("batching", "rows", "choose windows or lanes"),
         ("precision", "fp8", "choose auto, fp32 or bf16"),
         ("optimizer", "sgd", "choose adamw or muon"),
         ("window", "0", "window is 0: it must be at least 1"),
         ("activation_penalty", "-1", "activation_penalty is -1.0: it must be at least 0"),
-        ("dropout", "1", r"it must be in \[0, 1\)"),
+        ("dropout", "1", "embedding_dropout is 1.0: it must be at least 0 and below 1"),
     ],
 )
 def test_value_that_does_not_fit_is_refused(key: str, value: str, wanted: str) -> None:
@@ -318,9 +337,59 @@ def test_value_that_does_not_fit_is_refused(key: str, value: str, wanted: str) -
         plan_for("small", overrides={key: value})
 
 
-def test_plan_without_settings_stays_as_it_is() -> None:
-    plan = plan_for("deepmoji")
-    assert apply_settings(plan, {}) == plan
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("hidden_size", 2.5, "hidden_size is 2.5: it must be a whole number, at least 1"),
+        ("hidden_size", True, "hidden_size is True: it must be a whole number, at least 1"),
+        ("hidden_size", None, "hidden_size is None: it must be a whole number, at least 1"),
+        ("learning_rate", math.inf, "learning_rate is inf: it must be a number, above 0"),
+        ("skip", 1, "skip is 1: it must be true or false"),
+        ("cell", 3, "cell is 3: choose rnn, gru or lstm"),
+        ("dropout", 1, "embedding_dropout is 1: it must be at least 0 and below 1"),
+    ],
+)
+def test_value_of_python_that_does_not_fit_is_refused(key: str, value: Any, wanted: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_overrides({key: value})
+    assert str(caught.value) == wanted
+
+
+def test_overrides_are_sorted_by_what_they_are_of_and_read_as_what_they_are() -> None:
+    given = {"hidden_size": "7", "window": 9, "learning_rate": "0.5", "skip": "yes", "cell": "gru"}
+    assert read_overrides(given) == Overrides(
+        model={"hidden_size": 7, "skip": True, "cell": "gru"},
+        recipe={"window": 9},
+        optimization={"learning_rate": 0.5},
+    )
+    assert read_overrides({}) == Overrides({}, {}, {})
+
+
+@given(
+    values=st.fixed_dictionaries(
+        {},
+        optional={
+            "hidden_size": st.integers(1, 10**9),
+            "tied": st.booleans(),
+            "layer_dropout": st.floats(0, 1, exclude_max=True),
+            "batching": st.sampled_from(["windows", "lanes"]),
+            "most_epochs": st.floats(0, 1e300),
+            "optimizer": st.sampled_from(["adamw", "muon"]),
+            "clip_norm": st.floats(0, 1e300),
+        },
+    )
+)
+def test_overrides_written_as_texts_are_the_same(values: dict[str, Any]) -> None:
+    assert read_overrides({name: str(value) for name, value in values.items()}) == read_overrides(
+        values
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_plan_without_settings_is_the_preset_s(preset: str) -> None:
+    plan, chosen = plan_for(preset), PRESETS[preset]
+    assert plan.model == ModelConfig(65, **chosen.model)
+    assert (plan.preset, plan.recipe, plan.reason) == (preset, chosen.recipe, chosen.summary)
 
 
 @pytest.mark.parametrize("preset", ["auto", *PRESETS])
@@ -335,12 +404,11 @@ def test_fine_tuning_keeps_the_architecture_at_a_third_of_the_rates(preset: str)
     assert math.isclose(rates.muon_learning_rate, usual.muon_learning_rate / 3)
 
 
-@pytest.mark.parametrize("amount", [0, -1, math.nan])
-def test_budget_of_nothing_is_refused(amount: float) -> None:
-    with pytest.raises(SettingsError, match="it must be above 0"):
-        Budget("minutes", amount)
-
-
 def test_recipe_refuses_an_impossible_batch() -> None:
-    with pytest.raises(SettingsError, match="batch_size is 0"):
+    with pytest.raises(SettingsError, match="batch_size is 0: it must be at least 1"):
         Recipe(batch_size=0, optimization=OptimizerSettings())
+
+
+def test_optimizer_refuses_an_impossible_rate() -> None:
+    with pytest.raises(SettingsError, match="learning_rate is 0: it must be above 0"):
+        OptimizerSettings(learning_rate=0)

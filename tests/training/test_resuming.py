@@ -18,7 +18,7 @@ from trainers import (
 )
 
 from sunspring.training.budget import Budget
-from sunspring.training.checkpoint import Checkpoint, RunFolder
+from sunspring.training.checkpoint import Checkpoint, Checkpoints
 from sunspring.training.trainer import QuickSets, quick_batches
 
 RESUMED: dict[str, dict[str, Any]] = {
@@ -51,16 +51,15 @@ def test_resumed_run_ends_with_the_same_bytes(settings: dict[str, Any], tmp_path
     whole = make_trainer(**settings)
     whole.run()
 
-    run = RunFolder(tmp_path / "run")
-    run.begin(settings["config"], VOCABULARY, {})
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
     for stop in (10, 20):
-        trainer = make_trainer(**settings, callbacks=[Stopper(stop)], save=run.save_checkpoint)
-        if run.has_checkpoint:
-            trainer.resume(run.latest_checkpoint(pytest.fail))
+        trainer = make_trainer(**settings, callbacks=[Stopper(stop)], save=checkpoints.save)
+        if checkpoints.are_there:
+            trainer.resume(checkpoints.latest(pytest.fail))
         assert trainer.run().step == stop
     torch.rand(100)  # another process draws other numbers
-    resumed = make_trainer(**settings, save=run.save_checkpoint)
-    resumed.resume(run.latest_checkpoint(pytest.fail))
+    resumed = make_trainer(**settings, save=checkpoints.save)
+    resumed.resume(checkpoints.latest(pytest.fail))
     assert resumed.run().step == whole.step
     assert weights(resumed) == weights(whole)
     assert resumed.best_validation == whole.best_validation

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from chains import load_network
 from hypothesis import given
 from hypothesis import strategies as st
 from processors import require_bf16
@@ -32,9 +31,10 @@ from trainers import (
 
 from sunspring.corpus.batches import IGNORED, Batch
 from sunspring.errors import SunspringError
-from sunspring.network.network import Reading, RecurrentModel
+from sunspring.network.network import NetworkOutput, RecurrentModel
 from sunspring.training.budget import Budget
-from sunspring.training.checkpoint import Checkpoint, RunFolder
+from sunspring.training.checkpoint import Checkpoint, Checkpoints
+from sunspring.training.objective import objective_of
 from sunspring.training.recipe import ObjectiveSettings
 from sunspring.training.trainer import Callback, QuickSets, StepReport, Trainer, quick_batches
 
@@ -106,17 +106,16 @@ def test_held_out_text_does_not_steer_what_is_kept() -> None:
     assert kept.heldout > last.heldout + 0.1
 
 
-def test_checkpoint_holds_the_last_weights_and_the_run_folder_the_best(tmp_path: Path) -> None:
-    trainer, _, _ = overfitting_trainer()
-    run = RunFolder(tmp_path / "run")
-    run.begin(trainer.model.config, VOCABULARY, {})
-    trainer, _, _ = overfitting_trainer(save=run.save_checkpoint)
+def test_checkpoint_holds_the_last_weights_and_the_best(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    trainer, _, _ = overfitting_trainer(save=checkpoints.save)
     trainer.run()
-    checkpoint = run.latest_checkpoint(pytest.fail)
-    last, published = trainer.model.state_dict(), load_network(run.path).state_dict()
+    checkpoint = checkpoints.latest(pytest.fail)
+    last = trainer.model.state_dict()
+    assert checkpoint.weights.keys() == checkpoint.best.keys() == last.keys()
     assert all(torch.equal(tensor, last[name]) for name, tensor in checkpoint.weights.items())
-    assert all(torch.equal(tensor, trainer.best[name]) for name, tensor in published.items())
-    assert not torch.equal(last["head.weight"], published["head.weight"])
+    assert all(torch.equal(tensor, trainer.best[name]) for name, tensor in checkpoint.best.items())
+    assert not torch.equal(last["head.weight"], checkpoint.best["head.weight"])
 
 
 def test_without_a_validation_part_the_last_weights_are_the_best() -> None:
@@ -195,8 +194,8 @@ def test_activation_penalty_keeps_outputs_small_and_steady() -> None:
         trainer.model.eval()
         tokens = torch.from_numpy(trainer.batches.next().inputs)
         with torch.no_grad():
-            outputs = trainer.model.read(tokens, trainer.model.initial_state(len(tokens))).outputs
-        sizes.append((float(outputs.square().mean()), float(outputs.diff(dim=1).square().mean())))
+            hidden = trainer.model.outputs(tokens, trainer.model.initial_state(len(tokens))).hidden
+        sizes.append((float(hidden.square().mean()), float(hidden.diff(dim=1).square().mean())))
     (size, change), (penalised_size, penalised_change) = sizes
     assert penalised_size < size / 2
     assert penalised_change < change / 2
@@ -220,16 +219,15 @@ def test_activation_penalty_and_its_gradient_are_those_of_its_formula(
     shape: tuple[int, int, int], dtype: torch.dtype
 ) -> None:
     torch.manual_seed(0)
-    outputs = torch.randn(shape, dtype=dtype, requires_grad=True)
+    hidden = torch.randn(shape, dtype=dtype, requires_grad=True)
     logits = torch.zeros(*shape[:2], 2, dtype=dtype)
-    reading = Reading(logits, None, (), outputs)
-    loss, objective = ObjectiveSettings(activation_penalty=0.5)(
-        reading, torch.zeros(shape[:2]).long()
-    )
-    changes = outputs[:, 1:] - outputs[:, :-1]
-    expected = 0.5 * (outputs.square().mean() + changes.square().sum() / outputs.numel())
+    output = NetworkOutput(logits, None, (), hidden)
+    settings = ObjectiveSettings(activation_penalty=0.5)
+    loss, objective = objective_of(output, torch.zeros(shape[:2]).long(), settings)
+    changes = hidden[:, 1:] - hidden[:, :-1]
+    expected = 0.5 * (hidden.square().mean() + changes.square().sum() / hidden.numel())
     torch.testing.assert_close(objective - loss, expected.float(), check_dtype=False)
-    found, wanted = (torch.autograd.grad(each, outputs)[0] for each in (objective, expected))
+    found, wanted = (torch.autograd.grad(each, hidden)[0] for each in (objective, expected))
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from chains import START, chain, cycle, random_model
-from engines import MakeWriter, every_engine
+from engines import MakeWriter, every_engine, torch_writer
 from hypothesis import given
 from hypothesis import strategies as st
 from test_patterns import regexes
+from writers import seeded, write_texts
 
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
@@ -20,10 +21,7 @@ from sunspring.corpus.vocabulary import (
 )
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.network.config import ModelConfig
-from sunspring.writing.drafts import WritingSettings
-from sunspring.writing.sampling import SamplingSettings
-from sunspring.writing.torch_writer import TorchWriter
-from sunspring.writing.writer import Writer, Writing
+from sunspring.writing.writer import Writer, Writing, choose_visible
 
 LETTERS = CharacterVocabulary("abc é\n", end=False, unknown=False)
 NAMES = CharacterVocabulary("abc é\n", end=True, unknown=True)
@@ -57,7 +55,7 @@ def names_of(make_writer: MakeWriter) -> Writer:
 
 
 def written(writer: Writer, prompt: str = "", **settings: Any) -> Writing:
-    return writer.write(prompt, WritingSettings(**settings))[0]
+    return write_texts(writer, seeded(prompt, **settings))[0]
 
 
 def cut(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
@@ -91,8 +89,8 @@ class TestStop:
     @given(stop=st.lists(st.text("abc", min_size=1, max_size=5), max_size=3).map(tuple))
     def test_is_never_shown_in_part(self, make_writer: MakeWriter, stop: tuple[str, ...]) -> None:
         expected, _ = cut("abc" * 4, stop)
-        shown = ""
-        for piece in abc_of(make_writer).stream("", WritingSettings(length=12, stop=stop)):
+        shown, writer = "", abc_of(make_writer)
+        for piece in writer.stream(writer.begin(seeded(length=12, stop=stop))):
             shown += piece
             assert expected.startswith(shown)
         assert shown == expected
@@ -115,7 +113,8 @@ class TestStop:
 @pytest.mark.parametrize("stop", ["bcb", "bb", "bca"])
 def test_what_may_be_a_stop_text_is_held_back_and_then_released(stop: str) -> None:
     model = chain(NAMES, {START: {"a": 1}, "a": {"b": 1}, "b": {"c": 1}, "c": {"<|end|>": 1}})
-    pieces = TorchWriter(model, NAMES).stream("", WritingSettings(stop=(stop, "é")))
+    writer = torch_writer(model, NAMES)
+    pieces = writer.stream(writer.begin(seeded(stop=(stop, "é"))))
     assert [*pieces] == ["", "a", "bc"]
 
 
@@ -141,9 +140,9 @@ class TestRegex:
         length: int,
         seed: int,
     ) -> None:
-        settings = WritingSettings(length=length, regex=regex, seed=seed)
+        wanted = seeded(prompt, length=length, regex=regex, seed=seed)
         try:
-            texts = writer_of(make_writer, vocabulary).write(prompt, settings, 5)
+            texts = write_texts(writer_of(make_writer, vocabulary), wanted, 5)
         except SettingsError:
             for count in range(min(length, 3) + 1):
                 for more in product("abc é\n", repeat=count):
@@ -158,31 +157,27 @@ class TestRegex:
     def test_is_matched_where_a_byte_decides_how_much_is_still_needed(
         self, make_writer: MakeWriter, vocabulary: Vocabulary
     ) -> None:
-        settings = WritingSettings(length=1, regex="é|èx|ê{9}")
-        texts = writer_of(make_writer, vocabulary).write("", settings, 50)
+        wanted = seeded(length=1, regex="é|èx|ê{9}")
+        texts = write_texts(writer_of(make_writer, vocabulary), wanted, 50)
         assert {writing.text for writing in texts} == {"é"}
 
     def test_lets_the_model_end_only_where_it_matches(self, make_writer: MakeWriter) -> None:
         early = {token: {"<|end|>": 0.99, "a": 0.01} for token in (START, "a")}
         writing = written(make_writer(chain(NAMES, early), NAMES), regex="a{3,9}")
-        assert writing == Writing("aaa", 4, "end", 0)
+        assert writing == Writing("", "aaa", 4, "end", 0)
 
     def test_ends_the_text_where_nothing_can_follow(self, make_writer: MakeWriter) -> None:
-        assert written(abc_of(make_writer), regex="abca") == Writing("abca", 4, "pattern", 0)
-        assert written(abc_of(make_writer), length=4, regex="abca") == Writing(
-            "abca", 4, "pattern", 0
-        )
-        assert written(abc_of(make_writer), "abca", regex="abca") == Writing(
-            "abca", 0, "pattern", 0
-        )
+        writer, whole = abc_of(make_writer), Writing("", "abca", 4, "pattern", 0)
+        assert written(writer, regex="abca") == whole
+        assert written(writer, length=4, regex="abca") == whole
+        assert written(writer, "abca", regex="abca") == Writing("abca", "", 0, "pattern", 0)
 
     def test_lets_the_length_end_a_text_that_could_go_on(self, make_writer: MakeWriter) -> None:
-        assert written(abc_of(make_writer), length=4, regex="[a-c]*") == Writing(
-            "abca", 4, "length", 0
-        )
-        assert written(abc_of(make_writer), length=5, regex="(abc)*") == Writing(
-            "abc", 3, "length", 0
-        )
+        writer = abc_of(make_writer)
+        cut = written(writer, length=4, regex="[a-c]*")
+        assert cut == Writing("", "abca", 4, "length", 0)
+        cut = written(writer, length=5, regex="(abc)*")
+        assert cut == Writing("", "abc", 3, "length", 0)
 
     @pytest.mark.parametrize(("prompt", "regex"), [("b", "a+"), ("abc", "ab"), ("日a", "b")])
     def test_that_no_continuation_matches_is_an_error(
@@ -207,17 +202,25 @@ class TestRegex:
             written(abc_of(make_writer), regex="(")
 
 
+def test_texts_that_are_shown_have_something_to_see_where_there_are_enough() -> None:
+    blank, first, second = (Writing("", text, 1, "end", 0) for text in (" \n", "a", "b"))
+    assert choose_visible([blank, first, blank, second], 1) == [first]
+    assert choose_visible([blank, first, blank, second], 2) == [first, second]
+    assert choose_visible([blank, first, blank], 2) == [first, blank]
+    assert choose_visible([], 2) == []
+
+
 @every_engine
 class TestDistinctTexts:
     def distinct(self, make_writer: MakeWriter, count: int, **more: Any) -> list[Writing]:
         names = names_of(make_writer)
-        return [*names.write_distinct("", WritingSettings(length=9), count, **more)]
+        return [*names.write_distinct(names.begin(seeded(length=9)), count, **more)]
 
     def test_are_the_first_of_their_kind_among_the_texts_of_the_seeds(
         self, make_writer: MakeWriter
     ) -> None:
         expected: dict[str, Writing] = {}
-        for writing in names_of(make_writer).write("", WritingSettings(length=9), 400):
+        for writing in write_texts(names_of(make_writer), seeded(length=9), 400):
             if text := writing.text.strip():
                 expected.setdefault(text, writing)
         assert self.distinct(make_writer, 8, unique=True) == [*expected.values()][:8]
@@ -236,17 +239,17 @@ class TestDistinctTexts:
 
     def test_may_differ_in_more_than_blanks(self, make_writer: MakeWriter) -> None:
         model = chain(NAMES, {START: {"a": 1}, "a": {" ": 0.5, "<|end|>": 0.5}, " ": {"a": 1}})
-        texts = make_writer(model, NAMES).write_distinct(
-            "", WritingSettings(length=4), 2, unique=True
-        )
+        writer = make_writer(model, NAMES)
+        texts = writer.write_distinct(writer.begin(seeded(length=4)), 2, unique=True)
         assert len({writing.text.strip() for writing in texts}) == 2
 
     @pytest.mark.parametrize("count", [2, 5])
     def test_that_the_model_does_not_have_are_an_error(
         self, make_writer: MakeWriter, count: int
     ) -> None:
-        settings = WritingSettings(length=3, sampling=SamplingSettings(temperature=0))
-        texts = abc_of(make_writer).write_distinct("", settings, count, unique=True)
+        writer = abc_of(make_writer)
+        task = writer.begin(seeded(length=3, temperature=0))
+        texts = writer.write_distinct(task, count, unique=True)
         assert next(texts).text == "abc"
         message = f"only 1 of {count} texts after {100 * count} tries: raise --temperature"
         with pytest.raises(SunspringError, match=message):

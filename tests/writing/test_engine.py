@@ -13,23 +13,21 @@ import numpy as np
 import pytest
 import torch
 from chains import chain, random_model
-from engines import native_model, native_writer
+from engines import native_model, native_writer, torch_writer
 from safetensors.numpy import save
+from writers import seeded, write_texts
 
 from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
 from sunspring.errors import SettingsError
-from sunspring.evaluation.protocols import final_outputs, surprisals
 from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import INSTRUCTION_SET, load_native
 from sunspring.network.network import RecurrentModel
+from sunspring.network.scoring import final_outputs, score_texts
 from sunspring.network.weights import dequantize, model_weights, quantize
 from sunspring.training.plan import PRESETS
-from sunspring.writing.drafts import WritingSettings
 from sunspring.writing.native_writer import NativeWriter
-from sunspring.writing.sampling import SamplingSettings
-from sunspring.writing.torch_writer import TorchWriter
 
 LETTERS = CharacterVocabulary("abcdefghijklmno \n", end=True, unknown=True)
 BYTES = ByteVocabulary(end=False)
@@ -99,10 +97,9 @@ class TestInFloat32:
     def test_writes_what_pytorch_writes_with_every_preset(self, preset: str) -> None:
         config = ModelConfig(LETTERS.size, **PRESETS[preset].model)
         model = make_model(config)
-        wanted = WritingSettings(length=400, sampling=SamplingSettings(temperature=0))
-        assert native_writer(model, LETTERS).write("abc", wanted) == TorchWriter(
-            model, LETTERS
-        ).write("abc", wanted)
+        wanted = seeded("abc", length=400, temperature=0)
+        native, torch = native_writer(model, LETTERS), torch_writer(model, LETTERS)
+        assert write_texts(native, wanted) == write_texts(torch, wanted)
 
 
 class TestInEightBits:
@@ -136,9 +133,9 @@ class TestScoring:
         lengths = np.array([0, 7, 1, 0, 30, 22])
         label = 1 if config.labels else None
         nats = native_model(model, LETTERS).score(TOKENS, lengths, np.full(6, label or 0), 2)
-        texts = np.split(TOKENS, np.cumsum(lengths)[:-1])
-        bits = [surprisals(model, text, LETTERS.start_id, label) for text in texts]
-        np.testing.assert_allclose(nats / np.log(2), np.concatenate(bits), atol=2e-4)
+        labels = None if label is None else np.full(6, label)
+        wanted = score_texts(model, TOKENS, lengths, LETTERS.start_id, labels)
+        np.testing.assert_allclose(nats, wanted, atol=1e-4)
 
     @every_config
     def test_encodes_as_the_outputs_after_the_last_token(self, config: ModelConfig) -> None:
@@ -234,7 +231,8 @@ class TestSessions:
             {"length": 100, "texts": 0},
             {"length": 200, "texts": 3, "top_k": 2, "stops": ["b"]},
         ]
-        session, found = self.session(lanes=3, threads=2), {}
+        session = self.session(lanes=3, threads=2)
+        found: dict[tuple[int, int], str] = {}
         for number, request in enumerate(requests):
             assert self.add(session, **request) == number
             for index, seed, text, _, _ in session.run(1e-4):
@@ -311,14 +309,13 @@ class TestBlends:
         return NativeWriter(model, self.one.config, LETTERS, blend=others)
 
     def test_mix_the_probabilities(self) -> None:
-        text = self.blend(0.25).write("", WritingSettings(length=8000))[0].text
+        text = write_texts(self.blend(0.25), seeded(length=8000))[0].text
         assert text.count("a") / 8000 == pytest.approx(0.75 * 0.9 + 0.25 * 0.3, abs=0.02)
 
     def test_of_one_share_alone_are_the_other_model(self) -> None:
-        wanted = WritingSettings(length=200, seed=5)
-        assert self.blend(1.0).write("ab", wanted) == native_writer(self.two, LETTERS).write(
-            "ab", wanted
-        )
+        wanted = seeded("ab", length=200, seed=5)
+        other = native_writer(self.two, LETTERS)
+        assert write_texts(self.blend(1.0), wanted) == write_texts(other, wanted)
 
     def test_go_by_the_tokens_and_not_by_their_ids(self) -> None:
         other = CharacterVocabulary("éba", end=False, unknown=False)
@@ -329,7 +326,7 @@ class TestBlends:
             LETTERS,
             blend=[(native_writer(chain(other, rows), other), 1.0)],
         )
-        assert writer.write("ac", WritingSettings(length=50))[0].text == "ac" + "b" * 50
+        assert write_texts(writer, seeded("ac", length=50))[0].text == "ac" + "b" * 50
 
     @pytest.mark.parametrize("shares", [(0.0,), (-0.1,), (1.1,), (0.6, 0.6)])
     def test_of_impossible_shares_are_refused(self, shares: tuple[float, ...]) -> None:
@@ -394,8 +391,8 @@ def test_int8_writes_the_same_as_ever(
     monkeypatch.setenv(INSTRUCTION_SET, instruction_set)
     files = golden_files()
     writer = NativeWriter(load_native(files), files.config, files.vocabulary)
-    written = writer.write("abc", WritingSettings(length=100, seed=11))[0].text
-    assert written == GOLDEN_TEXT
+    [written] = write_texts(writer, seeded("abc", length=100, seed=11))
+    assert written.text == GOLDEN_TEXT
 
 
 def test_int8_is_documented_well_enough_to_write_the_same() -> None:

@@ -6,12 +6,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from chains import START, chain, cycle, random_model
-from engines import MakeWriter, every_arithmetic, every_engine, native_writer
+from engines import MakeWriter, every_arithmetic, every_engine, native_writer, torch_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from writers import seeded, write_texts
 
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
@@ -21,11 +23,9 @@ from sunspring.corpus.vocabulary import (
 )
 from sunspring.errors import SettingsError
 from sunspring.network.config import ModelConfig
-from sunspring.writing.drafts import WritingSettings
-from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.settings import ProposalSettings, WritingSettings
 from sunspring.writing.stretches import KnownStretches
-from sunspring.writing.torch_writer import TorchWriter
-from sunspring.writing.writer import Writer, Writing
+from sunspring.writing.writer import Prompt, Writer, Writing
 
 LETTERS = CharacterVocabulary("abcdefgh \n", end=False, unknown=False)
 NAMES = CharacterVocabulary("abc é\n", end=True, unknown=True)
@@ -37,7 +37,6 @@ every_vocabulary = pytest.mark.parametrize(
     "vocabulary", VOCABULARIES, ids=["chars", "chars, end", "bytes", "bytes, end", "subwords"]
 )
 few_examples = settings(max_examples=25)
-GREEDY = SamplingSettings(temperature=0)
 PLAIN = ModelConfig(LETTERS.size, layers=2, hidden_size=24, embedding_size=16)
 CONFIGS = {
     f"{cell}{', skip' * skip}{', attention' * attention}": replace(
@@ -55,7 +54,7 @@ def writer_of(make_writer: MakeWriter, vocabulary: Vocabulary, **more: Any) -> W
 
 
 def written(writer: Writer, prompt: str = "", **settings: Any) -> Writing:
-    return writer.write(prompt, WritingSettings(**settings))[0]
+    return write_texts(writer, seeded(prompt, **settings))[0]
 
 
 @every_arithmetic
@@ -65,27 +64,27 @@ class TestSeeds:
         self, make_writer: MakeWriter, config: ModelConfig
     ) -> None:
         writer = make_writer(random_model(config, std=0.8), LETTERS)
-        wanted = WritingSettings(length=200)
-        texts = writer.write("ab", wanted, 64)
+        wanted = seeded("ab", length=200)
+        texts = write_texts(writer, wanted, 64)
         assert [text.seed for text in texts] == [*range(64)]
         assert len({text.text for text in texts}) == 64
         for seed in (0, 31, 63):
-            assert writer.write("ab", replace(wanted, seed=seed)) == [texts[seed]]
+            assert write_texts(writer, replace(wanted, seed=seed)) == [texts[seed]]
 
     def test_write_the_same_text_whenever_the_others_of_a_batch_end(
         self, make_writer: MakeWriter
     ) -> None:
         writer = writer_of(make_writer, NAMES, attention=True)
-        sampling = SamplingSettings(repetition_penalty=1.3)
-        wanted = WritingSettings(length=60, sampling=sampling, stop=("ab",))
-        texts = writer.write("a", wanted, 64)
+        wanted = seeded("a", length=60, repetition_penalty=1.3, stop="ab")
+        texts = write_texts(writer, wanted, 64)
         assert len({text.tokens for text in texts}) > 10
-        assert texts == [writer.write("a", replace(wanted, seed=s))[0] for s in range(64)]
+        assert texts == [write_texts(writer, replace(wanted, seed=s))[0] for s in range(64)]
 
     def test_of_many_texts_go_on_from_batch_to_batch(self, make_writer: MakeWriter) -> None:
-        texts = writer_of(make_writer, LETTERS).write("", WritingSettings(length=3, seed=5), 300)
+        writer = writer_of(make_writer, LETTERS)
+        texts = write_texts(writer, seeded(length=3, seed=5), 300)
         assert [text.seed for text in texts] == [*range(5, 305)]
-        assert texts[299] == written(writer_of(make_writer, LETTERS), length=3, seed=304)
+        assert texts[299] == written(writer, length=3, seed=304)
 
     def test_may_be_as_large_as_promised(self, make_writer: MakeWriter) -> None:
         assert written(writer_of(make_writer, LETTERS), length=3, seed=(1 << 63) - 1).tokens == 3
@@ -98,7 +97,7 @@ class TestWriting:
         self, make_writer: MakeWriter, config: ModelConfig
     ) -> None:
         model = random_model(config)
-        text = written(make_writer(model, LETTERS), "bad", length=50, sampling=GREEDY).text
+        text = written(make_writer(model, LETTERS), "bad", length=50, temperature=0).text
         ids = [LETTERS.start_id, *LETTERS.encode(text).tolist()]
         model.double()
         logits, _ = model(torch.tensor([ids[:-1]]), model.initial_state(1))
@@ -112,7 +111,7 @@ class TestWriting:
         self, make_writer: MakeWriter, vocabulary: Vocabulary, prompt: str, length: int, seed: int
     ) -> None:
         writer = writer_of(make_writer, vocabulary)
-        prompt, _ = writer.adapt(prompt)
+        prompt = Prompt.read(prompt, vocabulary).text
         writing = written(writer, prompt, length=length, seed=seed)
         assert writing.text.startswith(prompt)
         assert writing.finish_reason in ("length", "end")
@@ -144,18 +143,21 @@ class TestWriting:
         data: st.DataObject,
     ) -> None:
         stop = tuple(data.draw(st.lists(st.text("abc é\n", min_size=1, max_size=3), max_size=2)))
-        wanted = WritingSettings(length=15, stop=stop, seed=seed)
+        wanted = seeded(prompt, length=15, stop=stop, seed=seed)
         writer = writer_of(make_writer, vocabulary)
-        pieces = [*writer.stream(prompt, wanted)]
-        assert pieces[0] == writer.adapt(prompt)[0]
+        pieces = [*writer.stream(writer.begin(wanted))]
+        [writing] = write_texts(writer, wanted)
+        assert pieces[0] == writing.prompt == Prompt.read(prompt, vocabulary).text
         assert all(pieces[1:])
-        assert "".join(pieces) == writer.write(prompt, wanted)[0].text
+        assert "".join(pieces[1:]) == writing.continuation
+        assert "".join(pieces) == writing.text
 
     @pytest.mark.parametrize("text", ["", "a", "abc"])
     def test_is_over_when_the_end_token_comes(self, make_writer: MakeWriter, text: str) -> None:
         tokens = [*text, "<|end|>"]
         model = chain(NAMES, {a: {b: 1} for a, b in zip([START, *text], tokens, strict=True)})
-        assert written(make_writer(model, NAMES)) == Writing(text, len(text) + 1, "end", 0)
+        writing = written(make_writer(model, NAMES))
+        assert writing == Writing("", text, len(text) + 1, "end", 0)
 
     def test_shows_that_a_character_is_unfinished_where_the_model_ends_it(
         self, make_writer: MakeWriter
@@ -171,7 +173,7 @@ class TestWriting:
 
     def test_follows_the_probabilities_of_the_model(self, make_writer: MakeWriter) -> None:
         model = chain(LETTERS, {START: {"a": 0.2, "b": 0.5, "c": 0.3}})
-        texts = make_writer(model, LETTERS).write("", WritingSettings(length=1), 2000)
+        texts = write_texts(make_writer(model, LETTERS), seeded(length=1), 2000)
         counts = [sum(text.text == letter for text in texts) for letter in "abc"]
         assert sum(counts) == 2000
         expected = (400, 1000, 600)
@@ -181,10 +183,12 @@ class TestWriting:
     def test_repeats_itself_less_with_a_penalty_that_sees_the_prompt(
         self, make_writer: MakeWriter
     ) -> None:
-        sampling = SamplingSettings(temperature=0, repetition_penalty=100)
         likely = {"a": 0.9, "b": 0.05, "c": 0.03, "d": 0.02}
         model = chain(LETTERS, dict.fromkeys("abcd", likely))
-        assert written(make_writer(model, LETTERS), "a", length=3, sampling=sampling).text == "abcd"
+        writing = written(
+            make_writer(model, LETTERS), "a", length=3, temperature=0, repetition_penalty=100
+        )
+        assert writing.text == "abcd"
 
     def test_leaves_the_model_and_all_else_that_is_random_as_they_were(
         self, make_writer: MakeWriter
@@ -209,7 +213,7 @@ class TestWriting:
         assert written(writer) == before
 
     def test_of_no_text_at_all_is_nothing(self, make_writer: MakeWriter) -> None:
-        assert writer_of(make_writer, LETTERS).write("", WritingSettings(), 0) == []
+        assert write_texts(writer_of(make_writer, LETTERS), seeded(), 0) == []
 
 
 @every_engine
@@ -221,9 +225,10 @@ class TestPrompt:
         self, make_writer: MakeWriter, vocabulary: Vocabulary, prompt: str
     ) -> None:
         writer = writer_of(make_writer, vocabulary)
-        writing = written(writer, prompt, length=3)
+        wanted = seeded(prompt, length=3)
+        [writing] = write_texts(writer, wanted)
         writing.text.encode()
-        assert "".join(writer.stream(prompt, WritingSettings(length=3))) == writing.text
+        assert "".join(writer.stream(writer.begin(wanted))) == writing.text
 
     def test_is_read_without_the_characters_that_the_model_lacks(
         self, make_writer: MakeWriter
@@ -250,7 +255,9 @@ class TestPrompt:
     def test_that_is_long_is_read_to_its_end(self, make_writer: MakeWriter, size: int) -> None:
         model = random_model(replace(PLAIN, attention=True, skip=True))
         prompt = ("abcdefgh" * size)[:size]
-        found = make_writer(model, LETTERS).proposals(prompt, WritingSettings(), 1)
+        found = make_writer(model, LETTERS).proposals(
+            prompt, ProposalSettings(temperature=1, count=1)
+        )
         ids = [LETTERS.start_id, *LETTERS.encode(prompt + found[0].text[0]).tolist()]
         model.double()
         logits, _ = model(torch.tensor([ids[:-1]]), model.initial_state(1))
@@ -285,7 +292,7 @@ class TestLabels:
         with pytest.raises(SettingsError, match=message):
             written(writer, label=label, length=length)
         with pytest.raises(SettingsError, match=message):
-            writer.proposals("", WritingSettings(label=label), 3)
+            writer.proposals("", ProposalSettings(label=label, count=3))
 
 
 def known(longest: int, *documents: str) -> KnownStretches:
@@ -303,7 +310,7 @@ def copies(writing: Writing, prompt: str, longest: int, documents: list[str]) ->
 few_documents = st.lists(st.text("abc é\n", max_size=60), max_size=3)
 
 
-class TestLongestCopy:
+class TestNoCopiesOver:
     @every_engine
     @every_vocabulary
     @few_examples
@@ -323,18 +330,18 @@ class TestLongestCopy:
         seed: int,
     ) -> None:
         writer = writer_of(make_writer, vocabulary)
-        prompt, _ = writer.adapt(prompt)
-        wanted = WritingSettings(length=30, seed=seed, longest_copy=longest)
-        [writing] = writer.write(prompt, wanted, 1, known(longest, *documents))
+        prompt = Prompt.read(prompt, vocabulary).text
+        wanted = seeded(prompt, length=30, seed=seed, no_copies_over=longest)
+        [writing] = write_texts(writer, wanted, 1, known(longest, *documents))
         assert copies(writing, prompt, longest, documents) == []
         assert len(writing.text) == len(prompt) + 30 or writing.finish_reason in ("end", "novel")
 
     @every_engine
     def test_counts_the_characters_of_the_prompt(self, make_writer: MakeWriter) -> None:
         writer = make_writer(chain(LETTERS, {"b": {"c": 0.9, "d": 0.1}}), LETTERS)
-        wanted = WritingSettings(length=1, sampling=GREEDY, longest_copy=2)
+        wanted = seeded(length=1, temperature=0, no_copies_over=2)
         texts = {
-            prompt: writer.write(prompt, wanted, 1, known(2, "abc"))[0].text
+            prompt: write_texts(writer, replace(wanted, prompt=prompt), 1, known(2, "abc"))[0].text
             for prompt in ("b", "ab", "aab", "bb")
         }
         assert texts == {"b": "bc", "ab": "abd", "aab": "aabd", "bb": "bbc"}
@@ -342,26 +349,26 @@ class TestLongestCopy:
     @every_engine
     def test_is_no_limit_where_nothing_is_copied(self, make_writer: MakeWriter) -> None:
         writer = writer_of(make_writer, LETTERS)
-        wanted = WritingSettings(length=80, longest_copy=3)
-        assert writer.write("a", wanted, 3, known(3, "ééééé")) == writer.write(
-            "a", replace(wanted, longest_copy=None), 3
-        )
+        wanted = seeded("a", length=80, no_copies_over=3)
+        free = replace(wanted, no_copies_over=None)
+        assert write_texts(writer, wanted, 3, known(3, "ééééé")) == write_texts(writer, free, 3)
 
     @every_engine
     def test_ends_the_text_where_everything_would_be_a_copy(self, make_writer: MakeWriter) -> None:
         pairs = "".join(first + second for first in "ab" for second in "abcdefgh \n")
-        wanted = WritingSettings(length=5, longest_copy=1)
+        wanted = seeded("a", length=5, no_copies_over=1)
         writer = writer_of(make_writer, LETTERS)
-        [writing] = writer.write("a", wanted, 1, known(1, pairs))
+        [writing] = write_texts(writer, wanted, 1, known(1, pairs))
         assert (writing.text, writing.finish_reason, writing.tokens) == ("a", "novel", 0)
-        [writing] = writer.write("", wanted, 1, known(1, *product_of(LETTERS)))
+        wanted = replace(wanted, prompt="")
+        [writing] = write_texts(writer, wanted, 1, known(1, *product_of(LETTERS)))
         assert (len(writing.text), writing.finish_reason, writing.tokens) == (1, "novel", 1)
 
     @every_engine
     def test_leaves_the_end_of_a_document(self, make_writer: MakeWriter) -> None:
-        wanted = WritingSettings(length=5, longest_copy=1)
-        documents = product_of(NAMES)
-        [writing] = writer_of(make_writer, NAMES).write("a", wanted, 1, known(1, *documents))
+        wanted = seeded("a", length=5, no_copies_over=1)
+        documents = known(1, *product_of(NAMES))
+        [writing] = write_texts(writer_of(make_writer, NAMES), wanted, 1, documents)
         assert (writing.text, writing.finish_reason, writing.tokens) == ("a", "end", 1)
 
     @every_engine
@@ -372,8 +379,8 @@ class TestLongestCopy:
     def test_goes_together_with_a_pattern(
         self, make_writer: MakeWriter, regex: str, text: str, reason: str
     ) -> None:
-        wanted = WritingSettings(length=5, longest_copy=1, regex=regex)
-        [writing] = writer_of(make_writer, LETTERS).write("a", wanted, 1, known(1, "ab"))
+        wanted = seeded("a", length=5, no_copies_over=1, regex=regex)
+        [writing] = write_texts(writer_of(make_writer, LETTERS), wanted, 1, known(1, "ab"))
         assert (writing.text, writing.finish_reason) == (text, reason)
 
     @every_vocabulary
@@ -396,10 +403,10 @@ class TestLongestCopy:
     ) -> None:
         if regex == "(ab|b|c)*a?" and (" " in prompt or "aa" in prompt or "ac" in prompt):
             regex = None
-        wanted = WritingSettings(length=25, longest_copy=longest, regex=regex, stop=stop)
+        wanted = seeded(prompt, length=25, no_copies_over=longest, regex=regex, stop=stop)
         first, second = (
-            writer_of(each, vocabulary).write(prompt, wanted, 3, known(longest, *documents))
-            for each in (TorchWriter, native_writer)
+            write_texts(writer_of(each, vocabulary), wanted, 3, known(longest, *documents))
+            for each in (torch_writer, native_writer)
         )
         assert first == second
 
@@ -417,7 +424,14 @@ def product_of(vocabulary: CharacterVocabulary) -> list[str]:
         {"seed": -1},
         {"seed": 1 << 63},
         {"stop": ("a", "")},
-        {"longest_copy": 0},
+        {"no_copies_over": 0},
+        {"no_copies_over": 100_001},
+        {"length": 2.5},
+        {"seed": 1.0},
+        {"prompt": b"a"},
+        {"regex": 3},
+        {"unique": 1},
+        {"novel": 5},
     ],
     ids=str,
 )
@@ -426,13 +440,58 @@ def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any]) -> Non
         WritingSettings(**wrong)
 
 
+def test_settings_say_what_is_wrong_and_what_may_be() -> None:
+    wrong: dict[str, Any]
+    for wrong, message in (
+        ({"top_k": 2.5}, "top_k is 2.5: it must be a whole number, at least 0"),
+        ({"length": -1}, "length is -1: it must be at least 0"),
+        ({"novel": 5}, "novel is 5: it must be true or false"),
+        ({"regex": 3}, "regex is 3: it must be a text"),
+        ({"no_copies_over": 0}, "no_copies_over is 0: it must be between 1 and 100,000"),
+        ({"seed": 1 << 63}, f"seed is {1 << 63:,}: it must be at least 0 and below 2**63"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            WritingSettings(**wrong)
+        assert str(caught.value) == message
+
+
+def test_a_stop_text_may_stand_for_a_list_of_one() -> None:
+    assert WritingSettings(stop="ab").stops == ("ab",)
+    assert WritingSettings(stop=["ab", "c"]).stops == ("ab", "c")
+    assert WritingSettings().stops == ()
+
+
+def test_without_a_seed_the_first_one_is_new_each_time() -> None:
+    assert WritingSettings(seed=7).first_seed() == 7
+    assert len({WritingSettings().first_seed() for _ in range(9)}) == 9
+
+
+@every_vocabulary
+@given(text=st.text(st.characters(), max_size=8))
+def test_a_prompt_is_shown_as_it_is_read(vocabulary: Vocabulary, text: str) -> None:
+    prompt = Prompt.read(text, vocabulary)
+    assert prompt.tokens.dtype == np.int64
+    prompt.text.encode()
+    unknown = vocabulary.unknown_characters(text)
+    assert {*prompt.replaced} == {
+        character
+        for character in unknown
+        if vocabulary.unknown_id is None or prompt.replaced.get(character)
+    }
+    if not unknown:
+        assert vocabulary.decode(prompt.tokens) == text
+    for old, new in prompt.replaced.items():
+        assert not vocabulary.unknown_characters(new), old
+
+
 def test_the_reference_streams_each_token_as_it_comes() -> None:
-    pieces = TorchWriter(cycle(LETTERS, *"abc"), LETTERS).stream("c", WritingSettings(length=4))
+    writer = torch_writer(cycle(LETTERS, *"abc"), LETTERS)
+    pieces = writer.stream(writer.begin(seeded("c", length=4)))
     assert [*pieces] == ["c", "a", "b", "c", "a"]
 
 
 def test_the_native_engine_streams_while_it_writes() -> None:
     writer = native_writer(random_model(PLAIN), LETTERS)
-    pieces = writer.stream("c", WritingSettings(length=1_000_000))
+    pieces = writer.stream(writer.begin(seeded("c", length=1_000_000)))
     assert next(pieces) == "c"
     assert 0 < len(next(pieces)) < 1_000_000

@@ -17,8 +17,7 @@ from sunspring.corpus.vocabulary import (
 )
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
-from sunspring.writing.drafts import WritingSettings
-from sunspring.writing.sampling import SamplingSettings
+from sunspring.writing.settings import ProposalSettings
 from sunspring.writing.writer import Proposal
 
 NAMES = CharacterVocabulary("ab ,é\n", end=True, unknown=True)
@@ -35,8 +34,8 @@ def proposals(
     count: int = 5,
     **sampling: Any,
 ) -> list[Proposal]:
-    wanted = WritingSettings(sampling=SamplingSettings(**sampling))
-    return make_writer(model, vocabulary).proposals(text, wanted, count)
+    wanted = ProposalSettings(**{"temperature": 1, "count": count, **sampling})
+    return make_writer(model, vocabulary).proposals(text, wanted)
 
 
 def naive_probabilities(model: RecurrentModel, ids: list[int]) -> list[float]:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sunspring.errors import SettingsError
-from sunspring.writing.sampling import SamplingSettings, draw, token_probabilities
+from sunspring.writing.sampling import draw, token_probabilities
+from sunspring.writing.settings import SamplingSettings
 
 FORBIDDEN = -math.inf
-PLAIN = SamplingSettings()
+PLAIN = SamplingSettings(temperature=1)
 
 temperatures = st.one_of(
     st.floats(0.1, 10), st.sampled_from([0.0, 1.0, 5e-324, 1e-300, 1e-40, 100.0])
@@ -98,13 +100,13 @@ class TestTemperature:
     def test_of_zero_takes_the_most_probable(
         self, row: list[float], settings: SamplingSettings
     ) -> None:
-        greedy = SamplingSettings(0, settings.top_k, settings.top_p, settings.min_p)
+        greedy = replace(settings, temperature=0, repetition_penalty=1)
         probabilities = probabilities_of(row, greedy)
         assert probabilities == [float(t == row.index(max(row))) for t in range(len(row))]
 
     @given(row=rows_of_logits, temperature=st.floats(0.05, 20))
     def test_divides_the_logits(self, row: list[float], temperature: float) -> None:
-        found = probabilities_of(row, SamplingSettings(temperature))
+        found = probabilities_of(row, SamplingSettings(temperature=temperature))
         assert found == pytest.approx(softmax([logit / temperature for logit in row]))
 
 
@@ -112,12 +114,12 @@ class TestTopK:
     @given(row=rows_of_logits, count=st.integers(1, 9))
     def test_keeps_exactly_so_many_of_the_most_probable(self, row: list[float], count: int) -> None:
         assume(max(row) - min(row) < 100)
-        found = probabilities_of(row, SamplingSettings(top_k=count))
+        found = probabilities_of(row, replace(PLAIN, top_k=count))
         assert found == pytest.approx(only(row, {*by_probability(row)[:count]}))
         assert sum(probability > 0 for probability in found) == min(count, len(row))
 
     def test_keeps_the_first_of_equal_ones(self) -> None:
-        assert probabilities_of([1.0, 2.0, 2.0, 2.0], SamplingSettings(top_k=2)) == [0, 0.5, 0.5, 0]
+        assert probabilities_of([1.0, 2.0, 2.0, 2.0], replace(PLAIN, top_k=2)) == [0, 0.5, 0.5, 0]
 
 
 class TestTopP:
@@ -130,17 +132,15 @@ class TestTopP:
                 break
             kept.add(token)
             reached += plain[token]
-        assert probabilities_of(row, SamplingSettings(top_p=share)) == pytest.approx(
-            only(row, kept)
-        )
+        assert probabilities_of(row, replace(PLAIN, top_p=share)) == pytest.approx(only(row, kept))
 
     def test_stops_at_the_token_that_reaches_the_share_exactly(self) -> None:
         row = [math.log(0.25), math.log(0.5), math.log(0.125), math.log(0.125)]
-        found = probabilities_of(row, SamplingSettings(top_p=0.5))
+        found = probabilities_of(row, replace(PLAIN, top_p=0.5))
         assert found == [0, 1, 0, 0]
 
     def test_keeps_one_however_small_the_share(self) -> None:
-        assert probabilities_of([0.0, 1.0], SamplingSettings(top_p=1e-9)) == [0, 1]
+        assert probabilities_of([0.0, 1.0], replace(PLAIN, top_p=1e-9)) == [0, 1]
 
 
 class TestMinP:
@@ -151,9 +151,7 @@ class TestMinP:
         plain = softmax(row)
         assume(all(abs(p - share * max(plain)) > 1e-12 for p in plain if p < max(plain)))
         kept = {token for token, p in enumerate(plain) if p >= share * max(plain)}
-        assert probabilities_of(row, SamplingSettings(min_p=share)) == pytest.approx(
-            only(row, kept)
-        )
+        assert probabilities_of(row, replace(PLAIN, min_p=share)) == pytest.approx(only(row, kept))
 
 
 def test_the_cut_offs_come_after_the_temperature_and_one_after_another() -> None:
@@ -161,11 +159,11 @@ def test_the_cut_offs_come_after_the_temperature_and_one_after_another() -> None
     # At temperature 1/2 the odds are 16 : 9 : 4 : 1. Of the first three, 29 in all, the first two
     # hold 25, less than 0.9 of them; with all four, or at temperature 1, more would be kept or
     # fewer. The third has 1/4 of the first.
-    settings = SamplingSettings(0.5, top_k=3, top_p=0.86, min_p=0.2)
+    settings = SamplingSettings(temperature=0.5, top_k=3, top_p=0.86, min_p=0.2)
     assert probabilities_of(row, settings) == pytest.approx([16 / 25, 9 / 25, 0, 0])
-    settings = SamplingSettings(0.5, top_k=3, top_p=0.9, min_p=0.2)
+    settings = SamplingSettings(temperature=0.5, top_k=3, top_p=0.9, min_p=0.2)
     assert probabilities_of(row, settings) == pytest.approx([16 / 29, 9 / 29, 4 / 29, 0])
-    settings = SamplingSettings(0.5, top_k=3, top_p=0.9, min_p=0.26)
+    settings = SamplingSettings(temperature=0.5, top_k=3, top_p=0.9, min_p=0.26)
     assert probabilities_of(row, settings) == pytest.approx([16 / 25, 9 / 25, 0, 0])
 
 
@@ -180,7 +178,7 @@ class TestRepetitionPenalty:
             for token, logit in enumerate(row)
         ]
         found = token_probabilities(
-            [row], SamplingSettings(repetition_penalty=penalty), np.array([recent], np.int64)
+            [row], replace(PLAIN, repetition_penalty=penalty), np.array([recent], np.int64)
         )
         assert found[0].tolist() == pytest.approx(softmax(weakened))
 
@@ -191,7 +189,7 @@ class TestRepetitionPenalty:
         assert found.tolist() == [[0, 1], [1, 0]]
 
     def test_needs_recent_tokens(self) -> None:
-        settings = SamplingSettings(repetition_penalty=2)
+        settings = replace(PLAIN, repetition_penalty=2)
         assert probabilities_of([1.0, 2.0], settings) == pytest.approx(softmax([1.0, 2.0]))
 
 
@@ -252,6 +250,11 @@ class TestDraw:
         {"repetition_penalty": 0},
         {"repetition_penalty": math.inf},
         {"repetition_penalty": 1e-300},
+        {"temperature": "warm"},
+        {"temperature": True},
+        {"top_k": 2.5},
+        {"top_k": None},
+        {"label": 3},
     ],
     ids=str,
 )

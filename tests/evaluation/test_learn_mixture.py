@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sunspring.evaluation.mixing import learn_mixture
 
-from sunspring.corpus.corpus import Corpus, Split
+from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import SourceError
+from sunspring.evaluation.mixture import learn_mixture
 from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
@@ -19,11 +20,21 @@ SIZE = LETTERS.size
 
 
 def make_corpus(train: list[int], validation: list[int], heldout: list[int]) -> Corpus:
-    splits = [
-        Split(np.array(ids, np.uint8), np.array([0, len(ids)]), None, len(ids))
-        for ids in (train, validation, heldout)
-    ]
-    return Corpus(Path(), "", LETTERS, "none", (), False, *splits, len(train))
+    def split(ids: list[int]) -> Split:
+        return Split(np.array(ids, np.uint8), np.array([0, len(ids)]), None, len(ids))
+
+    return Corpus(
+        folder=Path(),
+        fingerprint="",
+        vocabulary=LETTERS,
+        documents="none",
+        labels=(),
+        heldout_is_given=False,
+        train=split(train),
+        validation=split(validation),
+        heldout=split(heldout),
+        validation_at=len(train),
+    )
 
 
 def noise(tokens: int, seed: int) -> list[int]:
