@@ -229,7 +229,8 @@ class Model:
             settings: by name.
 
         Raises:
-            SunspringError: the model does not give so many that differ as they shall.
+            SettingsError: a setting is impossible, or a label is missing.
+            SunspringError: the model does not give so many texts that differ as asked.
         """
         return self.writings(settings, count)
 
@@ -257,6 +258,8 @@ class Model:
 
     def writings(self, settings: WritingSettings, count: int = 1) -> list[Writing]:
         """Do what `write_many` does, with settings as one object."""
+        if type(count) is not int or count < 0:
+            raise SettingsError(f"count is {count!r}: it must be a whole number, at least 0")
         writer, task = self._begin(settings)
         if not settings.unique and not settings.novel:
             return writer.write(task, count)

@@ -159,9 +159,14 @@ class Setting:
         Raises:
             SettingsError: it is of another type, or out of the range.
         """
-        if self.is_multiple or (value is None and self.is_optional):
+        if value is None and self.is_optional:
             return
-        if self.choices:
+        if self.is_multiple:
+            is_one = isinstance(value, str) or not isinstance(value, Sequence)
+            values = [value] if is_one else value
+            if self.kind is str and not all(isinstance(each, str) for each in values):
+                raise self._refusal(value, "it must be a text, or several")
+        elif self.choices:
             if value not in self.choices:
                 raise self._refusal(value, f"choose {_either(self.choices)}")
         elif self.kind is bool:
@@ -171,6 +176,8 @@ class Setting:
             self._check_number(value)
         elif self.kind is str and not isinstance(value, str):
             raise self._refusal(value, "it must be a text")
+        elif self.kind is Mapping and not isinstance(value, Mapping):
+            raise self._refusal(value, "it must be a mapping of names to values")
 
     def _check_number(self, value: Any) -> None:
         is_whole = isinstance(value, int) and not isinstance(value, bool)

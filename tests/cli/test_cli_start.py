@@ -44,7 +44,7 @@ class TestStarting:
         done = subprocess.run([script, "doctor", "--help"], capture_output=True, text=True)
         module = fresh("-m", "sunspring", "doctor", "--help")
         assert done.returncode == module.returncode == 0
-        assert "Look at this machine" in done.stdout
+        assert "Show what this machine can do" in done.stdout
         assert done.stdout.partition("doctor")[2] == module.stdout.partition("doctor")[2]
 
     def test_without_a_command_shows_the_help(self) -> None:
@@ -83,11 +83,11 @@ class TestStarting:
 
     def test_help_says_defaults_ranges_and_what_is_required(self) -> None:
         shown = " ".join(succeed("write", "--help").out.split())
-        assert "MODEL A model folder, a run, or a model that comes along. [required]" in shown
-        assert "--length INTEGER The most characters after the prompt. [default: 500; at" in shown
-        assert "[default: a new one; at least 0 and below 2**63]" in shown
+        assert "MODEL A model folder, a run, or the name of a bundled model. [required]" in shown
+        assert "--length INTEGER How many characters to write at most. [default: 500; at" in shown
+        assert "[default: random; at least 0 and below 2**63]" in shown
         assert "--engine [auto|native|torch]" in shown
-        assert "--out PATH Folder of the model to write. [required]" in " ".join(
+        assert "--out PATH Folder for the quantized model. [required]" in " ".join(
             succeed("quantize", "--help").out.split()
         )
 

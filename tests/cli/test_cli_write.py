@@ -528,7 +528,7 @@ class TestBadRequests:
     def test_of_a_model_that_is_not_there(self) -> None:
         message = (
             "there is no model folder nowhere: name what sunspring train wrote, "
-            "or a model that comes along: shakespeare"
+            "or a bundled model: shakespeare"
         )
         assert error_of("write", "nowhere") == message
         Path("run").mkdir()

@@ -8,9 +8,9 @@ import pytest
 from commands import error_of, succeed
 
 import sunspring
-from sunspring.network import bundled as boxed
+from sunspring.network import bundled
 
-FOLDER = Path(boxed.__file__).parent / "models" / "shakespeare"
+FOLDER = Path(bundled.__file__).parent / "models" / "shakespeare"
 
 
 def test_takes_less_than_a_megabyte() -> None:
@@ -63,6 +63,6 @@ def test_that_is_not_there_is_named_with_those_that_are() -> None:
     assert message.endswith("shakespeare")
 
 
-@pytest.mark.parametrize("name", boxed.boxed_models())
+@pytest.mark.parametrize("name", bundled.bundled_models())
 def test_every_name_can_be_loaded(name: str) -> None:
     assert sunspring.load(name).quantized

@@ -97,13 +97,19 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
 
 def expand_write(arguments: list[str]) -> list[str]:
     """Read `--novel N` as what it was called before, and say so."""
+    words = [part for word in arguments for part in _split_novel(word)]
     expanded: list[str] = []
-    for word, following in pairwise([*arguments, ""]):
+    for word, following in pairwise([*words, ""]):
         if word == "--novel" and _NUMBER.fullmatch(following):
             say(f"--novel {following} is now called --no-copies-over {following}")
             word = "--no-copies-over"
         expanded.append(word)
     return expanded
+
+
+def _split_novel(word: str) -> Sequence[str]:
+    """Split `--novel=N` into two words; leave all others whole."""
+    return word.split("=") if word.startswith("--novel=") else (word,)
 
 
 def _load(label: str | None, options: WriteOptions) -> Model:

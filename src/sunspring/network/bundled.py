@@ -1,6 +1,6 @@
 """The models that come with the package, by their names.
 
-Each is a folder under `models/`, made by `tools/train_boxed.py`.
+Each is a folder under `models/`, made by `tools/train_bundled.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sunspring.errors import ModelError
 _FOLDER = Path(__file__).parent / "models"
 
 
-def boxed_models() -> list[str]:
+def bundled_models() -> list[str]:
     """Name the models that come with the package."""
     return sorted(path.name for path in _FOLDER.iterdir() if path.is_dir())
 
@@ -21,16 +21,16 @@ def find_model(folder: Path) -> Path:
     """Give the folder of a model: one of the user's, or one that comes with the package.
 
     Args:
-        folder: a folder, or the name of a boxed model. What stands on the disk comes first.
+        folder: a folder, or the name of a bundled model. What stands on the disk comes first.
 
     Raises:
         ModelError: it is neither.
     """
     if folder.is_dir():
         return folder
-    if str(folder) in boxed_models():
+    if str(folder) in bundled_models():
         return _FOLDER / folder
     raise ModelError(
         f"there is no model folder {folder}: name what sunspring train wrote, "
-        f"or a model that comes along: {', '.join(boxed_models())}"
+        f"or a bundled model: {', '.join(bundled_models())}"
     )

@@ -1,6 +1,6 @@
 """Train the model that comes with the package again.
 
-    python tools/train_boxed.py shared/data/shakespeare [--minutes 30]
+    python tools/train_bundled.py shared/data/shakespeare [--minutes 30]
                                 [--out src/sunspring/network/models]
 
 The planner's recipe for all works of Shakespeare, kept to two layers of 248 so that its files
