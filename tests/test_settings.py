@@ -147,8 +147,11 @@ class TestChecks:
         assert str(caught.value) == message
 
     def test_refuse_what_is_no_mapping_where_one_is_wanted(self) -> None:
-        with pytest.raises(SettingsError, match=r"^amounts is \['flour=2'\]: it must be "):
+        with pytest.raises(SettingsError) as caught:
             Cake(amounts=["flour=2"])  # type: ignore[arg-type]
+        assert (
+            str(caught.value) == "amounts is ['flour=2']: it must be a mapping of names to values"
+        )
 
     def test_name_two_choices_without_a_comma(self) -> None:
         @dataclass(frozen=True)
