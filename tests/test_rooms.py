@@ -214,7 +214,7 @@ AT_THE_TOP = {
 """What may import PyTorch when it is imported itself: the modules that compute with it."""
 
 OWNERS = {
-    "click": {"cli.main", "cli.parameters", "cli.evaluating"},
+    "click": {"cli.main", "cli.parameters", "cli.evaluating", "cli.training"},
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
     "outlines_core": {"writing.patterns"},

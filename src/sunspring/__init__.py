@@ -1,7 +1,7 @@
 """Sunspring teaches a small recurrent network to write like a text of your own.
 
-`train`, `load`, `Model` and `SunspringError` are the public interface; the modules behind it are
-laid out in docs/architecture.md.
+`train`, `load`, `Model` and `SunspringError` are the public interface; docs/architecture.md
+describes the modules behind it.
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ __all__ = ["Model", "SunspringError", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the rest when it is asked for: PyTorch alone takes more than a second."""
+    """Import the rest on first use: PyTorch alone takes more than a second."""
     if name in __all__:
         return getattr(import_module("sunspring.api"), name)
     raise AttributeError(f"module 'sunspring' has no attribute {name!r}")

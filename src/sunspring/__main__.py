@@ -1,4 +1,4 @@
-"""Run the command line by `python -m sunspring`."""
+"""Run the command line with `python -m sunspring`."""
 
 from sunspring.cli.main import main
 

@@ -1,4 +1,4 @@
-"""The Python interface: `train`, `load` and the `Model` that both give."""
+"""The Python interface: `train` and `load`, and the `Model` that both return."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ load = Model.load
 
 @dataclass(frozen=True, kw_only=True)
 class Call(TrainingRequest):
-    """A request that is made in Python."""
+    """A training request made in Python."""
 
     progress: bool | TextIO | None = setting(
-        True, "Where progress and samples go; True is the standard error, None is silence."
+        True, "Where progress and samples go: True for standard error, None for silence."
     )
 
 
@@ -39,10 +39,11 @@ def train(call: Call) -> Model:
         call: by name.
 
     Returns:
-        The model; its `training` says how it went. Without `out` the run is kept in memory alone.
+        The model; its `training` says how the training went. Without `out`, the run is only kept in
+        memory.
 
     Raises:
-        SunspringError: something that the user can mend.
+        SunspringError: something that the user can fix.
     """
     stream = sys.stderr if call.progress is True else call.progress or None
     with tempfile.TemporaryDirectory(prefix="sunspring-") as temporary:
@@ -64,18 +65,18 @@ def run(
     announce: Callable[[TrainingResult], None] | None = None,
     reported: bool = True,
 ) -> TrainingResult:
-    """Carry out a request, or go on with the run that it names, and report on it.
+    """Carry out a request or resume the run that it names, and write the report.
 
     Args:
-        request: what to train on what; of a resumed run its folder and budget count.
+        request: what to train, and on what; for a resumed run only its folder and budget matter.
         stream: where progress and notices go; None for silence.
-        resumed: whether to go on with a run.
+        resumed: whether to resume a run.
         began: see `sunspring.runs.train.train`.
-        announce: called with the result before the report is made.
-        reported: whether to make the report.
+        announce: called with the result before the report is written.
+        reported: whether to write the report.
 
     Raises:
-        SunspringError: something that the user can mend.
+        SunspringError: something that the user can fix.
     """
     from sunspring.runs import train as runs
 

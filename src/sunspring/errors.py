@@ -1,16 +1,16 @@
-"""The errors that users can mend; the first module of the street, it imports nothing.
+"""The errors that users can fix. This module imports nothing.
 
 Every message says what is wrong, where, and what to do. The command line prints it as one line
-and exits with 1; anything that is not a `SunspringError` is a defect of this package.
+and exits with 1. Any other exception is a bug in this package.
 """
 
 
 class SunspringError(Exception):
-    """Something that the user can mend: a file, a setting, a model folder."""
+    """Something that the user can fix: a file, a setting, a model folder."""
 
 
 class SourceError(SunspringError):
-    """A source is missing, unreadable, empty, binary or not decodable."""
+    """A source is missing, unreadable, empty, binary or impossible to decode."""
 
 
 class SettingsError(SunspringError):
@@ -18,15 +18,15 @@ class SettingsError(SunspringError):
 
 
 class ModelError(SunspringError):
-    """A model or run folder is missing, damaged or does not fit what is asked of it."""
+    """A model or run folder is missing, damaged or unsuitable for what was asked of it."""
 
 
 class MissingExtraError(SunspringError):
     """An optional dependency is not installed.
 
     Args:
-        what: what was asked for, e.g. `"training"`.
-        extra: the extra of this package that brings it, e.g. `"train"`.
+        what: what needs it, e.g. `"training"`.
+        extra: the extra of this package that installs it, e.g. `"train"`.
     """
 
     def __init__(self, what: str, extra: str) -> None:

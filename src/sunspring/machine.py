@@ -1,6 +1,6 @@
-"""What this machine is: device, processor, memory, versions.
+"""What this machine has: device, processor, memory, versions.
 
-PyTorch is imported where it is asked: what writes wants to know the cores alone.
+PyTorch is imported only where it is needed: writing asks for the number of cores alone.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ Precision = Literal["fp32", "bf16"]
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
 INSTRUCTION_SET = "SUNSPRING_ENGINE_ISA"
-"""The environment variable that forces an instruction set on what is written in C++."""
+"""The environment variable that forces an instruction set on the C++ code."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
 def forced_instruction_set() -> str:
-    """Give the instruction set that the user asks for; empty for the fastest there is."""
+    """Return the instruction set that the user asks for; empty for the fastest available."""
     return os.environ.get(INSTRUCTION_SET, "")
 
 
 def has_torch() -> bool:
-    """Tell whether PyTorch is installed, without importing it."""
+    """Return whether PyTorch is installed, without importing it."""
     return find_spec("torch") is not None
 
 
 def choose_device(name: str) -> torch.device:
-    """Pick the device: `auto` takes a CUDA GPU where there is one.
+    """Choose the device: `auto` takes a CUDA GPU if there is one.
 
     Raises:
         SettingsError: the name is unknown, or `cuda` is asked for and there is none.
@@ -57,7 +57,7 @@ def choose_device(name: str) -> torch.device:
 def describe_machine(cache: Path) -> dict[str, Any]:
     """Collect what a report about this machine needs: processor, disk, versions.
 
-    Where PyTorch is installed also its threads and GPU.
+    If PyTorch is installed, also its threads and GPU.
     """
     return {
         "processor": processor_name(),
@@ -77,10 +77,10 @@ def _describe_torch() -> dict[str, Any]:
 
 
 def keep_freed_memory() -> None:
-    """Keep the memory of freed tensors for the next ones, where the C library is glibc.
+    """Keep the memory of freed tensors for the next ones, if the C library is glibc.
 
-    A training step makes and frees tensors of megabytes; to hand their pages back to the system and
-    fetch them again takes about a twentieth of the step.
+    A training step allocates and frees tensors of several megabytes; returning their pages to the
+    system and fetching them again takes about a twentieth of the step.
     """
     import ctypes
 
@@ -88,12 +88,12 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):
         return
-    mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # glibc takes no more
+    mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that glibc accepts
     mallopt(_M_TRIM_THRESHOLD, 256 << 20)
 
 
 def memory_bytes(device: torch.device) -> float:
-    """Give the memory that a device has; infinity where the system does not say."""
+    """Return the memory of a device in bytes; infinity if the system does not say."""
     import torch
 
     if device.type == "cuda":
@@ -116,7 +116,7 @@ def _free_gigabytes(path: Path) -> float:
 
 
 def _package_versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version  # takes a tenth of a start
+    from importlib.metadata import PackageNotFoundError, version  # a tenth of the start-up time
 
     names = ("sunspring", "torch", "numpy", "tokenizers", "safetensors", "outlines-core")
     found = {}
@@ -129,7 +129,7 @@ def _package_versions() -> dict[str, str]:
 
 
 def processor_name() -> str:
-    """Name the processor; Linux says it in /proc/cpuinfo, others through `platform`."""
+    """Return the processor's name: from /proc/cpuinfo on Linux, elsewhere from `platform`."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(

@@ -1,8 +1,8 @@
 """`Model`: one façade over a model folder.
 
-It writes, scores and is saved; it is measured, mixed, adapted and quantized. All of that is done in
-the rooms, and PyTorch is imported only where something needs it. One file, although it is long: it
-is one interface, most of it is documentation, and its methods only delegate.
+It writes, scores, evaluates, mixes, adapts, quantizes and saves. The work is done in the rooms, and
+PyTorch is imported only where something needs it. One file, although it is long: it is one
+interface, most of it is documentation, and its methods only delegate.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ if TYPE_CHECKING:
     from sunspring.network.predictor import Predictor
     from sunspring.runs.result import TrainingResult
 
-_REMEMBERED = 10_000  # tokens of pages that a writer reads again: its state forgets sooner
+_REMEMBERED = 10_000  # tokens of the pages that a writer reads first: its state remembers fewer
 
 
 class Model:
     """A trained model.
 
     Args:
-        files: what its folder holds.
-        record: its run.json, by which its text is found again; None if there is none.
-        device: `auto`, `cpu` or `cuda`, for what PyTorch computes.
+        files: the contents of its folder.
+        record: its run.json, which tells where its text is; None if there is none.
+        device: `auto`, `cpu` or `cuda`: where PyTorch computes.
         engine: `auto`, `native` or `torch`: what writes and scores.
 
     Attributes:
-        training: how the training went, if this process trained it.
+        training: how the training went, if it was trained in this process.
 
     Raises:
-        SettingsError: the engine cannot be had, or not on this device.
-        ModelError: the weights are damaged, or of an architecture that the engine does not run.
+        SettingsError: the engine is not available, or not on this device.
+        ModelError: the weights are damaged, or the engine does not run their architecture.
     """
 
     def __init__(
@@ -73,36 +73,34 @@ class Model:
     ) -> None:
         self.training: TrainingResult | None = None
         self._files = files
-        self._network: RecurrentModel | None = (
-            None  # once there is one, it counts and not the files
-        )
+        self._network: RecurrentModel | None = None  # once built, it replaces the files
         self._text = RunText(record)
         self._device = device
         self._engine_choice = engine
-        # what it has beside the network
-        self._mixture: Predictor | None = None  # of the network and n-grams
-        self._pages: NDArray[np.int64] | None = None  # that every text goes on from
+        # added to the network
+        self._mixture: Predictor | None = None  # network and n-grams
+        self._pages: NDArray[np.int64] | None = None  # every text continues them
         self._blend: tuple[tuple[Model, float], ...] = ()
-        # what is made of all that when it is first needed
+        # made from the above on first use
         self._engine: Engine | None = None
         self._writer: Writer[Any] | None = None
         self._known: dict[int, KnownStretches] = {}
-        self._open()  # a damaged model is an error now
+        self._open()  # so that a damaged model is an error now
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", engine: EngineChoice = "auto") -> Model:
         """Load a model folder, or the model of a run.
 
         Args:
-            folder: what `train` or `Model.save` wrote, on this machine or another, or the name of a
-                model that comes along.
+            folder: a folder written by `train` or `Model.save`, on this machine or another, or the
+                name of a bundled model.
             device: `auto`, `cpu` or `cuda`; where it was trained does not matter.
             engine: what writes and scores: `native`, which needs no PyTorch, or `torch`; `auto`
                 takes the native one wherever it can.
 
         Raises:
             ModelError: the folder is missing, incomplete or damaged.
-            SettingsError: the engine cannot be had, or not on this device.
+            SettingsError: the engine is not available, or not on this device.
         """
         files, record_path = ModelFiles.read(Path(folder)), Path(folder) / "run.json"
         record = read_json(record_path) if record_path.exists() else None
@@ -115,35 +113,35 @@ class Model:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What its tokens stand for."""
+        """The vocabulary: what each token stands for."""
         return self._files.vocabulary
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What is known of its training."""
+        """What is known about its training."""
         return self._files.card
 
     @property
     def quantized(self) -> bool:
-        """Whether its weights are in 8 bits, and are saved so."""
+        """Whether its weights are in 8 bits, also when saved."""
         return self._files.quantization is not None
 
     @property
     def documents(self) -> DocumentKind:
-        """What was a document in training; `none` where that is not known."""
+        """What counted as a document in training; `none` if that is not known."""
         return self._text.documents
 
     @property
     def engine(self) -> EngineName:
-        """What writes and scores."""
+        """The engine that writes and scores."""
         return self._open().name
 
     @property
     def network(self) -> RecurrentModel:
-        """The network in PyTorch; what is changed in it counts for what is written and saved later.
+        """The network in PyTorch; changes to it apply to all that is written and saved later.
 
         Raises:
-            ModelError: the weights are damaged or of another model.
+            ModelError: the weights are damaged or belong to another model.
         """
         network = self._build_network()
         self._engine = self._writer = None
@@ -159,7 +157,7 @@ class Model:
 
     @property
     def files(self) -> ModelFiles:
-        """What its folder would hold now, with what was changed in the network."""
+        """What its folder would hold now, with all changes to the network."""
         if self._network is None:
             return self._files
         from sunspring.network.weights import pack_model
@@ -182,7 +180,7 @@ class Model:
 
     @property
     def summary(self) -> str:
-        """What it is, in a few words."""
+        """The model in a few words."""
         config = self.config
         parameters = f"{config.parameters:,} parameters{' in 8 bits' * self.quantized}"
         return (
@@ -210,7 +208,7 @@ class Model:
 
     @takes(WritingSettings)
     def write(self, settings: WritingSettings) -> str:
-        """Write one text; it begins with the prompt.
+        """Write one text, which begins with the prompt.
 
         Args:
             settings: by name.
@@ -225,7 +223,7 @@ class Model:
         """Write several texts, each with a seed of its own.
 
         Args:
-            count: how many.
+            count: how many texts.
             settings: by name.
 
         Raises:
@@ -242,7 +240,7 @@ class Model:
             settings: by name.
 
         Raises:
-            SettingsError: a setting is impossible, or needs the whole text before it is shown.
+            SettingsError: a setting is impossible, or needs the whole text before any is shown.
         """
         return self.pieces(settings)
 
@@ -251,13 +249,13 @@ class Model:
         """Propose pieces that may follow a text, the most probable first.
 
         Args:
-            text: so far.
+            text: the text so far.
             settings: by name.
         """
         return self.proposals(text, settings)
 
     def writings(self, settings: WritingSettings, count: int = 1) -> list[Writing]:
-        """Do what `write_many` does, with settings as one object."""
+        """Do what `write_many` does, with the settings as one object."""
         if type(count) is not int or count < 0:
             raise SettingsError(f"count is {count!r}: it must be a whole number, at least 0")
         writer, task = self._begin(settings)
@@ -267,20 +265,20 @@ class Model:
         return list(writer.write_distinct(task, count, unique=settings.unique, excluded=excluded))
 
     def pieces(self, settings: WritingSettings) -> Iterator[str]:
-        """Do what `stream` does, with settings as one object."""
+        """Do what `stream` does, with the settings as one object."""
         if settings.novel:
             raise SettingsError(
-                "whether a text is novel shows when it is whole: leave out novel, or use write"
+                "whether a text is novel is known only at its end: leave out novel, or use write"
             )
         writer, task = self._begin(settings)
         return writer.stream(task)
 
     def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
-        """Do what `propose` does, with settings as one object."""
+        """Do what `propose` does, with the settings as one object."""
         return self._open_writer().proposals(text, settings)
 
     def read_prompt(self, text: str) -> Prompt:
-        """Give a prompt as the model reads it, and what became of characters that it lacks."""
+        """Return a prompt as the model reads it, with the characters that had to be replaced."""
         return Prompt.read(text, self.vocabulary)
 
     def _begin(self, settings: WritingSettings) -> tuple[Writer[Any], Task]:
@@ -297,28 +295,28 @@ class Model:
     def blended(self, other: Model, share: float) -> Self:
         """Blend another model's predictions into this one's when it writes.
 
-        What the other knows of characters that this one lacks does not count, and it does not see
-        those that it lacks itself.
+        The other model's predictions of characters that this one lacks do not count, and it does
+        not read characters that it lacks itself.
 
         Args:
-            other: it reads the same kind of tokens.
-            share: of the other's probabilities, above 0; shares of several are at most 1 in all.
+            other: a model with the same kind of tokens.
+            share: weight of the other's probabilities, above 0; all shares add up to at most 1.
 
         Raises:
-            SettingsError: a share is impossible, the kinds of tokens differ, or either model is not
-                written by the native engine.
+            SettingsError: a share is impossible, the kinds of tokens differ, or one of the models
+                does not write with the native engine.
         """
         model = copy.copy(self)
         model._writer, model._blend = None, (*self._blend, (other, share))
-        model._open_writer()  # impossible settings are an error now
+        model._open_writer()  # so that impossible settings are an error now
         return model
 
     def score(self, text: str, label: str | None = None) -> Surprisals:
-        """Bits that each token of a text costs the model: its surprisal, (tokens,).
+        """Return the surprisal of each token of a text, in bits, (tokens,).
 
         Args:
             text: read from a fresh state.
-            label: of the text, for a model that has labels.
+            label: the text's label, for a model with labels.
         """
         tokens, counts = self.vocabulary.encode_batch([text])
         (bits,) = self.score_tokens(tokens, counts, label)
@@ -327,17 +325,17 @@ class Model:
     def score_many(
         self, texts: Sequence[str], label: str | None = None
     ) -> list[NDArray[np.float64]]:
-        """Score many texts, each from a fresh state, at once; see `score`."""
+        """Score many texts at once, each from a fresh state; see `score`."""
         return self.score_tokens(*self.vocabulary.encode_batch(texts), label)
 
     def score_tokens(
         self, ids: NDArray[np.int32], counts: NDArray[np.int64], label: str | None = None
     ) -> list[NDArray[np.float64]]:
-        """Score many texts that are encoded already.
+        """Score many texts that are already encoded.
 
         Args:
-            ids: (tokens,) of the texts, one after another.
-            counts: (texts,) tokens of each.
+            ids: (tokens,) the texts' token ids, one text after another.
+            counts: (texts,) number of tokens of each.
             label: see `score`.
         """
         labels = self._labels(label, len(counts))
@@ -347,16 +345,16 @@ class Model:
         return np.split(nats / np.log(2), np.cumsum(counts)[:-1])
 
     def encode(self, texts: Sequence[str], label: str | None = None) -> NDArray[np.float32]:
-        """Give texts as vectors: what the layers put out after the last character.
+        """Turn texts into vectors: the layers' outputs after the last character.
 
-        Texts that the model would go on from alike have vectors that are close.
+        Texts that the model would continue in a similar way have similar vectors.
 
         Args:
             texts: each is read from a fresh state.
-            label: of the texts, for a model that has labels.
+            label: the texts' label, for a model with labels.
 
         Returns:
-            (texts, layers * hidden_size), from -1 to 1.
+            The vectors (texts, layers * hidden_size), with values from -1 to 1.
         """
         ids, counts = self.vocabulary.encode_batch(texts)
         return self._open().encode(ids, counts, self._labels(label, len(counts)))
@@ -366,10 +364,10 @@ class Model:
         return None if index is None else np.full(texts, index)
 
     def reader(self, label: str | None = None) -> native.Reader:
-        """Give what reads a text token by token, in the native engine.
+        """Return a reader of the native engine, which reads a text token by token.
 
         Raises:
-            SettingsError: it is not what scores here, or the label is unknown or missing.
+            SettingsError: the model runs on PyTorch, or the label is unknown or missing.
         """
         return self._open().reader(self.config.label_index(label))
 
@@ -386,23 +384,23 @@ class Model:
         """Measure how well the model predicts a text.
 
         Args:
-            sources: the text; none is the run's own held-out text.
+            sources: the text; the run's own held-out text if none is named.
             protocol: `stream` or `windows`.
-            reading: how to read the sources; by default in documents as in training.
-            notify: called with a line about what was left out or cannot be had.
-            mixture: measure the model mixed with n-grams too; see `mixed`.
-            dynamic: measure it while it goes on learning, too, each token after it was scored; the
-                settings say how fast. By `stream` alone.
+            reading: how to read the sources; by default split into documents as in training.
+            notify: called with a line about what was left out or is not available.
+            mixture: also measure the model mixed with n-grams; see `mixed`.
+            dynamic: also measure it while it learns from each token that it has scored; the
+                settings say how fast. Only by `stream`.
 
         Returns:
-            The figures (in their `beyond`, those of `mixture`, `dynamic` and, of both together,
-            `dynamic_mixture`), and the nats per character of n-gram models of the orders 1 to 6
-            that were fitted to the model's training text (empty where that is not at hand).
+            The figures (their `beyond` holds those of `mixture`, `dynamic` and, for both together,
+            `dynamic_mixture`), and the nats per character of n-gram models of orders 1 to 6 fitted
+            to the model's training text (empty if that text is not available).
 
         Raises:
-            ModelError: the run's own text is wanted and not at hand.
-            SourceError: a source is at fault, or the training text too short for a mixture.
-            SettingsError: the protocol is unknown, or `windows` and learning is asked for.
+            ModelError: the run's own text is needed and not available.
+            SourceError: a source is at fault, or the training text is too short for a mixture.
+            SettingsError: the protocol is unknown, or learning is asked for by `windows`.
         """
         from sunspring.evaluation.measure import check_protocol, measure
         from sunspring.evaluation.settings import LearningSettings
@@ -426,14 +424,14 @@ class Model:
     def mixed(self) -> Model:
         """Mix the model with n-grams of its training text.
 
-        How far to trust either is learned on the validation part of that text (`learn_mixture`).
+        Their weights are learned on the validation part of that text (`learn_mixture`).
 
         Returns:
-            A model that writes, scores and is evaluated as the mixture; it is saved as the network.
+            A model that writes, scores and evaluates as the mixture; only the network is saved.
 
         Raises:
             SettingsError: the native engine was asked for.
-            ModelError: the training text is not at hand.
+            ModelError: the training text is not available.
             SourceError: it is too short.
         """
         if self._engine_choice == "native":
@@ -454,18 +452,18 @@ class Model:
         settings: LearningSettings | None = None,
         notify: Notify = ignore,
     ) -> Model:
-        """Read some pages and go on learning from them, as in dynamic evaluation.
+        """Read some pages and learn from them, as in dynamic evaluation.
 
         Args:
-            sources: the pages, in documents as in training. Characters that the model lacks are
-                mapped or left out, as in a prompt.
-            label: under which to read them, for a model that has labels.
+            sources: the pages, split into documents as in training. Characters that the model lacks
+                are replaced or left out, as in a prompt.
+            label: the label to read them under, for a model with labels.
             settings: how fast it learns.
             notify: called with a line about what was left out.
 
         Returns:
-            A model that has learned from them and writes on where they end (of documents that are
-            lines: a new one). This one stays as it is.
+            A model that has learned from them and continues where they end (if documents are lines,
+            it begins a new one). This model stays as it is.
 
         Raises:
             SourceError: a source is at fault.
@@ -498,19 +496,19 @@ class Model:
 
         The copy's card says under `quantization` what that saves, and what it costs in nats per
         character by `stream`: on the first million tokens of the sources, or of the run's own
-        held-out text. Where that is not at hand the cost is None, and `notify` is told.
+        held-out text. If no text is available the cost is None, and `notify` is called.
 
         Args:
-            sources: the text to measure on; none is the run's own held-out text.
-            reading: how to read the sources; by default in documents as in training.
-            notify: called with a line about what was left out or cannot be had.
+            sources: the text to measure on; the run's own held-out text if none is named.
+            reading: how to read the sources; by default split into documents as in training.
+            notify: called with a line about what was left out or is not available.
 
         Raises:
-            ModelError: the model is in 8 bits already, or has weights that are no numbers.
+            ModelError: the model is already in 8 bits, or has weights that are not numbers.
             SourceError: a source is at fault.
         """
         if self.quantized:
-            raise ModelError("the model is in 8 bits already: quantize the one it was made from")
+            raise ModelError("the model is already in 8 bits: quantize the one it was made from")
         from sunspring.evaluation.quantization import quantize_model
 
         names = several(sources)
@@ -525,15 +523,15 @@ class Model:
             except SunspringError as error:
                 if names:
                     raise
-                notify(f"the loss is not known: {error}")
+                notify(f"the loss of quality is not known: {error}")
             kind: Any = "sources" if names else "heldout"
             return self._with(quantize_model(self.network, self.vocabulary, self.card, text, kind))
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
 
-        Where the training text can be found again is written beside them, in run.json; without
-        that file the folder says nothing of this machine.
+        A fifth file, run.json, says where the training text is; without that file the folder says
+        nothing about this machine.
         """
         path = Path(folder)
         self.files.write(path)
@@ -541,34 +539,34 @@ class Model:
             write_json(path / "run.json", self._text.record)
 
     def open_text(self, notify: Notify = ignore) -> Corpus:
-        """Open the text that the model was trained and judged on.
+        """Open the text that the model was trained and evaluated on.
 
         Args:
-            notify: called with a line about what was mended.
+            notify: called with a line about what was repaired.
 
         Raises:
-            SunspringError: it is not at hand.
+            SunspringError: it is not available.
         """
         return self._text.open(notify)
 
     def known_lines(self) -> frozenset[str]:
-        """All lines of the text that the user gave, the held-out ones too, without blanks around.
+        """Return all lines of the user's text, also the held-out ones, stripped of outer spaces.
 
         Raises:
-            ModelError: the text is not at hand.
+            ModelError: the text is not available.
         """
         return frozenset(line.strip() for line in self._text.open().lines())
 
     def known_stretches(self, size: int) -> KnownStretches:
-        """Give the stretches of so many characters that stand in the training text.
+        """Return all stretches of a given length in the training text.
 
-        They are kept, in 8 bytes for each character of it.
+        They are kept, in 8 bytes for each of its characters.
 
         Args:
             size: characters of a stretch, at least 2.
 
         Raises:
-            SunspringError: the text is not at hand.
+            SunspringError: the text is not available.
         """
         if size not in self._known:
             self._known[size] = KnownStretches(size, self._text.open().training_bytes())

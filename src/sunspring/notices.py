@@ -1,4 +1,4 @@
-"""What is said to a person on the way: lines of text, and how far a long reading is."""
+"""Notices for people while something runs: lines of text, and the progress of long reading."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TextIO
 
 Notify = Callable[[str], None]
-"""Called with a line for a person to read: what was skipped, mended or cannot be had."""
+"""Called with a line for a person to read: what was skipped, repaired or is not available."""
 
 Progress = Callable[[int, int | None], None]
-"""Called with how much is done, and of how much if that is known."""
+"""Called with the amount done and, if known, the total."""
 
 
 def ignore(line: str) -> None:
@@ -17,7 +17,7 @@ def ignore(line: str) -> None:
 
 
 def notify_on(stream: TextIO | None) -> Notify:
-    """Give what prints lines to a stream; None for silence."""
+    """Return a function that prints lines to a stream; None for silence."""
 
     def notify(line: str) -> None:
         print(line, file=stream, flush=True)

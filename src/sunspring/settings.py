@@ -1,7 +1,7 @@
-"""Settings, each declared once: as a field of a dataclass, with its range and its line of help.
+"""Settings, each declared once: as a dataclass field with its range and its line of help.
 
 The options of the command line, the signatures in Python, the reference and the command that a
-report prints are all made from these fields. Nothing here knows which settings there are.
+report prints are all made from these fields. Nothing here knows which settings exist.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import numbers
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
 from typing import (
     Any,
     Concatenate,
@@ -41,18 +43,18 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Declaration:
-    """What is known of a setting beside its name, type and default.
+    """What is declared about a setting besides its name, type and default.
 
     Args:
         help: a line that says what it does.
-        at_least: the low end of its range.
-        above: the same, where the end itself is not part of it.
-        at_most: the high end of its range.
-        below: the same, where the end itself is not part of it.
-        option: its name on the command line, where that is not the field's.
-        argument: its name on the command line, where it is an argument and not an option.
-        metavar: what stands for its value in the help of the command line.
-        shown_default: what happens by default, where the default itself does not tell.
+        at_least: the low end of its range, included.
+        above: the low end of its range, excluded.
+        at_most: the high end of its range, included.
+        below: the high end of its range, excluded.
+        option: its name on the command line, if that is not the field's.
+        argument: its name on the command line, if it is an argument and not an option.
+        metavar: the placeholder for its value in the help of the command line.
+        shown_default: what happens by default, if the default itself does not say.
     """
 
     help: str
@@ -66,7 +68,7 @@ class Declaration:
     shown_default: str | None = None
 
     def contains(self, value: float) -> bool:
-        """Tell whether a number lies in the range."""
+        """Return whether a number lies in the range."""
         return (
             (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
@@ -76,7 +78,7 @@ class Declaration:
 
     @property
     def range(self) -> str:
-        """The range in words; empty if there is none."""
+        """The range in words; empty if there is no limit."""
         if self.at_least is not None and self.at_most is not None:
             return f"between {_short(self.at_least)} and {_short(self.at_most)}"
         ends = {
@@ -90,7 +92,7 @@ class Declaration:
 
 
 def _short(end: float) -> str:
-    """Write an end of a range; large powers of two as such."""
+    """Write an end of a range, a large power of two as 2**n."""
     power = int(end).bit_length() - 1
     return f"2**{power}" if power > 32 and end == 1 << power else f"{end:,}"
 
@@ -99,9 +101,9 @@ def setting(default: Value, help: str, **declared: Any) -> Value:
     """Declare a field of a dataclass as a setting.
 
     Args:
-        default: of the setting.
-        help: see `Declaration`.
-        declared: likewise.
+        default: its default value.
+        help: a line that says what it does.
+        declared: the other fields of `Declaration`.
     """
     return field(default=default, metadata={_KEY: Declaration(help, **declared)})
 
@@ -112,11 +114,11 @@ def required(help: str, **declared: Any) -> Any:
 
 
 def optional(owner: type, name: str) -> Any:
-    """Declare a setting as another dataclass does, but None by default: so that it may be left out.
+    """Declare a setting as another dataclass does, but with None as default, so it can be left out.
 
     Args:
         owner: the dataclass that declares it.
-        name: of the setting.
+        name: the setting's name.
     """
     other = settings_of(owner)[name]
     declared = replace(other.declared, shown_default=str(other.default))
@@ -128,15 +130,15 @@ class Setting:
     """A setting, as it was declared.
 
     Args:
-        name: of the field.
+        name: the field's name.
         owner: the dataclass that declares it.
         default: `dataclasses.MISSING` if there is none.
         declared: its help and its range.
         kind: `bool`, `int`, `float`, `str` or `Path`; `Mapping` of names to values; or `object`,
             which is not checked.
-        choices: the words that it takes, if it takes only some.
+        choices: the words that it accepts; empty if it accepts any value.
         is_optional: whether it may be None.
-        is_multiple: whether it takes several values of its kind.
+        is_multiple: whether it accepts several values of its kind.
     """
 
     name: str
@@ -157,7 +159,7 @@ class Setting:
         """Check a value.
 
         Raises:
-            SettingsError: it is of another type, or out of the range.
+            SettingsError: it has the wrong type, or is out of range.
         """
         if value is None and self.is_optional:
             return
@@ -200,7 +202,7 @@ def _either(words: Sequence[str]) -> str:
 
 
 def settings_of(owner: type) -> Mapping[str, Setting]:
-    """Find the settings of a dataclass by name: first its own, then those that it inherits."""
+    """Return the settings of a dataclass by name: first its own, then those that it inherits."""
     return _settings_of(owner)
 
 
@@ -217,7 +219,7 @@ def _settings_of(owner: type) -> Mapping[str, Setting]:
 
 
 def _read(declared: Field[Any], owner: type, hint: Any) -> Setting:
-    """Read what a field's type says of a setting."""
+    """Read a setting from a field and its type."""
     is_union = get_origin(hint) in (Union, types.UnionType)
     parts = [each for each in (get_args(hint) if is_union else [hint]) if each is not type(None)]
     several = [each for each in parts if get_origin(each) in (tuple, list, Sequence)]
@@ -226,8 +228,10 @@ def _read(declared: Field[Any], owner: type, hint: Any) -> Setting:
         kind = get_args(several[0])[0]
     elif words:
         kind = str
+    elif len(parts) == 1:
+        kind = get_origin(parts[0]) or parts[0]
     else:
-        kind = get_origin(parts[-1]) or parts[-1]
+        kind = Path if Path in parts else object
     return Setting(
         declared.name,
         owner,
@@ -241,23 +245,27 @@ def _read(declared: Field[Any], owner: type, hint: Any) -> Setting:
 
 
 def check_settings(settings: Any) -> None:
-    """Check all settings of an instance of a dataclass.
+    """Check all settings of a dataclass instance, and turn numbers of NumPy into Python's.
 
     Raises:
-        SettingsError: one is of another type, or out of its range.
+        SettingsError: one has the wrong type, or is out of range.
     """
     for name, each in settings_of(type(settings)).items():
-        each.check(getattr(settings, name))
+        value = getattr(settings, name)
+        if isinstance(value, numbers.Real) and not isinstance(value, int | float):
+            value = int(value) if isinstance(value, numbers.Integral) else float(value)
+            object.__setattr__(settings, name, value)  # it is frozen for everybody else
+        each.check(value)
 
 
 def part_of(settings: Any, part: Callable[..., Settings]) -> Settings:
-    """Give a part of some settings: those of a dataclass from which theirs inherits."""
+    """Return a part of some settings: those of a dataclass that theirs inherits from."""
     names = settings_of(cast(type, part))
     return part(**{name: getattr(settings, name) for name in names})
 
 
 def arguments_of(settings: Any) -> list[str]:
-    """Write settings as words of the command line: arguments first, then what is not usual."""
+    """Write settings as words of a command line: arguments first, then options not at default."""
     arguments: list[str] = []
     options: list[str] = []
     for name, each in settings_of(type(settings)).items():
@@ -271,20 +279,27 @@ def arguments_of(settings: Any) -> list[str]:
             for one in several(value):
                 options += [each.option, one]
         elif value != each.default:
-            shown = f"{value:.10g}" if isinstance(value, float) else str(value)
-            options += [each.option] if each.kind is bool else [each.option, shown]
+            options += [each.option] if each.kind is bool else [each.option, _shown(value)]
     return [*arguments, *options]
 
 
+def _shown(value: object) -> str:
+    """Write a value so that it is read back as the same, in few digits where that can be."""
+    if isinstance(value, float):
+        short = f"{value:.10g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
 def several(values: object | Sequence[object]) -> tuple[str, ...]:
-    """Give one value or several as a tuple of texts."""
+    """Return one value or several as a tuple of strings."""
     if isinstance(values, Sequence) and not isinstance(values, str):
         return tuple(map(str, values))
     return (str(values),)
 
 
 class _Taking(Generic[Parameters, Settings]):
-    """Makes functions that take settings by name of such that take them as one object."""
+    """Turns a function that takes settings as one object into one that takes them by name."""
 
     def __init__(self, settings: Callable[Parameters, Settings]) -> None:
         self._settings: Callable[..., Settings] = settings
@@ -322,9 +337,9 @@ class _Taking(Generic[Parameters, Settings]):
 
 
 def takes(settings: Callable[Parameters, Settings]) -> _Taking[Parameters, Settings]:
-    """Let a function's caller give the settings, its last argument, by their names.
+    """Let callers of a function pass its last argument, the settings, by their names.
 
     Args:
-        settings: the dataclass.
+        settings: the dataclass of the settings.
     """
     return _Taking(settings)

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, JSON in them, and where the cache is."""
+"""Files that are replaced whole or not at all, JSON files, and the cache folder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sunspring.errors import ModelError
 
 
 def cache_folder() -> Path:
-    """Say where this package keeps what can be made or fetched again.
+    """Return the folder for what can be computed or downloaded again.
 
-    The environment variable `SUNSPRING_CACHE` names it; otherwise it is the system's usual place.
+    The environment variable `SUNSPRING_CACHE` names it; the default is the system's usual place.
     """
     chosen = os.environ.get("SUNSPRING_CACHE")
     if chosen:
@@ -27,10 +27,10 @@ def cache_folder() -> Path:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Explain what the disk refuses.
+    """Turn errors of the disk into messages that say what to do.
 
     Raises:
-        ModelError: in place of any `OSError`.
+        ModelError: instead of any `OSError`.
     """
     try:
         yield
@@ -45,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ModelError: it is not one.
+        ModelError: the file is unreadable or holds something else.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -57,14 +57,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object for people to read, atomically."""
+    """Write a JSON object, indented for people to read, atomically."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    # a file's name may hold bytes that are no text, which JSON escapes
+    # a file name may hold bytes that are not text; JSON escapes them
     write_atomically(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file whole: after a crash it has either the old content or the new."""
+    """Replace a whole file: after a crash it has either the old content or the new."""
     building = path.with_name(f".{path.name}.building")
     try:
         write_synced(building, data)
@@ -75,7 +75,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file, and wait until the disk has it."""
+    """Write a file, and wait until it is on the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -83,7 +83,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make a rename durable; only POSIX lets a folder be synced."""
+    """Make a rename durable; folders can be synced on POSIX only."""
     if os.name == "posix":
         descriptor = os.open(path, os.O_RDONLY)
         try:

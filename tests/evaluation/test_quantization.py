@@ -62,7 +62,7 @@ class TestQuantizing:
         assert "parameters in 8 bits" in repr(quantized)
 
     def test_twice_is_refused(self, quantized: Model) -> None:
-        with pytest.raises(SunspringError, match="in 8 bits already"):
+        with pytest.raises(SunspringError, match="already in 8 bits"):
             quantized.quantize()
 
     def test_of_weights_that_are_no_numbers_is_refused(self, english: Path) -> None:
@@ -95,7 +95,7 @@ class TestText:
         assert figures["loss"] is None
         assert figures["bytes"] > 0
         assert len(notices) == 1
-        assert notices[0].startswith("the loss is not known: ")
+        assert notices[0].startswith("the loss of quality is not known: ")
         assert "name a text" in notices[0]
         assert loaded.quantize().card["quantization"] == figures
 

@@ -154,7 +154,8 @@ class TestRecord:
     @given(requests)
     def test_is_read_back_as_what_was_asked(self, request_: TrainingRequest) -> None:
         read = from_request(written(request_))
-        for name in ("budget", "given_budget", "reading", "tokenization"):
+        assert read.given_budget == request_.budget  # also where that is the usual one
+        for name in ("budget", "reading", "tokenization"):
             assert getattr(read, name) == getattr(request_, name)
         for name in ("preset", "device", "seed", "tensorboard"):
             assert getattr(read, name) == getattr(request_, name)
@@ -168,6 +169,10 @@ class TestRecord:
     def test_of_what_was_read_is_the_same(self, request_: TrainingRequest) -> None:
         values = written(request_)
         assert written(from_request(values)) == values
+
+    def test_without_sources_is_damaged(self) -> None:
+        with pytest.raises(ModelError, match=r"^the model's run\.json is damaged"):
+            from_request({})
 
     def test_has_every_field(self) -> None:
         names = {each.name for each in fields(TrainingRequest)}

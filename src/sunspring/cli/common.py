@@ -14,7 +14,7 @@ from sunspring.writing.settings import EngineChoice
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOption:
-    """A model."""
+    """Which model is used."""
 
     model: Path = required(
         "A model folder, a run, or the name of a bundled model.", argument="MODEL"
@@ -45,10 +45,10 @@ class RateOption:
     rate: float | None = optional(LearningSettings, "rate")
 
     def check_rate(self, learns: bool, option: str) -> None:
-        """Make sure that something learns at the rate that was given."""
+        """Check that something learns at the given rate."""
         if self.rate is not None and not learns:
             raise SettingsError(
-                f"--rate says how fast {option} learns: give that too, or leave it out"
+                f"--rate says how fast {option} learns: add {option}, or leave --rate out"
             )
 
     @property

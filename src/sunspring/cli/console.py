@@ -18,7 +18,7 @@ _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
 
 
 def prepare_streams() -> None:
-    """Make piped text UTF-8; a stream that is closed says nothing and takes everything."""
+    """Make piped text UTF-8; replace closed streams by empty ones."""
     nowhere = Path(os.devnull)
     sys.stdin = sys.stdin or nowhere.open("r")
     sys.stdout = sys.stdout or nowhere.open("w")
@@ -29,7 +29,7 @@ def prepare_streams() -> None:
 
 
 def say(line: str) -> None:
-    """Tell the user something that is no result."""
+    """Print a message that is not part of the result."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -40,13 +40,13 @@ def ask(question: str) -> str:
 
 
 def arriving_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Read lines as they come, many at once where many have come.
+    """Read lines as they arrive, many at once if many have arrived.
 
     Args:
-        path: a file, or `-` for the standard input. Bytes that are no UTF-8 become lone surrogates.
+        path: a file, or `-` for standard input. Bytes that are not UTF-8 become lone surrogates.
 
     Yields:
-        The number of the first line, from 1 on, and the lines without their ends.
+        The number of the first line, counted from 1, and the lines without their line ends.
 
     Raises:
         SourceError: the file cannot be read.
@@ -78,7 +78,7 @@ def _line(line: bytes) -> str:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines at once, so that whoever reads them need not wait."""
+    """Print lines immediately, so that a reader at the other end of a pipe need not wait."""
     text = "".join(f"{line}\n" for line in lines)
     if text:
         sys.stdout.write(text)
@@ -88,12 +88,12 @@ def print_lines(lines: Iterable[str]) -> None:
 def print_json(values: Any) -> None:
     """Print one object on one line."""
     text = json.dumps(values, ensure_ascii=False)
-    # a name or a prompt may hold bytes that are no text, which JSON escapes
+    # a name or a prompt may hold bytes that are not text; JSON escapes them
     print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
 
 
 def print_stream(pieces: Iterator[str]) -> None:
-    """Print a text while it is written; only on a terminal is a line end added to it."""
+    """Print a text while it is written, with a line end added if it goes to a terminal."""
     for piece in pieces:
         print(piece, end="", flush=True)
     if sys.stdout.isatty():
@@ -101,7 +101,7 @@ def print_stream(pieces: Iterator[str]) -> None:
 
 
 def can_mark() -> bool:
-    """Tell whether parts of a text can be marked where it goes."""
+    """Return whether standard output can show marked text."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 

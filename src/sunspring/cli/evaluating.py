@@ -1,4 +1,4 @@
-"""The commands that measure a model, and that quantize it to 8 bits."""
+"""The commands that evaluate a model or quantize it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sunspring.text.options import ReadingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredText(ModelOption):
-    """What a model is measured on."""
+    """Which text a model is measured on."""
 
     sources: tuple[str, ...] = setting(
         (),
@@ -98,7 +98,7 @@ def _measure_canaries(options: EvaluateOptions) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeOptions(MeasuredText, DeviceOption, JsonOption):
-    """What is rounded."""
+    """Where the quantized model goes."""
 
     out: Path = required("Folder for the quantized model.")
 

@@ -1,7 +1,7 @@
 """Writing together: the model proposes, the person picks, types or takes back.
 
-A conversation over two functions, one that asks and one that shows, so that it runs in a terminal
-and in a test alike.
+The conversation goes through two functions, one that asks and one that shows, so that it runs in a
+terminal and in a test.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def write_together(
     ask: Callable[[str], str],
     show: Callable[[str], None],
 ) -> str:
-    """Hold the conversation; returns the text in the end.
+    """Run the conversation, and return the text at its end.
 
     Args:
-        model: proposes.
+        model: makes the proposals.
         prompt: the text to begin with.
-        settings: of the proposals.
-        ask: shows a question and gives the answer; raises `EOFError` at the end of the answers,
-            or `KeyboardInterrupt`.
+        settings: how proposals are made.
+        ask: shows a question and returns the answer; raises `EOFError` or `KeyboardInterrupt` when
+            there are no more answers.
         show: shows a text.
     """
     show(HELP)
@@ -53,7 +53,7 @@ def write_together(
             if len(steps) > 1:
                 steps.pop()
             else:
-                show("there is nothing to take back")
+                show("there is no step to take back")
         elif (answer.isascii() and answer.isdigit()) or not answer:
             choices = {str(number): each.text for number, each in enumerate(proposals, start=1)}
             picked = answer or "1"
@@ -62,11 +62,11 @@ def write_together(
             elif choices:
                 show(f"there is no proposal {picked}: choose 1 to {len(choices)}")
             else:
-                show("the model would end here: type how it goes on")
+                show("the model would end here: type what comes next")
         else:
             steps.append(answer.removeprefix("="))
 
 
 def _visible(text: str) -> str:
-    """Make line ends and blanks at the edges visible."""
+    """Make line ends and spaces visible in a text that begins or ends with any."""
     return text.replace("\n", "⏎").replace(" ", "␣") if text.strip() != text else text

@@ -1,4 +1,4 @@
-"""The commands that take lines: each is scored, or becomes a vector."""
+"""The commands that read lines: `score` rates each one, `encode` turns each into a vector."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LineOptions(ModelOption, EngineOption):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(LineOptions, JsonOption):
-    """What is shown of lines."""
+    """What is shown of each line."""
 
     threshold: float | None = setting(
         None,
@@ -58,7 +58,8 @@ def score(options: ScoreOptions) -> None:
         text = model.open_text(say)
         least = heldout_threshold(model, text, options.threshold, options.label)
         say(
-            f"{options.threshold:g} % of the held-out lines cost up to {least:.3f} bits a character"
+            f"{options.threshold:g} % of the held-out lines cost at most {least:.3f} bits per "
+            "character"
         )
     listed = []
     for number, lines in arriving_lines(options.file):

@@ -1,4 +1,4 @@
-"""The command line: it parses, calls and prints; what is done is done in the rooms.
+"""The command line: it parses arguments, calls the rooms and prints their results.
 
 Text and JSON go to stdout, everything else to stderr. Exit codes: 0 done, 1 the input or the model
 is at fault, 2 usage, 130 interrupted.
@@ -29,39 +29,40 @@ COMMANDS = {
     "quantize": "evaluating",
     "doctor": "doctor",
 }
-"""Each command, and the module of this room that has its function."""
+"""Each command, and the module in this room that defines it."""
 
 _EXTRAS = {
     "torch": ("this command", "train"),
     "tokenizers": ("a vocabulary of subwords", "subwords"),
 }
-"""What a missing package means, and the extra that brings it."""
+"""What needs a package that may be missing, and the extra that installs it."""
 
 
 class _Commands(click.Group):
-    """The commands; a command's module is imported when it is needed."""
+    """The commands; each one's module is imported when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name them, in their order."""
+        """Return their names in order."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Make a command."""
+        """Build a command."""
         if cmd_name not in COMMANDS:
             return None
         from sunspring.cli.parameters import Command
 
         module = import_module(f"sunspring.cli.{COMMANDS[cmd_name]}")
-        return Command(getattr(module, cmd_name), getattr(module, f"expand_{cmd_name}", None))
+        extras = (getattr(module, f"{extra}_{cmd_name}", None) for extra in ("expand", "check"))
+        return Command(getattr(module, cmd_name), *extras)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what each command is for, without making its options."""
+        """Write what each command does, without building its options."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, _summary(name)) for name in COMMANDS])
 
 
 def _summary(name: str) -> str:
-    """Give the first line of a command's help."""
+    """Return the first line of a command's help."""
     function = getattr(import_module(f"sunspring.cli.{COMMANDS[name]}"), name)
     return str(function.__doc__).partition("\n")[0]
 
@@ -74,7 +75,7 @@ app = _Commands(
 
 
 def main() -> None:
-    """Run the command line; errors that users can mend end it with one line and exit code 1."""
+    """Run the command line; errors that users can fix end it with one line and exit code 1."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     prepare_streams()
@@ -98,5 +99,5 @@ def _fail(message: str) -> NoReturn:
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
-    os.write(2, b"\nsunspring: interrupted\n")  # print may have been interrupted itself
+    os.write(2, b"\nsunspring: interrupted\n")  # print itself may have been interrupted
     raise SystemExit(130)

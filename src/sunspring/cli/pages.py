@@ -1,4 +1,4 @@
-"""The commands that end in a page: of a text, of a run, of several models."""
+"""The commands that make a page: about a text, a run or several models."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sunspring.settings import required, setting
 if TYPE_CHECKING:
     from sunspring.model import Model
 
-_HELDOUT = 20_000  # tokens of the held-out text that are explained
-_MOST = 200_000  # characters of another text: what is kept of each takes kilobytes
+_HELDOUT = 20_000  # tokens of the held-out text to explain
+_MOST = 200_000  # characters of another text to explain: each takes kilobytes of memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class PageOption:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions(ModelOption, PageOption, JsonOption):
-    """What is explained."""
+    """What is explained, and how."""
 
     file: Path | None = setting(
         None,
@@ -72,12 +72,12 @@ def explain(options: ExplainOptions) -> None:
     from sunspring.pages.html import write_page
 
     if options.out is None and not options.as_json:
-        raise SettingsError("an explanation is a page or JSON: give --out page.html, or --json")
+        raise SettingsError("nowhere to put the explanation: give --out page.html, or --json")
     if options.gradients:
         _explain_gradients(options)
         return
     if options.steps is not None:
-        raise SettingsError("--steps are those of --gradients: give that too, or leave it out")
+        raise SettingsError("--steps belongs to --gradients: add --gradients, or leave --steps out")
     model = Model.load(options.model)
     corpus = model.open_text(say) if options.copied else None
     text = _text_to_explain(model, options.file, options.text)
@@ -90,13 +90,13 @@ def explain(options: ExplainOptions) -> None:
 
 
 def _explain_gradients(options: ExplainOptions) -> None:
-    """Show how far back the gradient reaches in networks that learn from a model's text."""
+    """Do what `explain --gradients` does."""
     from sunspring.explanation.gradient_flow import STEPS, gradient_flow
     from sunspring.explanation.gradients_page import gradients_page
     from sunspring.model import Model
     from sunspring.pages.html import write_page
 
-    beside = "--gradients, which looks at networks of its own"
+    beside = "--gradients, which trains networks of its own"
     refuse(("file", "text", "top", "copied", "label"), beside)
     corpus = Model.load(options.model).open_text(say)
     flow = gradient_flow(corpus, say, STEPS if options.steps is None else options.steps)
@@ -108,22 +108,22 @@ def _explain_gradients(options: ExplainOptions) -> None:
 
 
 def _text_to_explain(model: Model, file: Path | None, text: str | None) -> str:
-    """Give the text that is named, or the beginning of the model's own held-out text."""
+    """Return the text that was named, or the beginning of the model's own held-out text."""
     if file is not None and text is not None:
         raise SettingsError("give a FILE or --text, not both")
     if file is not None:
         text = _beginning(file)
     if text is None:
         corpus = model.open_text(say)
-        say(f"the first {_HELDOUT:,} tokens of the held-out text")
+        say(f"explaining the first {_HELDOUT:,} tokens of the held-out text")
         return corpus.vocabulary.decode(corpus.heldout.tokens[:_HELDOUT])
     if len(text) > _MOST:
-        say(f"the first {_MOST:,} characters of the text")
+        say(f"explaining the first {_MOST:,} characters of the text")
     return text[:_MOST]
 
 
 def _beginning(file: Path) -> str:
-    """Read a file, but not much more of it than will be explained."""
+    """Read a file, but little more than will be explained."""
     lines: list[str] = []
     characters = 0
     for _, arrived in arriving_lines(file):
@@ -136,7 +136,7 @@ def _beginning(file: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What is reported."""
+    """Which run is reported, and where the page goes."""
 
     run: Path = required("Folder of a run.", argument="RUN")
     out: Path | None = setting(

@@ -1,6 +1,7 @@
-"""Commands made of functions whose parameters are dataclasses of settings.
+"""Commands made from functions whose parameters are dataclasses of settings.
 
-Each setting becomes an option, or an argument if it says so. Knows nothing of what a command does.
+Each setting becomes an option, or an argument if it is declared as one. Nothing here knows what a
+command does.
 """
 
 from __future__ import annotations
@@ -29,19 +30,22 @@ class Command(click.Command):
     """A command.
 
     Args:
-        function: does what the command does. It takes instances of dataclasses, whose settings are
-            the command's options; its docstring is the help.
-        expand: changes the words of the command line before they are read, if there is need.
+        function: runs the command. Its parameters are dataclasses, whose settings become the
+            command's options; its docstring is the help.
+        expand: rewrites the words of the command line before they are parsed, if given.
+        check: looks at what was written before settings are made of it, if given.
     """
 
     def __init__(
         self,
         function: Callable[..., None],
         expand: Callable[[Arguments], Arguments] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
         hints = get_type_hints(function)
         self._function = function
         self._expand = expand
+        self._check = check
         self._owners = [hint for name, hint in hints.items() if name != "return"]
         settings = [each for owner in self._owners for each in settings_of(owner).values()]
         self._settings = sorted(settings, key=lambda each: not _is_required_argument(each))
@@ -49,11 +53,13 @@ class Command(click.Command):
         super().__init__(function.__name__, help=function.__doc__, params=parameters)
 
     def parse_args(self, ctx: click.Context, args: Arguments) -> Arguments:
-        """Read the words of the command line."""
+        """Parse the words of the command line."""
         return super().parse_args(ctx, self._expand(args) if self._expand else args)
 
     def invoke(self, ctx: click.Context) -> None:
-        """Call the function with the settings that were given."""
+        """Call the function with the given settings."""
+        if self._check:
+            self._check()
         made = [
             owner(
                 **{
@@ -68,7 +74,7 @@ class Command(click.Command):
         self._function(*made)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help of arguments and options, in sections by the dataclasses they are of."""
+        """Write the help of arguments and options, in one section for each dataclass."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for setting, parameter in zip(self._settings, self.params, strict=True):
             value = parameter.make_metavar(ctx)
@@ -91,18 +97,18 @@ class Command(click.Command):
 
 
 def _is_required_argument(setting: Setting) -> bool:
-    """Tell whether a setting is an argument that nothing can be put before."""
+    """Return whether a setting is a required argument, which must come first."""
     return setting.declared.argument is not None and setting.default is MISSING
 
 
 def _parameter(setting: Setting) -> click.Parameter:
-    """Make an option or an argument of a setting."""
+    """Turn a setting into an option or an argument."""
     declared, default = setting.declared, setting.default
     kind = (
         click.Choice(setting.choices) if setting.choices else _TYPES.get(setting.kind, click.STRING)
     )
     is_required = default is MISSING
-    # click takes a default of None for a value, and then asks for no other
+    # click counts None as a value: with that default nothing would be required
     usual: dict[str, Any] = {} if is_required or setting.is_multiple else {"default": default}
     if declared.argument:
         return click.Argument(
@@ -119,21 +125,21 @@ def _parameter(setting: Setting) -> click.Parameter:
         type=None if is_flag else kind,
         required=is_required,
         multiple=setting.is_multiple or setting.kind is Mapping,
-        is_flag=is_flag or None,  # False would let a value be left out
+        is_flag=is_flag or None,  # False would make the option's value optional
         metavar=declared.metavar,
         **usual,
     )
 
 
 def _shown_argument(setting: Setting) -> str:
-    """Give an argument as the line of usage has it."""
+    """Return an argument as the usage line shows it."""
     name = setting.declared.argument or ""
     name = name if setting.default is MISSING else f"[{name}]"
     return f"{name}..." if setting.is_multiple else name
 
 
 def _help(setting: Setting) -> str:
-    """Give a setting's line of help, with its default and its range."""
+    """Return a setting's line of help, with its default and its range."""
     declared, default = setting.declared, setting.default
     notes = []
     if declared.shown_default:
@@ -147,7 +153,7 @@ def _help(setting: Setting) -> str:
 
 
 def _value(setting: Setting, value: Any) -> Any:
-    """Give what an option was given as the setting's own type."""
+    """Convert what was given for an option to the setting's own type."""
     if setting.kind is not Mapping:
         return value
     pairs = {}
@@ -160,18 +166,18 @@ def _value(setting: Setting, value: Any) -> Any:
 
 
 def is_given(name: str) -> bool:
-    """Tell whether the user wrote a parameter of the command that runs."""
+    """Return whether the user gave a parameter of the running command."""
     source = click.get_current_context().get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def names_given() -> list[str]:
-    """Name the parameters that the user wrote, of the command that runs."""
+    """Return the names of the parameters that the user gave to the running command."""
     return list(filter(is_given, click.get_current_context().params))
 
 
 def shown(name: str) -> str:
-    """Name a parameter of the command that runs as the user writes it."""
+    """Return a parameter of the running command as the user writes it."""
     (parameter,) = (
         each for each in click.get_current_context().command.params if each.name == name
     )
@@ -179,10 +185,14 @@ def shown(name: str) -> str:
 
 
 def refuse(names: Sequence[str], beside: str) -> None:
-    """Make sure that the user wrote none of some parameters beside something.
+    """Check that the user gave none of some parameters together with something else.
+
+    Args:
+        names: the parameters that are not allowed.
+        beside: what they do not go with, in words.
 
     Raises:
-        SettingsError: one was written.
+        SettingsError: one of them was given.
     """
     for name in names:
         if is_given(name):

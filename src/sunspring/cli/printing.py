@@ -1,4 +1,4 @@
-"""What the command line says of results, in words."""
+"""What the command line prints about results."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 
-_NO_TRAINING = "none: pip install 'sunspring[train]' brings PyTorch"
+_NO_TRAINING = "none: PyTorch is missing, pip install 'sunspring[train]' installs it"
 
 
 def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) -> str:
-    """Show figures as a table: the network alone first, what goes beyond it, n-gram models."""
+    """Format figures as a table: the network alone, what is added to it, n-gram models."""
     rows = {"this model": evaluation.nats_per_character}
     rows |= {
         name.replace("_", " "): each.nats_per_character for name, each in evaluation.beyond.items()
@@ -34,34 +34,35 @@ def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) 
 
 
 def describe_canaries(report: CanaryReport) -> str:
-    """Show exposures as a table, a row for each number of repetitions, and say what it means."""
+    """Format exposures as a table, one row per number of repetitions, with a verdict."""
     lines = [
-        f"canaries: lines of {report.length} random letters; those in the training text added "
-        f"{report.hidden_share:.1%} to it ({report.hidden_characters:,} characters)",
-        "in the text    canaries  mean exposure  largest  at the most",
+        f"canaries: lines of {report.length} random letters; the inserted ones make the training "
+        f"text {report.hidden_share:.1%} longer ({report.hidden_characters:,} characters)",
+        "in the text    canaries  mean exposure  largest  at maximum",
     ]
     for each in (report.control, *report.hidden):
         times = _times(each.repetitions)
         lines.append(
             f"{times:<12} {len(each.bits):>10,} {each.mean:>14.2f} {each.bits.max():>8.2f}"
-            f" {each.share_at(report.most):>12.0%}"
+            f" {each.share_at(report.most):>11.0%}"
         )
     lines += [
-        f"exposure is in bits: {report.expected:.2f} ± {report.control.chance_error:.2f} is "
-        f"expected of lines that never stood there, {report.most:.2f} is the most that can be seen",
+        f"exposure is in bits: {report.expected:.2f} ± {report.control.chance_error:.2f} is what "
+        f"lines that were never in the text should have, {report.most:.2f} is the maximum",
         _verdict(report.hidden),
     ]
     return "\n".join(lines)
 
 
 def _verdict(hidden: Sequence[Exposures]) -> str:
-    told = [each.repetitions for each in hidden if each.stands_out]
-    line, never = "a line that stood in the training text", "one that never did"
-    if not told:
-        return f"{line} {_times(hidden[-1].repetitions)} is not told from {never}"
-    verdict = f"{line} {_times(told[0])} is told from {never}"
-    less = [each.repetitions for each in hidden if each.repetitions < told[0]]
-    return f"{verdict},\none that stood there {_times(less[-1])} is not" if less else verdict
+    exposed = [each.repetitions for each in hidden if each.stands_out]
+    line = "a line that was in the training text"
+    if not exposed:
+        times = _times(hidden[-1].repetitions)
+        return f"{line} {times} cannot be distinguished from one that never was"
+    verdict = f"{line} {_times(exposed[0])} can be distinguished from one that never was"
+    less = [each.repetitions for each in hidden if each.repetitions < exposed[0]]
+    return f"{verdict},\none that was in it {_times(less[-1])} cannot" if less else verdict
 
 
 def _times(count: int) -> str:
@@ -75,14 +76,14 @@ def writings_json(
     engine: str,
     copied: CopyReport | None = None,
 ) -> dict[str, Any]:
-    """Give the object that `write --json` prints.
+    """Return the object that `write --json` prints.
 
     Args:
-        prompt: as it was given.
-        writings: what came of it.
-        seconds: that it took.
-        engine: that wrote.
-        copied: what of them, without the prompt, stands in the training text, if that was asked.
+        prompt: the prompt as it was given.
+        writings: the texts that were written.
+        seconds: how long writing took.
+        engine: name of the engine.
+        copied: what the texts, without the prompt, copied from the training text, if known.
     """
     texts = [writing.to_json() for writing in writings]
     if copied:
@@ -97,21 +98,21 @@ def writings_json(
 
 
 def describe_copies(report: CopyReport) -> str:
-    """Say in a line what of texts is copied."""
+    """Say in one line how much of some texts is copied."""
     from sunspring.explanation.copies import LEAST_COPIED, LEAST_LINE
 
     characters = sum(len(each.text) for each in report.copies)
     lines = len({line for each in report.lines for line in each})
     return (
         f"copied: {report.characters:,} of {characters:,} characters, in stretches of "
-        f"{LEAST_COPIED} or more, the longest of {report.longest:,}; {lines:,} whole "
+        f"{LEAST_COPIED} or more (the longest has {report.longest:,}); {lines:,} whole "
         f"{'line' if lines == 1 else 'lines'} of the training text, of {LEAST_LINE} characters or "
         "more"
     )
 
 
 def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
-    """Give a line of `score`: its bits, bits a character, the line, and what surprised most."""
+    """Format a line for `score`: bits, bits per character, text, most surprising characters."""
     shown = f"{score.bits:.2f}\t{score.bits_per_character:.3f}\t{score.line}"
     if not top:
         return shown
@@ -122,11 +123,11 @@ def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
 
 
 def describe_result(result: TrainingResult) -> str:
-    """Say how a training ended, and what can be done next."""
+    """Say how a training ended, and what to do next."""
     if result.heldout is None:
         return (
             f"interrupted, and saved in {result.run}; "
-            f"go on with: sunspring train --out {result.run} --resume"
+            f"continue with: sunspring train --out {result.run} --resume"
         )
     return (
         f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
@@ -141,16 +142,16 @@ def describe_quantization(figures: Mapping[str, Any]) -> str:
     saved = f"saved in {figures['out']}: {sizes}"
     loss = figures["loss"]
     if loss is None:
-        return f"{saved}; name a text after MODEL to measure the loss"
+        return f"{saved}; name a text after the model to measure the loss of quality"
     return (
         f"{saved}\n"
-        f"loss: {loss['nats']:+.5f} nats per character, from {loss['nats_fp32']:.4f} to "
+        f"loss of quality: {loss['nats']:+.5f} nats per character, from {loss['nats_fp32']:.4f} to "
         f"{loss['nats_int8']:.4f} ({loss['characters']:,} characters, {loss['protocol']})"
     )
 
 
 def describe_comparison(comparison: Comparison) -> str:
-    """Show models as a table, the best first."""
+    """Format models as a table, the best first."""
     width = max(len(each.name) for each in comparison.models)
     lines = [f"{comparison.characters:,} characters by {comparison.protocol}"]
     lines += [
@@ -163,7 +164,7 @@ def describe_comparison(comparison: Comparison) -> str:
 
 
 def describe_machine(report: dict[str, Any]) -> str:
-    """Say what `doctor` found, a line a fact."""
+    """Say what `doctor` found, one fact per line."""
     from sunspring.reports.doctor import MEASURED_MODEL
 
     facts = {
@@ -181,7 +182,11 @@ def describe_machine(report: dict[str, Any]) -> str:
 def _describe_training(report: dict[str, Any]) -> dict[str, str]:
     bf16, choice = report["bf16"], report["train_would_choose"]
     model, recipe = choice["model"], choice["recipe"]
-    gain = f"{bf16['bf16'] / bf16['fp32']:.2f} times fp32's speed" if bf16["supported"] else "none"
+    gain = (
+        f"{bf16['bf16'] / bf16['fp32']:.2f} times fp32's speed"
+        if bf16["supported"]
+        else "not supported"
+    )
     return {
         "training": f"about {report['speeds']['training']:,.0f} characters/s, "
         f"{'fused loop over time' if report['fused_training'] else 'layers of PyTorch'}",
@@ -197,7 +202,7 @@ def _describe_training(report: dict[str, Any]) -> dict[str, str]:
 
 def _describe_engine(report: dict[str, Any]) -> str:
     if report["engine"] == "torch":
-        return "engine torch: the native one was not built, as there was no C++ compiler"
+        return "engine torch: the native one was not built, for lack of a C++ compiler"
     first, *rest = report["instruction_sets"]
-    others = f"; there are {', '.join(rest)} too" if rest else ""
-    return f"engine native by {first}{others}"
+    others = f"; also available: {', '.join(rest)}" if rest else ""
+    return f"engine native with {first}{others}"

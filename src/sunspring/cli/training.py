@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from sunspring.cli import printing
 from sunspring.cli.common import JsonOption
 from sunspring.cli.console import print_json, say
@@ -34,9 +36,7 @@ def train(request: TrainingRequest, options: TrainOptions) -> None:
     It ends with a report of how the training went: a page in the folder of the run.
     """
     began = time.perf_counter()
-    if options.resume:
-        _check_resumed(request)
-    elif request.out is None:
+    if request.out is None:
         request = replace(request, out=_free_run(request.source_names))
     from sunspring.api import run
 
@@ -50,21 +50,24 @@ def train(request: TrainingRequest, options: TrainOptions) -> None:
         raise SystemExit(130)
 
 
-def _check_resumed(request: TrainingRequest) -> None:
-    """Make sure that nothing is asked of a resumed run that was settled when it began."""
-    if request.out is None:
-        raise SettingsError("--resume goes on with the run in --out: name its folder")
+def check_train() -> None:
+    """Refuse options that were fixed when the run to resume began."""
+    given = click.get_current_context().params
+    if not given["resume"]:
+        return
+    if given["out"] is None:
+        raise SettingsError("--resume needs the folder of a run: name it with --out")
     free = {"out", "minutes", "epochs", "steps", "resume", "as_json"}
     for name in names_given():
         if name not in free:
             raise SettingsError(
-                f"{shown(name)} was settled when the run in {request.out} began: "
+                f"{shown(name)} was fixed when the run in {given['out']} began: "
                 "leave it out with --resume"
             )
 
 
 def _free_run(sources: Sequence[str]) -> Path:
-    """Name a new folder under runs/ after the first source."""
+    """Return a new folder under runs/, named after the first source."""
     stem = Path(sources[0].rstrip("/")).name.split(".")[0] if sources else "python-help"
     name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in stem)
     base = Path("runs") / (name[:60].strip("-") or "text")

@@ -1,4 +1,4 @@
-"""Vectors of lines as files: an array of numpy's, or CSV."""
+"""Files of vectors: numpy arrays, or CSV."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from sunspring.storage import write_atomically, writing
 
 
 def vector_rows(vectors: NDArray[np.float32]) -> Iterator[str]:
-    """Give vectors (lines, size) as rows of CSV, with all of their digits."""
+    """Yield vectors (lines, size) as rows of CSV, with all their digits."""
     for vector in vectors:
         yield ",".join(map(str, vector))
 
 
 def write_vectors(path: Path, batches: Iterable[NDArray[np.float32]]) -> int:
-    """Write vectors into a file, whole or not at all; gives how many they were.
+    """Write vectors to a file, whole or not at all, and return their number.
 
     Args:
-        path: ends with `.npy` or `.csv`, which says what is written.
-        batches: each (lines, size).
+        path: its ending, `.npy` or `.csv`, is the format.
+        batches: arrays, each (lines, size).
 
     Raises:
-        SettingsError: the file's name has another ending.
+        SettingsError: the file name has another ending.
         ModelError: the file cannot be written.
     """
     if path.suffix not in (".npy", ".csv"):
-        raise SettingsError(f"{path} is neither .npy nor .csv: name a file that ends like one")
+        raise SettingsError(f"{path} is neither .npy nor .csv: choose one of these endings")
     kept = list(batches)
     vectors = np.concatenate(kept) if kept else np.zeros((0, 0), np.float32)
     with writing(path):

@@ -1,4 +1,4 @@
-"""The command that writes."""
+"""The `write` command."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NOT_INTERACTIVE = (
 
 @dataclass(frozen=True, kw_only=True)
 class WriteOptions(ModelOption, EngineOption, RateOption, JsonOption):
-    """What the command line adds to the settings of writing."""
+    """What the command line adds to the writing settings."""
 
     prompt_file: Path | None = setting(None, "A file with the prompt, or - for standard input.")
     count: int = setting(1, "How many texts to write.", at_least=1)
@@ -64,7 +64,7 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
     The text continues the prompt, and is shown as it is written.
     """
     if options.interactive:
-        refuse(_NOT_INTERACTIVE, "--interactive, where you choose")
+        refuse(_NOT_INTERACTIVE, "--interactive, where you choose what is written")
     options.check_rate(options.adapt is not None, "--adapt")
     settings = replace(settings, prompt=_read_prompt(settings.prompt, options.prompt_file))
     model = _load(settings.label, options)
@@ -96,7 +96,7 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
 
 
 def expand_write(arguments: list[str]) -> list[str]:
-    """Read `--novel N` as what it was called before, and say so."""
+    """Replace `--novel N`, an old name, by `--no-copies-over N`, and say so."""
     words = [part for word in arguments for part in _split_novel(word)]
     expanded: list[str] = []
     for word, following in pairwise([*words, ""]):
@@ -108,12 +108,12 @@ def expand_write(arguments: list[str]) -> list[str]:
 
 
 def _split_novel(word: str) -> Sequence[str]:
-    """Split `--novel=N` into two words; leave all others whole."""
+    """Split `--novel=N` into two words; leave other words whole."""
     return word.split("=") if word.startswith("--novel=") else (word,)
 
 
 def _load(label: str | None, options: WriteOptions) -> Model:
-    """Load the model, with all that is to go into what it writes."""
+    """Load the model, adapted, mixed and blended as the options say."""
     from sunspring.model import Model
 
     model = Model.load(options.model, options.device, options.engine)
@@ -127,7 +127,7 @@ def _load(label: str | None, options: WriteOptions) -> Model:
 
 
 def _say_what_is_replaced(model: Model, prompt: str) -> None:
-    """Say what became of characters of a prompt that the model does not know."""
+    """Report characters of the prompt that the model does not know."""
     if replaced := model.read_prompt(prompt).replaced:
         changes = ", ".join(
             f"{old!r} is read as {new!r}" if new else f"{old!r} is left out"
@@ -139,13 +139,13 @@ def _say_what_is_replaced(model: Model, prompt: str) -> None:
 def _write_together(model: Model, settings: WritingSettings) -> None:
     from sunspring.cli.interactive import write_together
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, and keeps the text
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, keeps the text
     sampling = ProposalSettings(**vars(part_of(settings, SamplingSettings)))
     print(write_together(model, settings.prompt, sampling, ask, say))
 
 
 def _known_if_marked(model: Model) -> KnownStretches | None:
-    """Give what tells copies from what is new, where copies can be marked."""
+    """Return what is needed to mark copies, if the output can show marks."""
     from sunspring.explanation.copies import LEAST_COPIED
 
     return model.known_stretches(LEAST_COPIED) if can_mark() else None
@@ -160,14 +160,14 @@ def _look_for_copies(texts: Sequence[str], corpus: Corpus | None) -> CopyReport 
 
 
 def _keep(pieces: Iterable[str], kept: list[str]) -> Iterator[str]:
-    """Hand on pieces of a text, and keep them."""
+    """Pass on the pieces of a text, and keep them."""
     for piece in pieces:
         kept.append(piece)
         yield piece
 
 
 def _marked(pieces: Iterable[str], known: KnownStretches | None) -> Iterable[str]:
-    """Mark what is copied for the terminal, if there is something that knows it."""
+    """Mark copied pieces for the terminal, if the known stretches are given."""
     if known is None:
         return pieces
     from sunspring.writing.copy_marks import mark_copies
@@ -187,13 +187,13 @@ def _read_prompt(prompt: str, path: Path | None) -> str:
     if path is None:
         return prompt
     if prompt:
-        raise SettingsError("give the prompt by --prompt or by --prompt-file, not both")
+        raise SettingsError("the prompt is given twice: use --prompt or --prompt-file, not both")
     shown = "standard input" if str(path) == "-" else path
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         at = f"byte {error.start}"
-        raise SourceError(f"{shown} is not utf-8 at {at}: convert the prompt to it") from None
+        raise SourceError(f"{shown} is not utf-8 at {at}: convert it to utf-8") from None
     except OSError as error:
         raise SourceError(f"{shown} cannot be read ({error.strerror}): check the path") from None

@@ -1,1 +1,1 @@
-"""Documents become ids on disk: vocabularies, splits, the corpus, and batches of it."""
+"""From documents to ids on disk: vocabularies, splits, the corpus, and batches of it."""

@@ -1,9 +1,9 @@
-"""Batches of training sequences: the article's shuffled windows, and lanes that read on.
+"""Batches of training sequences: the article's shuffled windows, or lanes that keep their state.
 
-Both cut the documents of a split into stretches of targets; the input at each place is the token
-before the target. Windows start from a fresh state and come in shuffled order; a lane goes on
-through its stretch window by window, its state carried (truncated backpropagation through time).
-Where a batch is, is a small JSON value, so a run can be resumed at any step.
+Both cut the documents of a split into stretches of targets; the input at each position is the
+token before the target. Windows start from a fresh state and come in shuffled order; a lane reads
+its stretch window by window, carrying its state (truncated backpropagation through time). The
+position in the text is a small JSON value, so a run can be resumed at any step.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sunspring.corpus.splits import Split
 from sunspring.errors import SourceError
 
 IGNORED = -100
-"""The target of a place that holds no token: a loss skips it."""
+"""The target at a position without a token: losses skip it."""
 
-_RELEASE_AFTER = 512  # rows; each may leave 400 KiB of the files resident
-_POOL = 1 << 20  # documents or windows that are shuffled together
+_RELEASE_AFTER = 512  # rows; each may leave 400 KiB of the files in memory
+_POOL = 1 << 20  # documents or windows shuffled together
 
 
 class Batch(NamedTuple):
@@ -48,7 +48,7 @@ class _Stretches(NamedTuple):
     document: NDArray[np.int64]
 
     def take(self, which: slice | NDArray[np.int64]) -> _Stretches:
-        """Select some, in that order."""
+        """Select some, in the order given."""
         return _Stretches(self.first[which], self.end[which], self.document[which])
 
 
@@ -64,27 +64,27 @@ def check_window(split: Split, window: int) -> None:
     """Make sure that a text is long enough for one window.
 
     Raises:
-        SourceError: it is not.
+        SourceError: the text is too short.
     """
     if len(split.tokens) < window + 1 and split.document_count <= 1:
         raise SourceError(
             f"the training part of the text has {len(split.tokens)} tokens and one window needs "
-            f"{window + 1}: give more text, or set a smaller one with --set window=N"
+            f"{window + 1}: give more text, or set a smaller window with --set window=N"
         )
 
 
 class Batches(ABC):
     """An endless stream of batches over a split.
 
-    So that memory stays bounded, an epoch goes through pools: one for a split of up to a million
-    documents or windows, else several, each spread evenly over the split.
+    To bound memory, an epoch is read in pools of up to a million documents or windows, each pool
+    spread evenly over the split.
 
     Args:
         split: what to read.
-        start_id: the token that stands before a document's first.
-        batch_size: rows of a batch.
-        window: the most targets of a row, `seq_len` in the article.
-        seed: draws the order of each epoch.
+        start_id: the token read before a document's first.
+        batch_size: rows in a batch.
+        window: most targets in a row, `seq_len` in the article.
+        seed: determines the order of each epoch.
 
     Raises:
         SourceError: the text is too short for one window.
@@ -106,32 +106,32 @@ class Batches(ABC):
     @property
     @abstractmethod
     def epochs(self) -> float:
-        """Epochs read so far, with the fraction of the current one."""
+        """Epochs read so far, including the fraction of the current one."""
 
     @abstractmethod
     def next(self) -> Batch:
-        """Give the next batch; an epoch follows the other without end."""
+        """Return the next batch; one epoch follows another without end."""
 
     def position(self) -> dict[str, Any]:
-        """Say where the stream is, as a JSON value for `seek`."""
+        """Return the position in the stream, as a JSON value for `seek`."""
         return {"epoch": self._epoch, "pool": self._pool, "next": self._next}
 
     def seek(self, position: dict[str, Any]) -> None:
-        """Go on from where `position` was taken."""
+        """Continue from a position that `position` returned."""
         self._epoch, self._pool = position["epoch"], position["pool"]
         self._next = position["next"]
         self._stretches = self._draw()
 
     @abstractmethod
     def _count(self) -> int:
-        """Count what is shuffled: documents or windows."""
+        """Count the documents or windows to shuffle."""
 
     @abstractmethod
     def _draw(self) -> _Stretches:
-        """Cut the current pool's stretches, in the order in which to read them."""
+        """Cut the current pool into stretches, in the order in which to read them."""
 
     def _turn(self) -> None:
-        """Go on to the next pool, perhaps of the next epoch."""
+        """Move to the next pool, which may begin the next epoch."""
         self._pool = (self._pool + 1) % self._pools
         self._epoch += self._pool == 0
         self._next = 0
@@ -144,8 +144,8 @@ class Batches(ABC):
         """Cut the current pool's documents into stretches of at most `length` targets.
 
         Args:
-            length: the most targets of a stretch.
-            shift: how much earlier the cuts of the documents longer than `length` fall.
+            length: most targets in a stretch.
+            shift: how many tokens earlier to cut documents longer than `length`.
         """
         starts = self.split.starts
         begins = np.array(starts[:-1][self._pool :: self._pools])
@@ -188,9 +188,9 @@ class Batches(ABC):
 class Windows(Batches):
     """The article's batches: shuffled windows, each from a fresh state.
 
-    A text is cut into sequences of `seq_len + 1` tokens and what is left over is dropped, like the
-    last batch that is not full (`drop_remainder`); both only where something remains without it.
-    Documents are cut into windows of their own and keep their shorter last one, padded.
+    A single text is cut into sequences of `seq_len + 1` tokens; what is left over is dropped, and
+    so is a last batch that is not full (`drop_remainder`), unless it is the only one. Several
+    documents are cut one by one and keep their shorter last window, padded.
     """
 
     def __init__(
@@ -202,12 +202,12 @@ class Windows(Batches):
 
     @property
     def epochs(self) -> float:
-        """Epochs read so far, with the fraction of the current one."""
+        """Epochs read so far, including the fraction of the current one."""
         batches = len(self._stretches.first) // self.batch_size
         return self._epoch + (self._pool + self._next / batches) / self._pools
 
     def next(self) -> Batch:
-        """Give the next batch of windows, all rows fresh."""
+        """Return the next batch of windows, all rows fresh."""
         rows = slice(self._next * self.batch_size, (self._next + 1) * self.batch_size)
         if rows.stop > len(self._stretches.first):
             self._turn()
@@ -234,17 +234,17 @@ class Windows(Batches):
 
 
 class Lanes(Batches):
-    """Rows that each read a stretch on and on, window by window, the state carried.
+    """Rows that each read a stretch from end to end, window by window, carrying the state.
 
     Documents shorter than a stretch are read whole, in batches of similar lengths so that little
-    is padding; longer ones, or a single text, are cut so that there are about four stretches a
-    lane, at places that move from epoch to epoch. Every fourth lane forgets the text before at
-    every 256 tokens or so, since writing and many a reading begin from a fresh state too.
+    is padding; longer ones, or a single text, are cut into about four stretches per lane, at
+    places that change from epoch to epoch. Every fourth lane is reset to a fresh state about every
+    256 tokens, since writing and much scoring start from a fresh state too.
     """
 
     _STRETCHES_PER_LANE = 4
-    _FORGETFUL = 4  # one lane in so many
-    _REMEMBERED = 256  # tokens, at most, in such a lane
+    _FORGETFUL = 4  # one lane in this many is reset regularly
+    _REMEMBERED = 256  # tokens that such a lane reads between resets, at most
     _SORTED = 64  # batches of documents sorted by length together
 
     def __init__(
@@ -256,15 +256,15 @@ class Lanes(Batches):
         self._stretch = max(window, share // window * window)
         self._stretches = self._draw()
         self._lanes = _Stretches(*np.zeros((3, self.batch_size), dtype=np.int64))
-        self._read = 0  # targets of all epochs
+        self._read = 0  # targets, in all epochs together
 
     @property
     def epochs(self) -> float:
-        """Epochs read so far, with the fraction of the current one."""
+        """Epochs read so far, including the fraction of the current one."""
         return self._read / len(self.split.tokens)
 
     def next(self) -> Batch:
-        """Give each lane's next window; a lane at its end takes up the next stretch, fresh."""
+        """Return each lane's next window; a lane at its end begins the next stretch, fresh."""
         fresh = self._lanes.first >= self._lanes.end
         waiting = np.flatnonzero(fresh)
         while len(waiting):
@@ -283,18 +283,18 @@ class Lanes(Batches):
         return batch
 
     def position(self) -> dict[str, Any]:
-        """Say where the stream is."""
+        """Return the position in the stream."""
         lanes = [column.tolist() for column in self._lanes]
         return {**super().position(), "read": self._read, "lanes": lanes}
 
     def seek(self, position: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from there."""
         super().seek(position)
         self._read = position["read"]
         self._lanes = _Stretches(*np.array(position["lanes"], dtype=np.int64))
 
     def _has_filled_memory(self) -> NDArray[np.bool_]:
-        """Tell which lanes have a whole number of memories left to read."""
+        """Tell which lanes have a whole multiple of `_REMEMBERED` tokens left: time for a reset."""
         windows = -(-(self._lanes.end - self._lanes.first) // self.window)
         filled: NDArray[np.bool_] = windows % max(1, self._REMEMBERED // self.window) == 0
         return filled

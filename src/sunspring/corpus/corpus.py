@@ -1,8 +1,8 @@
 """The corpus: encoded documents in memory-mapped files, with their training and held-out parts.
 
 The sources are read once, into a spool of plain text in the cache; the vocabulary and the splits
-are made from that, and the ids are written to one file a split, in the smallest integer type that
-holds them. Everything streams, so a corpus may be larger than memory.
+are made from that, and the ids are written to one file per split, in the smallest integer type
+that holds them. Everything is streamed, so a corpus may be larger than memory.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ class Corpus:
     Args:
         folder: where it is kept.
         fingerprint: changes with the text, its documents and labels, and how they are encoded.
-        vocabulary: of the ids.
-        documents: what a document is, see `ReadingOptions`.
+        vocabulary: the meaning of the ids.
+        documents: what counts as a document, see `ReadingOptions`.
         labels: name of each label index.
-        heldout_is_given: the held-out text is from sources of its own.
-        train: what is trained on.
-        validation: what may steer training.
-        heldout: what training never sees.
-        validation_at: tokens of `train` that stand before `validation` where that is a part of a
-            document.
+        heldout_is_given: whether the held-out text comes from sources of its own.
+        train: the text to train on.
+        validation: text that may steer training.
+        heldout: text that training never sees.
+        validation_at: how many tokens of `train` come before `validation`, if that is cut out of
+            a document.
     """
 
     folder: Path
@@ -88,7 +88,7 @@ class Corpus:
         return sum(len(split.tokens) for split in (self.train, self.validation, self.heldout))
 
     def lines(self) -> Iterator[str]:
-        """Give the documents of all splits, or where there are none, the text's lines.
+        """Yield the documents of all splits, or the lines of a text without documents.
 
         Lines come without their newlines, and empty ones are left out.
         """
@@ -99,16 +99,16 @@ class Corpus:
             yield from self._lines_of(splits)
 
     def heldout_lines(self) -> Iterator[str]:
-        """Give the same of the held-out part alone; its first line may be the end of one."""
+        """Yield the same for the held-out part alone; its first line may be the end of one."""
         return self._lines_of([self.heldout])
 
     def training_lines(self) -> Iterator[str]:
-        """Give the same of what is trained on; a line that the validation part cuts is in two."""
+        """Yield the same for the training part; a line cut by the validation part comes in two."""
         for tokens in np.split(self.train.tokens, [self.validation_at]):
             yield from self._lines_of([replace(self.train, tokens=tokens)])
 
     def training_bytes(self) -> Iterator[bytes | None]:
-        """Give what is trained on in UTF-8, block by block, and None where a document ends."""
+        """Yield the training part in UTF-8, block by block, and None where a document ends."""
         for tokens in np.split(self.train.tokens, [self.validation_at]):
             yield from _text_bytes(tokens, self.vocabulary)
             yield None
@@ -129,7 +129,7 @@ class Corpus:
 
 
 def _breaks(vocabulary: Vocabulary, token: int) -> bool:
-    """Tell whether a token holds a newline, and text can be decoded up to its end."""
+    """Tell whether a token contains a newline and consists of whole characters."""
     piece = vocabulary.token_bytes(token)
     with contextlib.suppress(UnicodeDecodeError):
         return "\n" in piece.decode()
@@ -148,21 +148,22 @@ def build_corpus(
     on_progress: Progress | None = None,
     notify: Notify = ignore,
 ) -> Corpus:
-    """Read sources into a corpus, or open the one that the cache holds for them.
+    """Read sources into a corpus, or open the cached one.
 
-    Held out is the last tenth of the characters of a single document, a seeded tenth of several,
-    or what `heldout` has. The validation part, which may steer training, is cut from the rest.
+    The held-out part is the last tenth of the characters of a single document, a random tenth of
+    several documents, or the text of `heldout`. The validation part, which may steer training, is
+    cut from the rest.
 
     Args:
-        sources: to read.
+        sources: what to read.
         settings: how to encode them.
         cache: folder in which corpora are kept, one folder each.
-        seed: draws the held-out documents where there are several.
+        seed: chooses the held-out documents if there are several.
         heldout: sources of the held-out text, if it is not a part of the others.
-        base: vocabulary to keep the ids of (fine-tuning); characters are added where needed.
-        base_labels: labels that keep their places; new ones are added.
-        on_progress: called with the bytes read so far and their total, if known.
-        notify: called with a line about a source that was skipped or mended.
+        base: vocabulary to extend (fine-tuning): its ids are kept, missing characters are added.
+        base_labels: labels that keep their indices; new ones are added.
+        on_progress: called with the bytes read so far and the total, if known.
+        notify: called with a message about anything skipped or repaired.
 
     Raises:
         SourceError: a source is unreadable, empty, binary, not decodable, or too short.
@@ -200,7 +201,7 @@ def build_corpus(
         }
         (building / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
         folder = cache / (key or fingerprint)
-        # standard input that was read before, or another process was faster
+        # the same standard input was read before, or another process was faster
         if cached := _open_sound(folder):
             return cached
         shutil.rmtree(folder, ignore_errors=True)
@@ -217,7 +218,7 @@ def _describe(
     base: Vocabulary | None,
     base_labels: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Say what a fingerprint depends on beside the text; a change would disown all older runs."""
+    """Describe what a fingerprint depends on besides the text; changing this orphans older runs."""
     return {
         "format": _FORMAT,
         "reading": {**asdict(sources.options), "binary": sources.as_bytes},
@@ -254,20 +255,20 @@ def open_corpus(folder: Path) -> Corpus:
         )
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise SourceError(
-            f"the encoded text in {folder} is gone or damaged ({error}): "
+            f"the encoded text in {folder} is missing or damaged ({error}): "
             "delete that folder and run the training again"
         ) from None
 
 
 def _open_sound(folder: Path) -> Corpus | None:
-    """Open a corpus if it is there and not damaged."""
+    """Open a corpus if it exists and is intact."""
     with contextlib.suppress(SourceError):
         return open_corpus(folder)
     return None
 
 
 def _open_spool(folder: Path) -> TextIO:
-    """Open a file that is gone when it is closed; surrogates stand for bytes that are no text."""
+    """Open a file that is deleted when closed; surrogates represent bytes that are not text."""
     return cast(
         TextIO,
         tempfile.TemporaryFile(
@@ -290,7 +291,7 @@ def _make_vocabulary(
             return ByteVocabulary(end=end or base.end_id is not None)
         if end and base.end_id is None:
             raise SettingsError(
-                "the model's subwords have no end token: use --documents none, or train anew"
+                "the model's subwords have no end token: use --documents none, or train a new model"
             )
         return base
     if settings.tokens == "bytes":
@@ -317,21 +318,21 @@ def encode_sources(
     *,
     nearest: bool = False,
 ) -> Split:
-    """Encode sources with the vocabulary of a model that exists, into one split.
+    """Encode sources with the vocabulary of an existing model, into one split.
 
-    Characters that it does not know are left out, with a notice.
+    Characters that it does not know are left out, with a message.
 
     Args:
-        sources: to read.
-        vocabulary: of the model.
-        labels: of the model.
+        sources: what to read.
+        vocabulary: the model's.
+        labels: the model's.
         folder: an empty folder for the ids.
-        notify: called with a line about what was left out.
-        nearest: first try to replace them by the nearest known, as in a prompt.
+        notify: called with a message about what was left out.
+        nearest: replace unknown characters by the nearest known if possible, as in a prompt.
 
     Raises:
-        SourceError: a source is at fault, or has nothing that the model knows.
-        SettingsError: a document's label is not the model's.
+        SourceError: a source cannot be used, or has no character that the model knows.
+        SettingsError: a document has a label that the model does not know.
     """
     with _open_spool(folder) as file:
         spool = Spool(file, labels)
@@ -346,7 +347,7 @@ def encode_sources(
             found
         ):
             raise SourceError(
-                "the text has no character that the model knows: give one in the same characters"
+                "the text has no character that the model knows: give a text in the same script"
             )
         pieces = whole_split(spool, HELDOUT)
         characters, _ = write_ids(spool, pieces, vocabulary, folder, notify, nearest)
@@ -354,7 +355,7 @@ def encode_sources(
 
 
 def _text_bytes(tokens: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> Iterator[bytes | None]:
-    """Give what tokens stand for, block by block in UTF-8, and None where a document ends."""
+    """Yield the text of tokens in UTF-8, block by block, and None where a document ends."""
     pieces = [vocabulary.token_bytes(token) for token in range(vocabulary.size)]
     sizes = np.array([len(piece) for piece in pieces])
     begins = np.cumsum(sizes) - sizes

@@ -1,6 +1,6 @@
 """The parts of a corpus: ids, document starts and labels in memory-mapped files.
 
-How they are opened, and read in pieces although they may be larger than memory.
+Opens them, and reads them in pieces, since they may be larger than memory.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Split:
     """One part of a corpus.
 
     Args:
-        tokens: (tokens,) memory-mapped ids of the documents, one after another; with documents
-            each one ends with the end token.
+        tokens: (tokens,) memory-mapped ids of the documents, one after another; each ends with
+            the end token, unless the text is a single one without documents.
         starts: (documents + 1,) document i is `tokens[starts[i]:starts[i + 1]]`.
         labels: (documents,) index of each document's label, or None.
-        characters: number of characters; an end token counts as one (it stands for the newline).
+        characters: number of characters; an end token counts as one (it replaces the newline).
         pages: the files behind the arrays.
     """
 
@@ -44,7 +44,7 @@ class Split:
         return len(self.starts) - 1
 
     def release_pages(self) -> None:
-        """Let go of the resident pages of the files; they come back when they are read."""
+        """Drop the files' pages from memory; they are loaded again when read."""
         if hasattr(mmap, "MADV_DONTNEED"):
             for pages in self.pages:
                 pages.madvise(mmap.MADV_DONTNEED)
@@ -93,9 +93,9 @@ def read_runs(
     """Cut splits, one after another, into runs of tokens that end with a separator.
 
     Args:
-        splits: to read.
+        splits: what to read.
         separators: ids after which a run may end.
-        every: whether it ends at each of them, or at the last one of a block.
+        every: end a run at every separator, not only at the last one in each block.
     """
     begun: list[NDArray[Any]] = []
     for split in splits:

@@ -1,7 +1,7 @@
 """Text on its way into a corpus: read once, spooled to disk, and cut into splits.
 
-The spool holds the plain text of all documents with what was learned while reading it: their ends,
-labels, counts of characters, a checksum. `assign_splits` decides which characters are held out.
+The spool holds the plain text of all documents and what was noted while reading it: their ends,
+labels, character counts, a checksum. `assign_splits` decides which characters are held out.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _SHOWN = 20  # characters named in a notice
 
 
 class Spool:
-    """The text of all documents, read once from the sources, with what was learned on the way.
+    """The text of all documents, read once from the sources, and what was noted on the way.
 
     Args:
-        file: empty, open for reading and writing; surrogates must pass.
-        labels: that keep their indices; others are added as they come.
+        file: empty, open for reading and writing; must accept surrogates.
+        labels: known labels, which keep their indices; new ones are added as they come.
 
     Attributes:
-        ends: characters before the end of each document.
+        ends: number of characters before the end of each document.
         labels: index of each document's label; empty if documents have none.
         label_names: the index of each label.
         counts: how often each code point occurs.
@@ -80,8 +80,8 @@ class Spool:
         index = self.label_names.setdefault(label, len(self.label_names))
         if index >= _MOST_LABELS:
             raise SettingsError(
-                f"there are more than {_MOST_LABELS} different labels, {label!r} the last one: "
-                "name a column that holds kinds of text"
+                f"there are more than {_MOST_LABELS} different labels, the last one {label!r}: "
+                "choose a column that holds kinds of text"
             )
         return index
 
@@ -105,7 +105,7 @@ class Pieces:
     """Where the text is cut: at the end of each document and where a split begins within one.
 
     Args:
-        ends: (pieces,) characters before the end of each piece, ascending.
+        ends: (pieces,) number of characters before the end of each piece, ascending.
         splits: (pieces,) index into `SPLITS`.
         document_ends: (pieces,) whether a document ends here.
         labels: (pieces,) index of the document's label, or None.
@@ -132,8 +132,8 @@ def assign_splits(spool: Spool, training_documents: int, seed: int, whole: bool)
     Args:
         spool: all documents.
         training_documents: how many of them come from the training sources.
-        seed: draws the held-out and validation documents.
-        whole: the training sources are all for training, the held-out text follows them.
+        seed: chooses the held-out and validation documents.
+        whole: hold out nothing of the training sources; the held-out text follows them.
     """
     pieces = whole_split(spool, HELDOUT)
     splits = pieces.splits[:training_documents]
@@ -143,7 +143,7 @@ def assign_splits(spool: Spool, training_documents: int, seed: int, whole: bool)
         kept = length if whole else int(length * (1 - HELDOUT_SHARE))
         pieces = _cut(pieces, 0, length - kept, HELDOUT)
         if size := _validation_size(kept):
-            # From the middle: what stands right before the held-out text teaches most about it.
+            # From the middle: the text right before the held-out text teaches most about it.
             pieces = _cut(pieces, 0, (kept - size) // 2, TRAIN)
             pieces = _cut(pieces, 0, size, VALIDATION)
         return pieces
@@ -161,10 +161,10 @@ def assign_splits(spool: Spool, training_documents: int, seed: int, whole: bool)
 
 
 def _validation_size(length: int) -> int:
-    """Say how many characters of a training part are for validation.
+    """Return how many characters of a training part to use for validation.
 
-    A fiftieth, but 5,000 characters where that is no more than a twentieth: fewer are too noisy to
-    steer by.
+    A fiftieth, or 5,000 characters if that is more, but then at most a twentieth: fewer are too
+    noisy to steer by.
     """
     return int(max(0.02 * length, min(0.05 * length, 5000)))
 
@@ -206,7 +206,7 @@ def cut_blocks(
 
 
 def training_text(spool: Spool, pieces: Pieces, most_characters: int) -> Iterator[str]:
-    """Read only what is trained on: subwords must not be fitted to held-out text."""
+    """Yield the training part alone: subwords must not be fitted to held-out text."""
     seen = 0
     for texts, indices, _ in cut_blocks(spool, pieces):
         for text, index in zip(texts, indices, strict=True):
@@ -230,11 +230,11 @@ def write_ids(
     Args:
         spool: all documents.
         pieces: where they are cut.
-        vocabulary: of the ids.
+        vocabulary: encodes the text.
         folder: an empty one for the files.
-        notify: called with a line about characters that cannot be encoded.
-        nearest: put the nearest known character in such a one's place, if there is any, as
-            `replace_unknown` does in a prompt; they are left out otherwise.
+        notify: called with a message about characters that cannot be encoded.
+        nearest: replace such characters by the nearest known, if any, as `replace_unknown` does
+            in a prompt; otherwise they are left out.
 
     Returns:
         Each split's characters, and how many training tokens come before the validation part.
@@ -289,7 +289,7 @@ def _replaced(
     notify: Notify,
     nearest: bool,
 ) -> dict[int, str]:
-    """Find the characters that cannot be encoded, as `str.translate` takes them, and say so."""
+    """Map the characters that cannot be encoded, for `str.translate`, and report them."""
     replaced: dict[str, str] = {}
     if nearest:
         replaced = replace_unknown("".join(map(chr, sorted(spool.counts))), vocabulary)[1]
@@ -305,6 +305,6 @@ def _replaced(
         shown = "".join(map(chr, dropped[:_SHOWN])) + "…" * (len(dropped) > _SHOWN)
         notify(
             f"{sum(spool.counts[point] for point in dropped)} characters "
-            f"that the model cannot know are left out: {shown!r}"
+            f"that the model does not know are left out: {shown!r}"
         )
     return {ord(one): other for one, other in replaced.items()}

@@ -1,7 +1,7 @@
 """Byte-level byte-pair encoding as the Hugging Face `tokenizers` library does it.
 
 How it spells bytes, how merges are learned from a text, where a text may be cut without changing
-its encoding, and how a tokenizer.json is laid out. Only vocabulary.py uses it.
+its encoding, and how a tokenizer.json is laid out.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-# A newline alone between two other characters is a word of its own in GPT-2's pattern, so that no
-# token crosses it and none changes when the text ends after it.
+# A single newline between two other characters is a word of its own in GPT-2's pattern, so no
+# token crosses it, and none changes if the text is cut after it.
 _LINE_END = re.compile(r"(?<=\S\n)(?=\S)")
 _PART = 1 << 15  # characters; one text of a million is three times slower on two cores
 
 
 def _byte_characters() -> str:
-    """Give the printable character that stands for each byte in byte-level BPE.
+    """Return the printable character that represents each byte in byte-level BPE.
 
-    As in GPT-2's `bytes_to_unicode` (Radford et al. 2019): printable Latin-1 characters stand for
-    themselves, the other bytes for the characters from U+0100 on, in order.
+    As in GPT-2's `bytes_to_unicode` (Radford et al. 2019): printable Latin-1 characters represent
+    themselves; the other bytes get the characters from U+0100 on, in order.
     """
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
@@ -37,10 +37,10 @@ def learn_merges(texts: Iterator[str], size: int) -> tuple[list[str], list[list[
 
     Args:
         texts: the text, in pieces without lone surrogates, which `tokenizers` does not take.
-        size: number of tokens to aim at, the 256 bytes included; a small text gives fewer.
+        size: number of tokens to aim at, including the 256 bytes; a small text gives fewer.
 
     Returns:
-        The tokens in the order of their ids, and the pairs of tokens to join, first ones first.
+        The tokens in the order of their ids, and the pairs of tokens to join, in order.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -58,9 +58,9 @@ def learn_merges(texts: Iterator[str], size: int) -> tuple[list[str], list[list[
 
 
 def cut_at_lines(text: str) -> list[str]:
-    """Cut a text into parts that give the same ids one after another as the text does whole.
+    """Cut a text into parts whose ids, joined, are those of the whole text.
 
-    `tokenizers` encodes the parts in parallel, and needs memory only for the tokens of a few.
+    `tokenizers` encodes the parts in parallel, and needs memory for only a few at a time.
     """
     begin, parts = 0, []
     while match := _LINE_END.search(text, begin + _PART):
@@ -70,7 +70,7 @@ def cut_at_lines(text: str) -> list[str]:
 
 
 def byte_level(*, use_regex: bool = True) -> dict[str, Any]:
-    """Describe byte-level BPE's cutting of text into words; without the regex, one word."""
+    """Describe how byte-level BPE cuts a text into words; without the regex it is one word."""
     return {
         "type": "ByteLevel",
         "add_prefix_space": False,
@@ -86,7 +86,7 @@ def tokenizer_json(
     decoder: Mapping[str, Any],
     unknown: str | None,
 ) -> dict[str, Any]:
-    """Lay out a tokenizer.json, as `tokenizers` itself writes it."""
+    """Return the content of a tokenizer.json, laid out as `tokenizers` writes it."""
     return {
         "version": "1.0",
         "truncation": None,

@@ -1,8 +1,7 @@
 """The vocabulary: text to token ids and back, as characters, bytes or subwords.
 
-All three stand behind `Vocabulary`, so that nothing else need know what a token is. They are saved
-as a tokenizer.json that the `tokenizers` library of Hugging Face loads and that encodes identically
-there.
+All three implement `Vocabulary`, so nothing else needs to know what a token is. They are saved as
+a tokenizer.json that Hugging Face's `tokenizers` library loads and encodes with identically.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ from sunspring.errors import ModelError, SettingsError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Both stand in the BPE model's vocabulary and not among tokenizer.json's added tokens, so that the
-# same letters in a text are encoded as ordinary characters.
+# Both are in the BPE model's vocabulary, not among tokenizer.json's added tokens, so the same
+# letters in a text are encoded as ordinary characters.
 END = "<|end|>"
 UNKNOWN = "<|unknown|>"
 
-SURROGATES = re.compile("[\ud800-\udfff]")  # bytes of a text that are no text
+SURROGATES = re.compile("[\ud800-\udfff]")  # represent bytes that are not text
 _SURROGATES_WITHOUT_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
-    """Give the characters of a text as numbers, (characters,); lone surrogates are among them."""
+    """Return a text's characters as numbers, (characters,), lone surrogates included."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
@@ -69,16 +68,16 @@ class Vocabulary(ABC):
     """Text to ids and back.
 
     Args:
-        tokens: each id's token as tokenizer.json spells it, the special ones included.
+        tokens: each id's token as tokenizer.json spells it, special ones included.
         pieces: the UTF-8 bytes that each id stands for.
 
     Attributes:
         kind: what a token is.
-        merges: pairs of tokens to join, first ones first; subwords alone have any.
+        merges: pairs of tokens to join, in order; only subwords have any.
         tokens: as above.
         end_id: the end token, if documents were used; never produced by `encode`.
-        unknown_id: stands for every character that has no id; without it they are dropped.
-        start_id: stands before a document's first token: the end token if there is one, else a
+        unknown_id: the id of all characters without one of their own; if None they are dropped.
+        start_id: read before a document's first token: the end token if there is one, else a
             newline if it has an id, else 0.
     """
 
@@ -97,7 +96,7 @@ class Vocabulary(ABC):
 
     @property
     def size(self) -> int:
-        """Number of ids, special ones included."""
+        """Number of ids, including special ones."""
         return len(self.tokens)
 
     def encode(self, text: str) -> NDArray[np.int32]:
@@ -106,22 +105,22 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def encode_batch(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Encode several texts: all ids one after another, and the number of ids of each text."""
+        """Encode several texts; returns all ids in one array, and each text's number of ids."""
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Turn ids into text: end is empty, unknown and invalid UTF-8 are U+FFFD.
+        """Turn ids into text; the end token is empty, unknown and invalid UTF-8 become U+FFFD.
 
-        Bytes alone keep invalid UTF-8 as lone surrogates; see `ByteVocabulary.decode`.
+        Only bytes keep invalid UTF-8, as lone surrogates; see `ByteVocabulary.decode`.
         """
         pieces = map(self._pieces.__getitem__, _as_array(ids).tolist())
         return b"".join(pieces).decode("utf-8", "replace")
 
     def token_bytes(self, token: int) -> bytes:
-        """Give the UTF-8 bytes that an id stands for: empty for end, U+FFFD for unknown."""
+        """Return the UTF-8 bytes that an id stands for: empty for end, U+FFFD for unknown."""
         return self._pieces[token]
 
     def token_text(self, token: int) -> str:
-        """Give what an id stands for, as far as it can be shown alone."""
+        """Return the text that an id stands for, as far as it can be shown alone."""
         return self._pieces[token].decode("utf-8", "replace")
 
     def decoder(self) -> TextDecoder:
@@ -133,7 +132,7 @@ class Vocabulary(ABC):
         """Find the characters of a text that `encode` cannot represent."""
 
     def to_json(self) -> dict[str, Any]:
-        """Give the content of the vocabulary's tokenizer.json."""
+        """Return the content of the vocabulary's tokenizer.json."""
         unknown = None if self.unknown_id is None else UNKNOWN
         return tokenizer_json(self.tokens, self.merges, self._pre_tokenizer, self._decoder, unknown)
 
@@ -143,10 +142,10 @@ class Vocabulary(ABC):
 
 
 class CharacterVocabulary(Vocabulary):
-    """One id a character (Unicode code point), in code point order, then unknown, then end.
+    """One id per character (Unicode code point), in code point order, then unknown, then end.
 
     Lone surrogates (bytes that `--errors surrogateescape` let through) are not characters: they
-    never get an id, and are left to the unknown token or dropped.
+    never get an id of their own, and become the unknown token or are dropped.
 
     Args:
         characters: characters to give an id to, in any order.
@@ -171,7 +170,7 @@ class CharacterVocabulary(Vocabulary):
         super().__init__(tokens, (text.encode() for text in texts))
         self._points = np.array([ord(text) if text else 0 for text in texts], dtype="<u4")
         characters_only = [i for i in range(self.size) if i not in (self.end_id, self.unknown_id)]
-        # The table's last entry stands for every code point beyond the highest known one.
+        # The table's last entry serves every code point beyond the highest known one.
         highest = int(self._points[characters_only].max(initial=0))
         missing = -1 if self.unknown_id is None else self.unknown_id
         self._ids = np.full(highest + 2, missing, dtype=np.int32)
@@ -185,7 +184,7 @@ class CharacterVocabulary(Vocabulary):
 
         Args:
             counts: how often each code point occurs.
-            minimum_count: above 1 there is an unknown token, which rarer characters are left to.
+            minimum_count: if above 1, rarer characters become the unknown token.
             end: whether there is an end token.
 
         Raises:
@@ -195,16 +194,16 @@ class CharacterVocabulary(Vocabulary):
         if counts and not kept:
             raise SettingsError(
                 f"minimum_count is {minimum_count}, and no character of the text occurs more than "
-                f"{max(counts.values())} times: choose a smaller one"
+                f"{max(counts.values())} times: choose a smaller number"
             )
         return cls(kept, end=end, unknown=minimum_count > 1)
 
     def extended(self, characters: Iterable[str], end: bool) -> CharacterVocabulary:
-        """Make a vocabulary that keeps every id and appends new characters, and end if wanted."""
+        """Make a vocabulary that keeps every id and adds new characters, and end if wanted."""
         return CharacterVocabulary(characters, end=end, unknown=False, base=self.tokens)
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """See `Vocabulary.encode_batch`; takes up to 30 bytes of memory a character."""
+        """See `Vocabulary.encode_batch`; takes up to 30 bytes of memory per character."""
         counts = np.fromiter(map(len, texts), np.int64, len(texts))
         points = code_points("".join(texts))
         ids = self._ids.take(points, mode="clip")
@@ -228,10 +227,10 @@ class CharacterVocabulary(Vocabulary):
 
 
 class ByteVocabulary(Vocabulary):
-    """One id a byte of UTF-8, the byte's value, so that any input round-trips.
+    """One id per byte of UTF-8, the byte's value, so that any input round-trips.
 
-    Bytes that are not UTF-8 travel in a `str` as the lone surrogates of Python's `surrogateescape`;
-    other lone surrogates stand for no byte and are dropped.
+    In a `str`, bytes that are not UTF-8 are the lone surrogates of Python's `surrogateescape`;
+    other lone surrogates represent no byte and are dropped.
 
     Args:
         end: whether there is an end token, id 256.
@@ -257,7 +256,7 @@ class ByteVocabulary(Vocabulary):
         return np.frombuffer(b"".join(encoded), dtype=np.uint8).astype(np.int32), counts
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Turn ids into text; invalid UTF-8 becomes lone surrogates, which encode back to it.
+        """Turn ids into text; invalid UTF-8 becomes lone surrogates, which encode to the same ids.
 
         Such text cannot be printed: `decoder` gives replacement characters instead.
         """
@@ -270,16 +269,16 @@ class ByteVocabulary(Vocabulary):
 
 
 class SubwordVocabulary(Vocabulary):
-    """Byte-level byte-pair encoding (Sennrich et al. 2016), done by `tokenizers`.
+    """Byte-level byte-pair encoding (Sennrich et al. 2016), as done by `tokenizers`.
 
-    Every byte is a token, so nothing is unknown but lone surrogates, which are dropped.
+    Every byte is a token, so only lone surrogates are unknown; they are dropped.
 
     Args:
-        tokens: each id's token, its bytes spelled as byte-level BPE does; the end token as it is.
-        merges: pairs of tokens that are joined, first ones first.
+        tokens: each id's token, its bytes spelled as in byte-level BPE; the end token as it is.
+        merges: pairs of tokens to join, in order.
 
     Raises:
-        ValueError: a byte has no token, or a merge names one that there is not.
+        ValueError: a byte has no token, or a merge names a token that does not exist.
     """
 
     kind = "subwords"
@@ -322,7 +321,7 @@ def train_subwords(texts: Iterator[str], size: int, end: bool) -> SubwordVocabul
 
     Args:
         texts: the text, in pieces.
-        size: number of ids to aim at, specials and the 256 bytes included; a small text has fewer.
+        size: number of ids to aim at, including specials and the 256 bytes; a small text has fewer.
         end: whether there is an end token.
     """
     tokens, merges = learn_merges((SURROGATES.sub("", text) for text in texts), size - end)
@@ -333,7 +332,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
     """Read a tokenizer.json that `Vocabulary.save` wrote.
 
     Raises:
-        ModelError: the file is missing, damaged, or of another program.
+        ModelError: the file is missing, damaged, or from another program.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -347,7 +346,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
         else:
             vocabulary = ByteVocabulary(end=END in ids)
         if vocabulary.to_json() != document:
-            raise ValueError("its settings are of another program")
+            raise ValueError("its settings are those of another program")
     except OSError as error:
         raise ModelError(
             f"{path} cannot be read ({error.strerror}): copy it from where the model was trained"
@@ -367,13 +366,14 @@ _ALIKE = ("'’‘‚‛ʼ′", '"”“„‟″«»', "-–—‐‑‒―−"
 def replace_unknown(text: str, vocabulary: Vocabulary) -> tuple[str, dict[str, str]]:
     """Replace the characters of a prompt that a vocabulary cannot represent by the nearest known.
 
-    In this order: quotes, dashes, ellipses and spaces of another form; the other case; the letter
-    without its accents; that in the other case. Failing all, a character is left to the unknown
-    token, or dropped where there is none.
+    Tried in this order: quotes, dashes, ellipses and spaces of another form; the other case; the
+    letter without its accents; that in the other case. If all fail, the character becomes the
+    unknown token, or is dropped if there is none.
 
     Returns:
         The text, and what each replaced character became; empty if it was dropped.
     """
+
     replaced: dict[str, str] = {}
     for character in vocabulary.unknown_characters(text):
         for candidate in _candidates(character):

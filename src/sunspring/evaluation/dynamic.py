@@ -1,10 +1,10 @@
-"""Dynamic evaluation: a network goes on learning as it reads; every token is scored first.
+"""Dynamic evaluation: a network keeps learning as it reads; every token is scored first.
 
 The rule is that of Krause et al. 2018, "Dynamic evaluation of neural sequence models", section 5
 (RMS-scaled steps, and a decay back to the trained weights that is stronger where gradients are
-large), but the mean square of the gradients is that of what was read so far and not of the training
-text, so that a model alone is enough. The network given is left as it is: a copy learns. Writing
-may begin after such a reading, too.
+large), but the mean square of the gradients is taken over what was read so far, not over the
+training text, so that a model alone is enough. The given network is not changed: a copy learns,
+and can also be used for writing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sunspring.network.config import check_labels
 from sunspring.network.network import RecurrentModel, detach
 from sunspring.network.predictor import State
 
-_EPSILON = 1e-5  # beside a root mean square gradient
+_EPSILON = 1e-5  # added to a root mean square gradient
 
 
 def evaluate_dynamic(
@@ -40,7 +40,7 @@ def evaluate_dynamic(
     settings: LearningSettings | None = None,
     mixture: Mixture | None = None,
 ) -> dict[str, Evaluation]:
-    """Read a text once in order, and learn from each segment after it was scored.
+    """Read a text once in order, and learn from each segment after scoring it.
 
     Each document starts from a zero state. The weights are carried from document to document, as
     most are too short to learn from alone.
@@ -48,9 +48,9 @@ def evaluate_dynamic(
     Args:
         network: on any device; it is not changed.
         split: the text.
-        start_id: the token that stands before a document's first.
+        start_id: the token read before a document's first.
         settings: how fast it learns.
-        mixture: mix what the learning network expects as this one does, too.
+        mixture: also mix the learning network's predictions as this mixture does.
 
     Returns:
         The figures `dynamic`, and `dynamic_mixture` if there is a mixture.
@@ -94,9 +94,9 @@ def learn_from(
     Args:
         network: on any device; it is not changed.
         split: the text.
-        start_id: the token that stands before a document's first.
+        start_id: the token read before a document's first.
         settings: how fast it learns.
-        label: index of the label of all documents, instead of the split's own.
+        label: label index for all documents, instead of the split's own.
 
     Returns:
         A copy that has learned.
@@ -122,8 +122,8 @@ class _Segment(NamedTuple):
         inputs: (rows, time) tokens.
         targets: (rows, time) the tokens after them; `IGNORED` beyond a row's end.
         logits: (rows, time, vocabulary_size).
-        nats: what the targets cost together.
-        is_fresh: whether all rows begin their documents; else one row goes on in one.
+        nats: sum of the targets' losses.
+        is_fresh: whether all rows begin a document; otherwise a single row continues one.
     """
 
     inputs: Tensor
@@ -134,7 +134,7 @@ class _Segment(NamedTuple):
 
 
 class _Learner:
-    """A copy of a network, and what it learned.
+    """A copy of a network, which learns.
 
     Args:
         network: to copy.
@@ -147,7 +147,7 @@ class _Learner:
 
     def __init__(self, network: RecurrentModel, settings: LearningSettings) -> None:
         self.settings = settings
-        # cuDNN differentiates its recurrent layers in training mode alone; dropout stays off
+        # cuDNN differentiates its recurrent layers only in training mode; dropout stays off
         self.network = copy.deepcopy(network).train().requires_grad_(True)
         for module in self.network.modules():
             if isinstance(module, nn.Dropout):
@@ -158,10 +158,10 @@ class _Learner:
         self._steps = 0
 
     def learn(self, loss: Tensor) -> None:
-        """Take a step against a loss, by Krause et al. 2018, section 5, "RMS + RMS global prior".
+        """Take a step to lower a loss: Krause et al. 2018, section 5, "RMS + RMS global prior".
 
-        θ ← θ + λ RMS / mean(RMS) (θ₀ − θ) − η ∇L / (RMS + ε), where RMS is the root of the mean of
-        the squares of all gradients so far, and no weight goes further back than to θ₀.
+        θ ← θ + λ RMS / mean(RMS) (θ₀ − θ) − η ∇L / (RMS + ε), where RMS is the root mean square of
+        all gradients so far, and no weight goes back beyond θ₀.
         """
         torch.autograd.backward(loss)
         self._steps += 1
@@ -183,10 +183,10 @@ class _Learner:
 
 
 def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Segment]:
-    """Read a text segment by segment, and learn from each after it was given.
+    """Read a text segment by segment, and learn from each after yielding it.
 
     Yields:
-        Each segment as it was before anything was learned from it.
+        Each segment, as predicted before learning from it.
     """
     network, size = learner.network, learner.settings.segment
     check_labels(network.labels, split.labels)
@@ -208,20 +208,20 @@ def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Segment]:
             )
         if not nats.isfinite():
             raise SunspringError(
-                "learning while reading went astray: the loss is no longer a number; "
+                "the loss is no longer a number while learning from the text: "
                 "choose a smaller learning rate"
             )
         state = detach(state)
         yield _Segment(inputs, targets, logits.detach(), float(nats.detach()), offset == 0)
-        learner.learn(nats / size)  # every token weighs alike, in a short segment too
+        learner.learn(nats / size)  # every token weighs the same, even in a short segment
 
 
 def _segments(starts: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Cut documents into what is read between two steps.
+    """Cut documents into segments, which are read between two steps.
 
     Yields:
-        A long document, once for each of its segments, or several short ones with no more tokens
-        together than a segment has; and how many of their tokens were read before.
+        Indices of documents: a long one once for each of its segments, or several short ones that
+        fit into a segment together; and how many of their tokens were read before.
     """
     group: list[int] = []
     tokens = 0
@@ -246,9 +246,9 @@ def _batch(
     ends: NDArray[np.int64],
     start_id: int | None,
 ) -> tuple[Tensor, Tensor]:
-    """Put stretches of a text into rows (rows, time): the tokens before each one, and the tokens.
+    """Put stretches of a text into rows (rows, time): the inputs, and the targets after them.
 
-    The first one before is the start token, where there is one.
+    The first input of each row is the start token, if one is given.
     """
     places = begins[:, None] + np.arange(-1, (ends - begins).max())
     ids = tokens[places.clip(0, len(tokens) - 1)].astype(np.int64)

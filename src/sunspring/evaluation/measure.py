@@ -1,4 +1,4 @@
-"""All that `evaluate` says of a model: the network alone, what goes beyond it, and baselines."""
+"""All that `evaluate` reports on a model: the network alone, further methods, and baselines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sunspring.network.predictor import Predictor
 
 
 def check_protocol(protocol: str, *, dynamic: bool) -> None:
-    """Make sure that there is such a protocol, and that it goes with what is asked for.
+    """Make sure that a protocol exists, and allows dynamic evaluation if that is wanted.
 
     Raises:
         SettingsError: it does not.
@@ -32,7 +32,7 @@ def check_protocol(protocol: str, *, dynamic: bool) -> None:
         raise SettingsError(f"protocol is {protocol!r}: choose stream or windows")
     if dynamic and protocol == "windows":
         raise SettingsError(
-            "dynamic evaluation reads a text in order, and windows are drawn from all over it: "
+            "dynamic evaluation reads a text in order, but windows are drawn from all over it: "
             "choose the protocol stream"
         )
 
@@ -51,18 +51,18 @@ def measure(
     """Measure a model on a text.
 
     Args:
-        network: of the model.
+        network: the model's.
         heldout: the text.
-        corpus: that the model was trained on, if it is at hand.
-        vocabulary: of the model.
+        corpus: what the model was trained on, if available.
+        vocabulary: the model's.
         protocol: `stream` or `windows`.
-        predictor: a mixture that the network is part of, to be measured in its place.
-        mixture: measure the network mixed with n-grams of the corpus too.
-        learning: measure it while it goes on learning so fast, too, each token after it was scored.
+        predictor: a mixture that contains the network, to measure in its place.
+        mixture: also measure the network mixed with n-grams of the corpus.
+        learning: also measure it while it keeps learning, with these settings.
 
     Returns:
-        The figures, and the nats per character of n-gram models of the orders 1 to 6 that were
-        fitted to the training text; empty without a corpus.
+        The figures, and the nats per character of n-gram models of orders 1 to 6, fitted to the
+        training text; empty without a corpus.
 
     Raises:
         SourceError: the text is empty, or the corpus too short for a mixture.

@@ -6,10 +6,10 @@ network is and how often the n-grams saw it. So the mixture sums to one as well.
 softmax of linear functions, the gate of a mixture of experts (Jacobs et al. 1991, "Adaptive
 mixtures of local experts").
 
-The n-grams are counted in what the network was trained on. How far to trust them is learned on the
-validation part, which neither of them has seen: on the counted text itself every long context is
-followed by what was counted, and the n-grams would be trusted blindly (deleted estimation, Jelinek
-and Mercer 1980).
+The n-grams are counted in the text that the network was trained on. How far to trust them is
+learned on the validation part, which neither has seen: in the counted text itself every long
+context is followed by what was counted, so the n-grams would be trusted blindly (deleted
+estimation, Jelinek and Mercer 1980).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _GATE_TOKENS = 100_000
 _BATCH = 2048  # tokens of a step
 _STEPS = 400
 _RATE = 0.05  # of Adam, falling to zero
-_PENALTY = 1.0  # half of it times the squared weights is added to the nats of all tokens
+_PENALTY = 1.0  # half of it times the squared weights is added to the total loss
 _DECAYS = (0.9, 0.99)  # β₁ and β₂ of Adam
 
 _VALUES = 1 << 20  # of a distribution in memory at a time
-_COUNT_SCALE = 5.0  # ln 150: brings logarithms of counts near one, as the other features are
+_COUNT_SCALE = 5.0  # ln 150: brings logarithms of counts near one, like the other features
 
 
 class Mixture(Predictor):
@@ -48,9 +48,9 @@ class Mixture(Predictor):
 
     Args:
         network: on any device.
-        ngrams: of the same vocabulary.
-        gate: (2 · orders, 1 + orders) weights of the shares' logits, from what `examine` calls
-            features to the experts, the network and each order. None shares alike.
+        ngrams: with the same vocabulary.
+        gate: (2 · orders, 1 + orders) weights that turn the features, see `examine`, into logits of
+            the experts' shares: the network's and each order's. None for equal shares.
     """
 
     def __init__(
@@ -89,31 +89,31 @@ class Mixture(Predictor):
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read tokens on from a state.
+        """Read tokens, starting from a state.
 
         Args:
             tokens: (batch, time) ids, int64.
-            state: what `initial_state` or an earlier call gave, for the same batch.
+            state: from `initial_state` or an earlier call, for the same batch.
             labels: (batch,) as for the network.
 
         Returns:
-            Logarithms of the probabilities (batch, time, vocabulary_size) of the token after each
-            one, float64, and the state after the last.
+            Log-probabilities (batch, time, vocabulary_size) of the token after each one, float64,
+            and the state after the last.
         """
         logits, network_state = self.network(tokens, state[:-1], labels)
         mixed, contexts = self.mix(logits, tokens, state[-1][0])
         return mixed, (*network_state, (contexts,))
 
     def mix(self, logits: Tensor, tokens: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix what a network expects with what the n-grams do.
+        """Mix a network's predictions with those of the n-grams.
 
         Args:
             logits: (batch, time, vocabulary_size) of the network, after each token.
-            tokens: (batch, time) what it has read.
-            contexts: (batch, orders) of the n-grams, before.
+            tokens: (batch, time) read by the network.
+            contexts: (batch, orders) of the n-grams, before the first token.
 
         Returns:
-            The logarithms that `forward` gives, and the contexts after the last token.
+            The log-probabilities that `forward` returns, and the contexts after the last token.
         """
         after = self.ngrams.contexts(tokens.cpu().numpy(), contexts.cpu().numpy())
         expected = logits.detach().double().log_softmax(-1).cpu().numpy()
@@ -139,7 +139,7 @@ class Mixture(Predictor):
     def examine(
         self, ids: NDArray[np.int64], state: State, labels: NDArray[np.int64] | None
     ) -> tuple[NDArray[np.float64], State]:
-        """Read what is known of each token after the first, for the gate to learn from.
+        """Collect what the gate learns from, for each token after the first.
 
         Args:
             ids: (batch, time + 1).
@@ -169,10 +169,10 @@ class Mixture(Predictor):
     def _features(
         self, expected: NDArray[np.float64], contexts: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """What the shares depend on, (positions, 2 · orders).
+        """Return what the shares depend on, (positions, 2 · orders).
 
-        One; the entropy of what the network expects, in nats; for each order above 1 its share of
-        the lower orders, T(c) / (count(c) + T(c)), and ln(1 + count(c)), scaled.
+        The number one; the entropy of the network's prediction, in nats; for each order above 1 the
+        share that it leaves to lower orders, T(c) / (count(c) + T(c)), and ln(1 + count(c)), scaled.
         """
         entropy = -(np.exp(expected) * expected.clip(min=-1e4)).sum(axis=1)
         totals, types = (each[1:].T for each in self.ngrams.totals_and_types(contexts))
@@ -197,7 +197,7 @@ def learn_mixture(network: RecurrentModel, corpus: Corpus) -> Mixture:
         network: trained on `corpus.train`.
         corpus: its text. The n-grams of the orders 1 to 10 are counted in the training part (of a
             long one, the last four million tokens); the shares are learned on at most the first
-            hundred thousand tokens of the validation part. The held-out part is not looked at.
+            hundred thousand tokens of the validation part. The held-out part is not used.
 
     Returns:
         The mixture; it holds the network itself, not a copy.
@@ -207,7 +207,7 @@ def learn_mixture(network: RecurrentModel, corpus: Corpus) -> Mixture:
     """
     if len(corpus.validation.tokens) == 0:
         raise SourceError(
-            "the training text is too short to have a validation part, on which a mixture is "
+            "the training text is too short for a validation part, on which a mixture is "
             "learned: train on more text"
         )
     start_id = corpus.vocabulary.start_id
@@ -224,7 +224,7 @@ def learn_mixture(network: RecurrentModel, corpus: Corpus) -> Mixture:
 
 
 def _learn_gate(mixture: Mixture, validation: Split, start_id: int) -> NDArray[np.float64]:
-    """Minimise the nats of the validation part over the gate's weights, (features, experts)."""
+    """Find the gate's weights (features, experts) that minimise the loss on the validation part."""
     known = np.concatenate(list(measure_stream(mixture, validation, start_id, mixture.examine)))
     features, scores = np.split(known, [len(mixture.gate)], axis=1)
     gate = torch.from_numpy(mixture.gate.copy())
@@ -242,7 +242,7 @@ def _learn_gate(mixture: Mixture, validation: Split, start_id: int) -> NDArray[n
 def _gradient(
     gate: NDArray[np.float64], features: NDArray[np.float64], scores: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Gradient of the mean of −ln Σ_i g_i p_i: the shares less those that the token speaks for."""
+    """Gradient of the mean of −ln Σ_i g_i p_i: the shares before minus those after the token."""
     logits = features @ gate
     prior = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
     joint = logits + scores

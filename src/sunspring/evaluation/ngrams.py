@@ -1,4 +1,4 @@
-"""Interpolated n-gram models: the baselines, and what a mixture adds to a network.
+"""Interpolated n-gram models, as baselines and as part of a mixture.
 
 One `NGramModel` holds all orders, smoothed by Witten and Bell's method, so that every token has a
 probability after every context and the probabilities sum to one. It reads ids and knows nothing of
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 1 << 20  # tokens scored at a time
-_UNSEEN = -1  # id of a string that training never met
+_UNSEEN = -1  # id of a string that did not occur in training
 
 
 class NGramModel:
@@ -32,10 +32,10 @@ class NGramModel:
         tokens: (tokens,) ids of the training documents, one after another.
         starts: (documents + 1,) document i is `tokens[starts[i]:starts[i + 1]]`.
         vocabulary_size: number of ids.
-        start_id: the token that stands before each document's first; context only.
+        start_id: the token read before each document's first; context only.
         highest_order: tokens in the longest n-gram counted.
-        maximum_tokens: of a longer text only the last so many are counted, the ones nearest to a
-            held-out end; time and memory are bounded by it.
+        maximum_tokens: count only this many tokens at the end of a longer text, nearest to a
+            held-out end; bounds time and memory.
 
     Attributes:
         trained_on: number of tokens counted.
@@ -67,11 +67,11 @@ class NGramModel:
             self._levels.append(level)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NGramModel:
-        """Give itself: nothing changes the counts, so copies of what holds them share them."""
+        """Return itself: the counts never change, so copies can share them."""
         return self
 
     def initial_contexts(self, rows: int) -> NDArray[np.int64]:
-        """Give the contexts before any text, the start token included; see `contexts`.
+        """Return the contexts before any text, including the start token; see `contexts`.
 
         Returns:
             (rows, highest_order), as `contexts` takes them.
@@ -81,17 +81,17 @@ class NGramModel:
         return contexts
 
     def contexts(self, tokens: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Read tokens on, so that what follows each can be asked for.
+        """Read tokens, and return the contexts for predicting what follows each.
 
-        A context is known by a number: that of the string of its tokens, among those of its length.
+        A context is represented by the number of its string of tokens among those of its length.
 
         Args:
             tokens: (rows, time) ids.
-            before: (rows, highest_order) the contexts of the first ones.
+            before: (rows, highest_order) the contexts before the first token.
 
         Returns:
-            (highest_order, rows, time) the contexts after each token; k is the one of order k + 1,
-            the last k tokens.
+            (highest_order, rows, time) the contexts after each token; row k is of order k + 1: the
+            last k tokens.
         """
         contexts = np.zeros((self.highest_order, *tokens.shape), dtype=np.int64)
         for length, level in enumerate(self._levels[:-1]):
@@ -102,7 +102,7 @@ class NGramModel:
     def totals_and_types(
         self, contexts: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Say how often each context was seen, and T(c), but 1 where that is 0.
+        """Return how often each context was seen, and T(c), but 1 where that is 0.
 
         Args:
             contexts: (highest_order, positions).
@@ -120,7 +120,7 @@ class NGramModel:
     def probabilities(
         self, contexts: NDArray[np.int64], tokens: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Give the probability of one token after each context.
+        """Return the probability of one token after each context.
 
         Args:
             contexts: (highest_order, positions).
@@ -138,14 +138,13 @@ class NGramModel:
         return result
 
     def distributions(self, contexts: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
-        """Give the probability of every token after each context, order by order.
+        """Yield the probability of every token after each context, order by order.
 
         Args:
             contexts: (highest_order, positions).
 
         Yields:
-            (positions, vocabulary_size) of the orders 1 to `highest_order`; each is good until the
-            next.
+            (positions, vocabulary_size) of the orders 1 to `highest_order`, each in the same array.
         """
         probabilities = np.full((contexts.shape[1], self.vocabulary_size), 1 / self.vocabulary_size)
         for level, each in zip(self._levels, contexts, strict=True):
@@ -155,7 +154,7 @@ class NGramModel:
     def log_probabilities(
         self, tokens: NDArray[np.integer[Any]], starts: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Score each token after those before it in its document.
+        """Score each token given those before it in its document.
 
         Args:
             tokens: (tokens,) ids of documents, one after another.
@@ -187,7 +186,7 @@ class NGramModel:
     def _contexts(
         self, strings: NDArray[np.int64], starts: NDArray[np.int64], order: int
     ) -> NDArray[np.int64]:
-        """Shift `strings`, one token shorter than those of `order`, to the token they precede."""
+        """Shift `strings`, one token shorter than those of `order`, to the token after each."""
         if order == 1:
             return np.zeros_like(strings)
         contexts = np.roll(strings, 1)
@@ -200,9 +199,10 @@ class NGramModel:
 class _Level:
     """The n-grams of one order.
 
-    A string of k tokens is known by its rank among the sorted keys of order k, and is the context
-    in a key of order k + 1: key = context * vocabulary_size + token. So 64 bits hold the keys of
-    any vocabulary. Each array ends with the entry of what was never seen, which `_UNSEEN` indexes.
+    A string of k tokens is represented by its rank among the sorted keys of order k, and is the
+    context in a key of order k + 1: key = context * vocabulary_size + token. So 64 bits hold the
+    keys of any vocabulary. Each array ends with the entry for unseen strings, which `_UNSEEN`
+    indexes.
 
     Args:
         vocabulary_size: number of ids.
@@ -224,7 +224,7 @@ class _Level:
         return len(self.keys) - 1
 
     def find(self, contexts: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Ids of the strings that contexts and their next tokens make; all (positions,)."""
+        """Find the ids of the strings of contexts and their next tokens; all (positions,)."""
         wanted = contexts * self.vocabulary_size + tokens
         places = np.searchsorted(self.keys, wanted)
         return np.where(self.keys[places] == wanted, places, _UNSEEN)
@@ -251,7 +251,7 @@ class _Level:
         begins = np.searchsorted(self.keys, contexts * self.vocabulary_size)
         sizes = np.searchsorted(self.keys, (contexts + 1) * self.vocabulary_size) - begins
         rows = np.repeat(np.arange(len(contexts)), sizes)
-        # the strings that go on from one context stand side by side
+        # the strings that continue one context are adjacent
         strings = np.arange(len(rows)) + np.repeat(begins - (np.cumsum(sizes) - sizes), sizes)
         tokens = self.keys[strings] - contexts[rows] * self.vocabulary_size
         probabilities[rows, tokens] += self.counts[strings]

@@ -1,8 +1,8 @@
 """How well a model predicts text: bits per character by two stated protocols, and baselines.
 
 `stream` reads the held-out text once in order, `windows` draws short stretches as minGPT-style
-scripts do; figures of the one are never compared with figures of the other. Both go through one
-loop of reading.
+scripts do; figures of one must not be compared with figures of the other. Both use the same
+reading loop.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ Protocol = Literal["stream", "windows"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model makes of a text.
+    """How well a model predicts a text.
 
     Args:
         protocol: `stream` or `windows`.
         nats_per_token: mean cross-entropy, natural logarithm.
-        nats_per_character: the same spread over the characters that the tokens stand for, so that
-            vocabularies compare.
+        nats_per_character: the same per character that the tokens stand for, comparable between
+            vocabularies.
         bpc: bits per character.
         perplexity: exp of `nats_per_token`.
-        characters: number of characters scored; of `windows` and of a part of a text, in proportion
-            to the tokens.
+        characters: number of characters scored; for `windows` and for a part of a text, in
+            proportion to the tokens.
         tokens: number of tokens scored.
-        standard_error: of `nats_per_character`, from the draw of the windows alone; None for
-            `stream`, which draws nothing.
-        beyond: what was asked for beyond the network as it is, by the same protocol: `mixture`,
+        standard_error: of `nats_per_character`, due to the choice of windows alone; None for
+            `stream`, which makes no random choice.
+        beyond: results of further methods, if asked for, by the same protocol: `mixture`,
             `dynamic` and `dynamic_mixture`; see `Model.evaluate`.
     """
 
@@ -61,7 +61,7 @@ class Evaluation:
     beyond: dict[str, Evaluation] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Give its figures, and under the names of `beyond` the same of these."""
+        """Return its figures, and under their names those in `beyond`."""
         return {
             "protocol": self.protocol,
             "nats_per_token": self.nats_per_token,
@@ -89,9 +89,9 @@ def evaluate_stream(
     Args:
         model: on any device.
         split: the text.
-        start_id: the token that stands before a document's first.
-        on_progress: called with the tokens scored so far and their number.
-        maximum_tokens: score only the first so many.
+        start_id: the token read before a document's first.
+        on_progress: called with the tokens scored so far and the total.
+        maximum_tokens: score only this many, from the beginning.
 
     Raises:
         SettingsError: the model needs labels and the text has none.
@@ -113,13 +113,13 @@ def measure_stream(
     """Read a text by `stream`, several documents at a time, and measure every token once.
 
     Args:
-        model: gives the states.
+        model: reads the text.
         split: the text.
-        start_id: the token that stands before a document's first.
-        measure: of `model`; by default what each token costs, in nats.
+        start_id: the token read before a document's first.
+        measure: what to measure; by default each token's loss, in nats.
 
     Yields:
-        (tokens, …) what was measured; not in the order of the text.
+        (tokens, …) measurements, not in the order of the text.
 
     Raises:
         SettingsError: the model needs labels and the text has none.
@@ -140,17 +140,17 @@ def evaluate_windows(
 ) -> Evaluation:
     """Score random windows of a text, each from a zero state, as minGPT-style scripts do.
 
-    A window of a single text is any `window` tokens, read after the token before them. With several
-    documents a window stays within one, drawn by its length, and is shorter where that is; the
-    start token comes first where the window begins the document.
+    In a single text a window is any `window` tokens, read after the token before them. With several
+    documents a window stays within one, chosen in proportion to its length, and is shorter if the
+    document is; it is read after the start token if it begins the document.
 
     Args:
         model: on any device.
         split: the text.
-        start_id: the token that stands before a document's first.
+        start_id: the token read before a document's first.
         window: tokens scored in each window.
         count: number of windows.
-        seed: draws them.
+        seed: determines their choice.
         batch: windows scored together.
 
     Raises:
@@ -187,11 +187,11 @@ def baselines(
         train: what they learn from; see `NGramModel` for how much of it.
         heldout: the text to score.
         vocabulary_size: number of ids.
-        start_id: the token that stands before a document's first.
-        maximum_tokens: score only the first so many, as `evaluate_stream` does.
+        start_id: the token read before a document's first.
+        maximum_tokens: see `evaluate_stream`.
 
     Returns:
-        Nats per character, by the names `order-1` to `order-6`.
+        Nats per character, under the names `order-1` to `order-6`.
 
     Raises:
         SourceError: the held-out text is empty.
@@ -206,7 +206,7 @@ def baselines(
 
 
 def evaluation_of(protocol: Protocol, nats: float, tokens: int, characters: float) -> Evaluation:
-    """Put the nats that all tokens cost into the usual units."""
+    """Convert the total loss, in nats, into the usual units."""
     return Evaluation(
         protocol=protocol,
         nats_per_token=nats / tokens,
@@ -248,7 +248,7 @@ def _document_rows(split: Split) -> Rows:
 def _draw_windows(split: Split, window: int, count: int, random: np.random.Generator) -> Rows:
     starts = np.asarray(split.starts)
     token = random.integers(len(split.tokens), size=count)
-    document = np.searchsorted(starts, token, side="right") - 1  # drawn by its length
+    document = np.searchsorted(starts, token, side="right") - 1  # in proportion to its length
     begin, end = starts[document], starts[document + 1]
     # minGPT-style scripts read the first token of the text, and never score it.
     earliest = begin + (1 if split.document_count == 1 and len(split.tokens) > window else 0)

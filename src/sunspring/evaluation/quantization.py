@@ -1,4 +1,4 @@
-"""What a model in 8 bits saves and costs."""
+"""What quantizing a model to 8 bits saves and costs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class QuantizationLoss:
     """What 8 bits cost on a text.
 
     Args:
-        fp32: of the network before, by `stream`, computed in float32.
-        int8: of the network after: as the native engine computes, which rounds activations too, or
-            in float32 by PyTorch where there is no such engine.
+        fp32: the network before quantizing, by `stream`, in float32.
+        int8: the network after: by the native engine, which rounds activations too, or by PyTorch
+            in float32 if there is no such engine.
         text: the run's held-out text (`heldout`), or other `sources`.
-        engine: that computed `int8`.
+        engine: which one computed `int8`.
     """
 
     fp32: Evaluation
@@ -42,7 +42,7 @@ class QuantizationLoss:
     engine: EngineName
 
     def to_json(self) -> dict[str, Any]:
-        """Give the figures in nats per character, and what they are of."""
+        """Return the figures in nats per character, and how they were measured."""
         return {
             "nats": self.int8.nats_per_character - self.fp32.nats_per_character,
             "nats_fp32": self.fp32.nats_per_character,
@@ -60,12 +60,12 @@ def measure_loss(
     text: Split,
     kind: Literal["heldout", "sources"],
 ) -> QuantizationLoss:
-    """Score the first million tokens of a text before and after.
+    """Score the first million tokens of a text before and after quantizing.
 
     Args:
-        network: before.
-        quantized: after.
-        text: to read by `stream`.
+        network: the model before.
+        quantized: the model after.
+        text: what to read, by `stream`.
         kind: which text it is.
 
     Raises:
@@ -96,14 +96,14 @@ def quantize_model(
     """Round a model to 8 bits; its card says under `quantization` what that saves and costs.
 
     Args:
-        network: of the model.
-        vocabulary: of the model.
-        card: of the model.
-        text: to measure the loss on; it is not known without one.
+        network: the model's.
+        vocabulary: the model's.
+        card: the model's.
+        text: what to measure the loss on; None not to measure it.
         kind: which text it is.
 
     Raises:
-        ModelError: the model has weights that are no numbers.
+        ModelError: the model has weights that are not finite.
         SettingsError: the model needs labels and the text has none.
         SourceError: the text is empty.
     """

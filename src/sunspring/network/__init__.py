@@ -1,1 +1,1 @@
-"""The network: architecture, layers, weights, the folder of a model, and the engine in C++."""
+"""The network: architecture, layers, weights, the model folder, and the native engine in C++."""

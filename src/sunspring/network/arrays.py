@@ -1,7 +1,4 @@
-"""A model's weights as numpy's arrays: to look at, without PyTorch, and those of an untrained one.
-
-Stands right behind model_files.py.
-"""
+"""A model's weights as numpy arrays, for use without PyTorch, and those of an untrained model."""
 
 from __future__ import annotations
 
@@ -21,10 +18,10 @@ _SCALE = ".scale"
 
 
 def weight_arrays(files: ModelFiles) -> Arrays:
-    """Give the weights by PyTorch's names in float32, but the biases of a layer as in the file.
+    """Return the weights by PyTorch's names, in float32; a layer's biases are as in the file.
 
     Args:
-        files: in float32 or in 8 bits; not looked at for damage.
+        files: the model's, in float32 or 8 bits; not checked for damage.
     """
     tensors = load(files.weights)
     return {
@@ -35,14 +32,13 @@ def weight_arrays(files: ModelFiles) -> Arrays:
 
 
 def untrained(files: ModelFiles, seed: int = 0) -> ModelFiles:
-    """Give a model with the same layers, its weights drawn as those that a training begins with.
+    """Return an untrained model with the same layers, its weights drawn as training begins.
 
-    It has no attention, no pointer and no labels, which change nothing of what untrained layers put
-    out.
+    It has no attention, pointer or labels, which do not affect the outputs of untrained layers.
 
     Args:
-        files: of the model.
-        seed: of what is drawn.
+        files: the model's.
+        seed: seed of the weights.
     """
     config = replace(files.config, attention=False, pointer=0, tied=False, labels=())
     weights = save(_initial_weights(config, np.random.default_rng(seed)))
@@ -52,11 +48,11 @@ def untrained(files: ModelFiles, seed: int = 0) -> ModelFiles:
 def _initial_weights(
     config: ModelConfig, draw: np.random.Generator
 ) -> dict[str, NDArray[np.float32]]:
-    """Draw weights from the distributions that `RecurrentModel` draws them from."""
+    """Draw weights from the same distributions as `RecurrentModel`."""
     size, gates = config.hidden_size, GATES[config.cell]
 
     def uniform(*shape: int, width: int) -> NDArray[np.float32]:
-        """Give what PyTorch's layers begin with: uniform up to one over the root of a width."""
+        """Draw uniformly from ±1/√width, as PyTorch's layers do."""
         return np.asarray(width**-0.5 * (2 * draw.random(shape, np.float32) - 1), np.float32)
 
     drawn = {
@@ -82,6 +78,6 @@ def _initial_weights(
 
 
 def _orthogonal(size: int, draw: np.random.Generator) -> NDArray[np.float32]:
-    """Draw an orthogonal matrix (size, size), each as probable as any other (Mezzadri 2007)."""
+    """Draw an orthogonal matrix (size, size), uniformly among all (Mezzadri 2007)."""
     q, r = np.linalg.qr(draw.standard_normal((size, size), np.float32))
     return np.asarray(q * np.sign(np.diag(r)), np.float32)

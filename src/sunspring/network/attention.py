@@ -1,8 +1,8 @@
-"""What looks back further than a recurrent state: DeepMoji's average, and a pointer to the past.
+"""Two ways to look back further than a recurrent state: DeepMoji's average, and a pointer.
 
-Both are causal and of constant memory: their state has one size however long the text. Under bf16
-autocast on processors with bfloat16 products, `src/native/training/pointer.cpp` does all of what a
-loss needs of the pointer's attention at once.
+Both are causal, and their state has the same size however long the text is. Under bf16 autocast on
+processors with bfloat16 products, `src/native/training/pointer.cpp` computes at once all that a
+loss needs from the pointer's attention.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from sunspring.network.recurrence import can_fuse
 
-with contextlib.suppress(ImportError):  # then `can_fuse` says no
+with contextlib.suppress(ImportError):  # then `can_fuse` is false
     from sunspring.network import fused
 
-_SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # where the pointer begins: sharp, and seldom used
-_NOTHING = -1  # stands for a token where nothing was read yet
+_SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # initial values: sharp, and seldom used
+_NOTHING = -1  # in place of a token where nothing has been read yet
 _LEAST = 1e-30  # keeps the logarithm of a probability finite
 
 
@@ -30,8 +30,8 @@ class CausalAttention(nn.Module):
     """DeepMoji's attention-weighted average (Felbo et al. 2017, equations 1–3), made causal.
 
     e_t = w·h_t scores a step; the average at time t is Σ_{i≤t} exp(e_i) h_i / Σ_{i≤t} exp(e_i).
-    The state carries the sums (relative to the largest score so far, for range), so memory per
-    token is constant however long the text.
+    The state carries the sums (relative to the largest score so far, to stay in range), so memory
+    per token is constant however long the text is.
     """
 
     def __init__(self, size: int) -> None:
@@ -39,7 +39,9 @@ class CausalAttention(nn.Module):
         self.score = nn.Linear(size, 1, bias=False)
 
     def initial(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Before any text: (largest score (batch, 1), its sums (batch, 1) and (batch, size))."""
+        """The state before any text: the largest score (batch, 1), and the sums of the weights
+        (batch, 1) and of the weighted features (batch, size).
+        """
         weight = self.score.weight
         return (
             weight.new_full((batch_size, 1), -1e4),
@@ -70,21 +72,21 @@ class CausalAttention(nn.Module):
 class Pointer(nn.Module):
     """Lets a model repeat what followed a similar place before: names, words, turns of phrase.
 
-    A step's features f_t are the key k_t = W_k f_t of the token that follows it. For the last
-    `reach` steps before t, whose followers are known, a = softmax(exp(ζ) q_t·k_s / √size) with the
-    query q_t = W_q f_t and a sentinel of the score σ beside them (Merity et al. 2017, "Pointer
+    A step's features f_t give the key k_t = W_k f_t for the token that follows it. Over the last
+    `reach` steps before t, whose followers are known, a = softmax(exp(ζ) q_t·k_s / √size), with the
+    query q_t = W_q f_t and a sentinel with score σ beside them (Merity et al. 2017, "Pointer
     sentinel mixture models", section 2.2). With the share g_t = sigmoid(w·f_t + b)
 
         p(y) = g_t Σ_s a_s [token s + 1 is y] + (1 − g_t Σ_s a_s) p_network(y),
 
-    which sums to one. (There the sentinel's attention is all of the share; the second factor lets
-    keys learn from the start, when nothing matches well.) Queries begin equal to keys, so that
-    similar places match.
+    which sums to one. (In the paper the sentinel's attention alone sets the share; the factor g_t
+    lets keys learn from the start, when nothing matches well.) Queries start equal to keys, so
+    that similar places match.
 
     Args:
-        features_size: of the model's features.
-        reach: steps that it looks back.
-        size: of keys and queries.
+        features_size: size of the model's features.
+        reach: how many steps it looks back.
+        size: size of keys and queries.
     """
 
     def __init__(self, features_size: int, reach: int, size: int) -> None:
@@ -102,8 +104,8 @@ class Pointer(nn.Module):
             self.share.bias.fill_(_SHARE)
 
     def initial(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Before any text: keys (batch, reach, size) of zeros, and what was read with each of them,
-        (batch, reach), int64: −1, no token.
+        """The state before any text: keys (batch, reach, size) of zeros, and the token read with
+        each of them, (batch, reach), int64: −1 for none.
         """
         weight = self.key.weight
         keys = weight.new_zeros((batch_size, self._reach, len(weight)))
@@ -112,19 +114,19 @@ class Pointer(nn.Module):
     def forward(
         self, features: Tensor, tokens: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Pointing, tuple[Tensor, ...]]:
-        """Look for places like those after some tokens.
+        """Look for earlier places like the current ones.
 
         Args:
             features: (batch, time, features_size).
             tokens: (batch, time) ids that were read, int64.
-            state: of `initial` or an earlier call.
+            state: from `initial` or an earlier call.
 
         Returns:
-            Where to point, and the state.
+            Where to point, and the next state.
         """
         size = len(self.key.weight)
         scaled = self.query.weight * (self.sharpness.exp() * size**-0.5)
-        # one product reads the features once
+        # a single product, to read the features only once
         weights = torch.cat((scaled, self.key.weight, self.share.weight))
         projected = F.linear(features, weights)
         queries, new_keys, share = torch.split(projected, [size, size, 1], dim=2)
@@ -144,16 +146,16 @@ class Pointer(nn.Module):
 
 @dataclass(frozen=True)
 class Pointing:
-    """Where a pointer points after each of some tokens.
+    """Where a pointer points after each token of a batch.
 
     Args:
         queries: (batch, time, size), scaled.
         new_keys: (batch, time, size) of the same steps.
-        keys: (batch, reach + time, size): those of the steps before them, and theirs.
-        followers: (batch, reach + time - 1) tokens after all but the last of these; −1 for none.
-        share: (batch, time) of the prediction, before the sentinel has its part of it.
-        sentinel: (1,), the score that stands beside those of the keys.
-        is_fusible: whether the kernels take the keys.
+        keys: (batch, reach + time, size): those of the steps before, then `new_keys`.
+        followers: (batch, reach + time - 1) token after each key but the last; −1 for none.
+        share: (batch, time) g_t, the pointer's share before the sentinel takes its part of it.
+        sentinel: (1,), the sentinel's score, beside those of the keys.
+        is_fusible: whether the fused kernels can use the keys.
     """
 
     queries: Tensor
@@ -165,15 +167,15 @@ class Pointing:
     is_fusible: bool
 
     def mix(self, logits: Tensor) -> Tensor:
-        """Mix what the network expects with what followed similar places.
+        """Mix the network's predictions with what followed similar places.
 
         Args:
-            logits: (batch, time, vocabulary_size) of the network.
+            logits: (batch, time, vocabulary_size), the network's.
 
         Returns:
-            Logarithms of probabilities (batch, time, vocabulary_size).
+            Log-probabilities (batch, time, vocabulary_size).
         """
-        own = logits.shape[-1]  # stands for one token more, of keys without a follower
+        own = logits.shape[-1]  # an additional token, for keys without a follower
         attention = self._attend()
         followers = torch.where(self.followers == _NOTHING, own, self.followers)
         indices = F.pad(followers, (0, 1), value=own).unsqueeze(1).expand_as(attention)
@@ -184,11 +186,11 @@ class Pointing:
         return (mixed + _LEAST).log()
 
     def losses(self, network_losses: Tensor, targets: Tensor) -> Tensor:
-        """Give what targets cost, without a distribution over the whole vocabulary.
+        """Return the losses of targets, without a distribution over the whole vocabulary.
 
         Args:
-            network_losses: (batch, time), what they cost the network alone, in nats.
-            targets: (batch, time) tokens, int64; negative ones cost nothing.
+            network_losses: (batch, time) losses of the network alone, in nats.
+            targets: (batch, time) tokens, int64; negative ones have loss 0.
 
         Returns:
             (batch, time), in nats.
@@ -199,8 +201,8 @@ class Pointing:
         return torch.where(targets < 0, 0.0, -(mixed + _LEAST).log())
 
     def point(self, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum the attention on steps that targets (batch, time) followed; and on those without a
-        follower and the sentinel. Both are (batch, time).
+        """Sum the attention on steps that the targets (batch, time) followed; and that on steps
+        without a follower and on the sentinel. Both are (batch, time).
         """
         if self.is_fusible:
             result: tuple[Tensor, Tensor] = _Point.apply(  # type: ignore[no-untyped-call]
@@ -221,8 +223,8 @@ class Pointing:
         return (of_keys * is_target).sum(2), (of_keys * is_nothing).sum(2) + of_sentinel
 
     def _attend(self) -> Tensor:
-        """Attention (batch, time, reach + time) of each step over the `reach` steps before it; the
-        last column is the sentinel's.
+        """Return the attention (batch, time, reach + time) of each step over the `reach` steps
+        before it; the last column is the sentinel's.
         """
         keys, time = self.keys[:, :-1], self.queries.shape[1]
         reach = self.keys.shape[1] - time
@@ -237,10 +239,9 @@ class Pointing:
 
 
 class _Point(torch.autograd.Function):
-    """What `Pointing.point` does, as one operation; see `src/native/training/pointer.h`.
+    """`Pointing.point` as a single operation; see `src/native/training/pointer.h`.
 
-    The gradient with respect to the keys is that of the window's own, `new_keys`: those of the
-    state are constants.
+    Only the window's own keys, `new_keys`, get a gradient: those in the state are constants.
     """
 
     @staticmethod

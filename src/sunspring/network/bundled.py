@@ -1,4 +1,4 @@
-"""The models that come with the package, by their names.
+"""The bundled models, which come with the package, by name.
 
 Each is a folder under `models/`, made by `tools/train_bundled.py`.
 """
@@ -13,15 +13,15 @@ _FOLDER = Path(__file__).parent / "models"
 
 
 def bundled_models() -> list[str]:
-    """Name the models that come with the package."""
+    """Return the names of the bundled models."""
     return sorted(path.name for path in _FOLDER.iterdir() if path.is_dir())
 
 
 def find_model(folder: Path) -> Path:
-    """Give the folder of a model: one of the user's, or one that comes with the package.
+    """Find the folder of a model: one of the user's, or a bundled one.
 
     Args:
-        folder: a folder, or the name of a bundled model. What stands on the disk comes first.
+        folder: a folder, or the name of a bundled model; an existing folder takes precedence.
 
     Raises:
         ModelError: it is neither.
@@ -31,6 +31,6 @@ def find_model(folder: Path) -> Path:
     if str(folder) in bundled_models():
         return _FOLDER / folder
     raise ModelError(
-        f"there is no model folder {folder}: name what sunspring train wrote, "
-        f"or a bundled model: {', '.join(bundled_models())}"
+        f"there is no model folder {folder}: name one that sunspring train wrote, "
+        f"or a bundled model ({', '.join(bundled_models())})"
     )

@@ -16,10 +16,10 @@ from sunspring.errors import ModelError, SettingsError
 from sunspring.settings import check_settings, setting
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Matrices that a cell of each kind has side by side."""
+"""Number of stacked matrices in each kind of cell: those of its gates and its candidate."""
 
 DROPOUTS = ("embedding_dropout", "layer_dropout", "output_dropout", "recurrent_dropout")
-"""The fields of `ModelConfig` that are shares left out in training; nothing else sees them."""
+"""The fields of `ModelConfig` that are shares dropped in training; nothing else uses them."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class ModelConfig:
 
     @property
     def layer_features_size(self) -> int:
-        """Width of what the recurrent layers hand on at each step."""
+        """Width of what the recurrent layers pass on at each step."""
         if self.skip:
             return self.embedding_size + self.layers * self.hidden_size
         return self.hidden_size
@@ -128,11 +128,11 @@ class ModelConfig:
 
     @property
     def first_label(self) -> str | None:
-        """The label to write under where none is asked for; None for a model that has none."""
+        """The label to write under if none is given; None for a model without labels."""
         return self.labels[0] if self.labels else None
 
     def label_index(self, label: str | None) -> int | None:
-        """Find a label's place in `labels`; None for a model that has none.
+        """Find a label's index in `labels`; None for a model without labels.
 
         Raises:
             SettingsError: the label is unknown, or the model needs one and none is given.
@@ -141,7 +141,7 @@ class ModelConfig:
             return None
         if label not in self.labels:
             asked = "needs a label" if label is None else f"does not know the label {label!r}"
-            listed = ", ".join(self.labels) or "none: it was trained without labels"
+            listed = ", ".join(self.labels) or "none, as it was trained without"
             raise SettingsError(f"the model {asked}: its labels are {listed}")
         return self.labels.index(label)
 
@@ -170,7 +170,8 @@ class ModelConfig:
             SettingsError,
         ) as error:
             raise ModelError(
-                f"{path} is damaged or of another version ({error}): train or save the model again"
+                f"{path} is damaged or from another version ({error}): "
+                "train or save the model again"
             ) from None
 
     @classmethod
@@ -183,7 +184,7 @@ class ModelConfig:
 
 
 def least_parameters(config: ModelConfig) -> int:
-    """Number of trainable values that a model has at least, told without building it."""
+    """A lower bound on a model's number of trainable values, found without building it."""
     gates = GATES[config.cell]
     hidden, embedding = config.hidden_size, config.embedding_size
     layers = gates * hidden * (config.layers * hidden + embedding)
@@ -195,8 +196,8 @@ def check_labels(names: Sequence[str], labels: object) -> None:
     """Make sure that texts have labels if the model needs them.
 
     Args:
-        names: of the model's labels.
-        labels: of the texts, or None.
+        names: the model's labels.
+        labels: the texts' labels, or None.
 
     Raises:
         SettingsError: the model has labels and the texts have none.

@@ -1,7 +1,7 @@
 """Dropout that is fast on a processor.
 
-PyTorch draws a value's fate there one after the other, which takes as long as a tenth of a training
-step. Sixteen random bits for each are enough.
+There PyTorch decides one value after the other, which takes a tenth of a training step. Sixteen
+random bits for each value are enough.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _BITS = 16
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` by `drop_out`."""
+    """`nn.Dropout` that uses `drop_out`."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Leave out a share of the values in training; the shape stays."""
+        """Drop a share of the values in training; the shape stays the same."""
         return drop_out(values, self.p) if self.training else values
 
 
@@ -25,8 +25,8 @@ def drop_out(values: Tensor, share: float) -> Tensor:
     """Set a share of the values to zero and scale the others up (Srivastava et al. 2014).
 
     Args:
-        values: of any shape.
-        share: at least 0, below 1; taken to a multiple of 2⁻¹⁶ on a processor.
+        values: any shape.
+        share: at least 0, below 1; rounded to a multiple of 2⁻¹⁶ on a processor.
     """
     if not share or values.device.type != "cpu":
         return F.dropout(values, share)

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 class FormatError(ValueError):
-    """What is wrong with the files of a model."""
+    """A model's files are damaged or not supported; says how."""
 
 def instruction_sets() -> list[str]:
-    """Names of those that this build and this processor have, the fastest first."""
+    """The instruction sets that this build and this processor support, the fastest first."""
 
 class Model:
-    """A model folder, loaded: the contents of its files; `instruction_set` "" takes the fastest."""
+    """A model, loaded from the contents of its files; `instruction_set` "" takes the fastest."""
 
     def __init__(
         self, configuration: bytes, weights: bytes, tokenizer: bytes, instruction_set: str = ""
@@ -27,9 +27,9 @@ class Model:
         labels: NDArray[np.int64],
         threads: int = 1,
     ) -> NDArray[np.float32]:
-        """Nats of each token (tokens,) of texts of these lengths, one after another.
+        """Surprisal in nats of each token (tokens,) of texts of these lengths, one after another.
 
-        Each text is read from a fresh state. `labels` are (texts,), or none at all.
+        Each text is read from a fresh state. `labels` are (texts,), or empty.
         """
 
     def encode(
@@ -42,29 +42,28 @@ class Model:
         """Outputs of all layers after each text, (texts · layers · hidden,); see `score`."""
 
 class Reader:
-    """A text that is read on."""
+    """A text being read."""
 
     def __init__(self, model: Model, label: int = 0) -> None: ...
     def read(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Read tokens (time,); gives the logits (vocabulary,) of the next."""
+        """Read tokens (time,); returns the logits (vocabulary,) of the next."""
     def trace(
         self, tokens: NDArray[np.int64], threads: int = 1
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Read tokens (time,); gives what comes after each of them.
+        """Read tokens (time,); returns two arrays with a part for each of them.
 
-        That is the logits of the next, (time · vocabulary,), and the outputs of all layers,
+        They are the logits of the next token, (time · vocabulary,), and the outputs of all layers,
         (time · layers · hidden,).
         """
 
     def copy(self) -> Reader:
-        """Give another that has read the same."""
+        """Return another reader that has read the same."""
 
 class Pattern:
-    """An automaton over tokens: of state s, moves begins[s] to begins[s + 1] lead on.
+    """An automaton over tokens: moves begins[s] to begins[s + 1] are those of state s.
 
-    `needed` are the characters from a state to a match at least, (states,); `finals` says whether
-    what led to a state matches, (states,); `characters` are those that
-    begin in a token, (vocabulary,).
+    `needed` (states,) is the fewest characters from a state to a match; `finals` (states,) whether
+    the text that led to a state matches; `characters` (vocabulary,) how many begin in a token.
     """
 
     def __init__(
@@ -78,17 +77,17 @@ class Pattern:
     ) -> None: ...
 
 class KnownStretches:
-    """The keys of `sunspring.writing.stretches.KnownStretches`, to be looked up."""
+    """The keys of `sunspring.writing.stretches.KnownStretches`, ready to be looked up."""
 
     def __init__(self, keys: NDArray[np.uint64], size: int) -> None: ...
 
 FinishReason = Literal["length", "stop", "end", "pattern", "novel"]
 
 class Session:
-    """Texts in the making, `lanes` of them at once.
+    """Texts being written, `lanes` of them at once.
 
-    A `blend` names other models, each with its share and with the tokens (vocabulary,) by which it
-    knows those of the first, or -1.
+    `blend` lists other models, each with its share and its ids (vocabulary,) for the tokens of the
+    first model, or -1.
     """
 
     def __init__(
@@ -118,32 +117,32 @@ class Session:
         known: KnownStretches | None = None,
         prompt: str = "",
     ) -> int:
-        """Let texts join, from any thread: one for each seed from `seed` on, `texts` in all.
+        """Add texts, from any thread: one for each seed from `seed` on, `texts` in all.
 
-        The `readers` have read the prompt, one of each model. The text itself, which begins with
-        `prompt`, will have no stretch that is `known`. Gives the request's number, from 0.
+        The `readers`, one for each model, have read the prompt. No text, which begins with
+        `prompt`, will contain a `known` stretch. Returns the request's number, from 0.
         """
 
     def run(self, seconds: float) -> list[tuple[int, int, str, FinishReason | None, int]]:
-        """Write on for so long, or until all texts are over.
+        """Write for so many seconds, or until all texts are finished.
 
-        Gives of each text that grew (request, seed, text, finish reason, tokens so far).
+        Returns (request, seed, text, finish reason, tokens so far) for each text that grew.
         """
 
     @property
     def is_over(self) -> bool: ...
     def cancel(self) -> None:
-        """End the writing for good, from any thread, within a step."""
+        """Stop the writing for good, within a step; may be called from any thread."""
 
 class CopyFinder:
-    """Finds which stretches of a text stand in another one, which is read piece by piece."""
+    """Finds which stretches of a text also occur in another one, which is read piece by piece."""
 
     def __init__(self, text: bytes) -> None: ...
     def read(self, piece: bytes, threads: int = 1) -> None:
-        """Read on in the other text."""
+        """Read the next piece of the other text."""
 
     def part(self) -> None:
-        """Let no stretch go on over this place in it."""
+        """Mark a place in the other text that no stretch may cross."""
 
     def longest(self) -> NDArray[np.int64]:
-        """For each byte, the bytes of the longest stretch that ends there and was read."""
+        """For each byte, the length of the longest stretch ending there that the other text has."""

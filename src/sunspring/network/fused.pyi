@@ -1,4 +1,4 @@
-"""What is written in C++, in `src/native/training`."""
+"""The training kernels in C++ (`src/native/training`)."""
 
 from torch import Tensor
 

@@ -1,7 +1,7 @@
 """The files of a model folder: config.json, tokenizer.json, model.safetensors and card.json.
 
-The weights are bytes here; weights.py makes tensors of them, and the native engine reads them as
-they are. So what writes on that engine needs no PyTorch.
+The weights are bytes here; weights.py turns them into tensors, and the native engine reads them as
+they are, so writing with that engine needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class ModelFiles:
 
     Args:
         config: the architecture.
-        vocabulary: of the model.
-        card: what is known of the training; empty if there is no card.json.
+        vocabulary: the model's.
+        card: what is known about the training; empty if there is no card.json.
         weights: the content of model.safetensors.
         quantization: how they are rounded; None if they are not.
-        name: of the weights' file, as messages show it.
+        name: the name of the weights' file in messages.
     """
 
     config: ModelConfig
@@ -42,11 +42,11 @@ class ModelFiles:
 
     @classmethod
     def read(cls, folder: Path) -> ModelFiles:
-        """Read a model folder, the model of a run, or one that comes with the package by its name.
+        """Read a model folder, the model of a run, or a bundled model by its name.
 
         Raises:
-            ModelError: the folder is missing or incomplete, or a file is cut off or damaged. The
-                values of the weights are not looked at.
+            ModelError: the folder is missing or incomplete, or a file is truncated or damaged. The
+                values of the weights are not checked.
         """
         folder = find_model(folder)
         config = ModelConfig.read(folder / "config.json")
@@ -54,13 +54,13 @@ class ModelFiles:
         if vocabulary.size != config.vocabulary_size:
             raise ModelError(
                 f"{folder}: tokenizer.json has {vocabulary.size} tokens and config.json "
-                f"{config.vocabulary_size}: they are of different models"
+                f"{config.vocabulary_size}: they belong to different models"
             )
         path = folder / "model.safetensors"
         if not path.exists():
             raise ModelError(
-                f"{folder} has no model.safetensors yet: its training saved nothing so far, "
-                "go on with --resume"
+                f"{folder} has no model.safetensors, as its training has saved nothing yet: "
+                "continue it with --resume"
             )
         card_path = folder / "card.json"
         card = read_json(card_path) if card_path.exists() else {}
@@ -75,7 +75,7 @@ class ModelFiles:
         """Write a model folder; each file is replaced whole or not at all.
 
         Args:
-            folder: made if it is not there.
+            folder: created if it does not exist.
 
         Raises:
             ModelError: the folder cannot be written.
@@ -94,7 +94,7 @@ def quantization_of(weights: bytes) -> str | None:
     """Read from the header of a model.safetensors how it is rounded; None if it is not.
 
     Raises:
-        ValueError, AttributeError, RecursionError: there is no such header.
+        ValueError, AttributeError, RecursionError: it has no valid header.
     """
     header = json.loads(weights[8 : 8 + int.from_bytes(weights[:8], "little")])
     kept: str | None = header.get("__metadata__", {}).get("quantization")
@@ -102,5 +102,5 @@ def quantization_of(weights: bytes) -> str | None:
 
 
 def damaged(name: str, error: Exception) -> ModelError:
-    """Say that the file of a model's weights cannot be used, and why."""
+    """Make the error for a file of weights that cannot be used."""
     return ModelError(f"{name} is damaged ({error}): train, quantize or copy the model again")

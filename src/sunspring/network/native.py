@@ -1,6 +1,6 @@
-"""The native engine, where this installation has it: which it is, and models loaded into it.
+"""The native engine, if this installation has it: its instruction sets, and loading models.
 
-It is written in C++, in `src/native/engine`, and imports no PyTorch.
+It is written in C++, in `src/native/engine`, and does not need PyTorch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ else:
 
 
 def instruction_sets() -> list[str]:
-    """Name those that this build and this processor have, the fastest first; none without it."""
+    """Return those that build and processor support, the fastest first; none without the engine."""
     return engine.instruction_sets() if HAS_ENGINE else []
 
 
@@ -28,13 +28,14 @@ def load_native(files: ModelFiles) -> engine.Model:
     """Load a model into the engine.
 
     Raises:
-        ModelError: a file is damaged, or of an architecture that the engine does not run.
-        SettingsError: the environment asks for an instruction set that is not there.
+        ModelError: a file is damaged, or the engine does not support the architecture.
+        SettingsError: the environment asks for an instruction set that is not available.
     """
     wanted = forced_instruction_set()
     if wanted not in ("", *instruction_sets()):
         raise SettingsError(
-            f"{INSTRUCTION_SET} is {wanted!r}: this machine has {', '.join(instruction_sets())}"
+            f"{INSTRUCTION_SET} is {wanted!r}, but this machine has "
+            f"{', '.join(instruction_sets())}: set one of these, or nothing"
         )
     tokenizer = json.dumps(files.vocabulary.to_json()).encode("utf-8", "surrogatepass")
     try:

@@ -1,4 +1,4 @@
-"""The recurrent network: embedding → recurrent layers → head, its state an explicit value.
+"""The recurrent network: embedding → recurrent layers → head, with its state an explicit value.
 
 `RecurrentModel` maps tokens and a state to logits and the next state, so that a batch of any size
 can go on from any state. It reads ids and knows nothing of text.
@@ -26,10 +26,10 @@ _CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class NetworkOutput(NamedTuple):
-    """What a network puts out for some tokens.
+    """What a network returns for a batch of tokens.
 
     Args:
-        logits: (batch, time, vocabulary_size), of the token after each one, without the pointer.
+        logits: (batch, time, vocabulary_size) of the token after each one, without the pointer.
         pointing: where the pointer points; None if there is none.
         state: after the last token.
         hidden: (batch, time, hidden_size), outputs of the last recurrent layer.
@@ -41,13 +41,13 @@ class NetworkOutput(NamedTuple):
     hidden: Tensor
 
     def losses(self, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Give what each target costs the model, and what it costs the network without its pointer.
+        """Return the losses of targets under the model, and under the network without its pointer.
 
         Args:
-            targets: (batch, time) ids, int64; `IGNORED` ones cost nothing.
+            targets: (batch, time) ids, int64; `IGNORED` ones have loss 0.
 
         Returns:
-            Twice (batch, time), in nats.
+            Two tensors (batch, time), in nats.
         """
         network_losses = token_losses(self.logits.float(), targets)
         if self.pointing is None:
@@ -58,8 +58,8 @@ class NetworkOutput(NamedTuple):
 class RecurrentModel(Predictor):
     """A recurrent language model: tokens and a state in, logits and the next state out.
 
-    The batch size lives in the inputs alone, so the weights of training serve any batch:
-    `RecurrentModel(config)` with loaded weights writes with `initial_state(1)`.
+    Only the inputs have a batch size, so trained weights work with any: `RecurrentModel(config)`
+    with loaded weights writes from `initial_state(1)`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -95,7 +95,7 @@ class RecurrentModel(Predictor):
         if self.label_embedding is not None:
             nn.init.zeros_(self.label_embedding.weight)
         if self.config.tied:
-            # A unit-variance embedding would make a head with logits of many nats at the start.
+            # A unit-variance embedding would give the head logits of many nats at the start.
             nn.init.normal_(self.embedding.weight, std=self.config.embedding_size**-0.5)
         for layer in self.layers:
             parameters = dict(layer.named_parameters())
@@ -126,8 +126,8 @@ class RecurrentModel(Predictor):
     def initial_state(self, batch_size: int) -> State:
         """The state before any text: zeros, on the model's device.
 
-        It has one entry a recurrent layer, then one each for the attention and the pointer if
-        there are any: what their `initial` says.
+        It has one entry per recurrent layer, then one for the attention and one for the pointer if
+        the model has them: see their `initial`.
         """
         tensors = 2 if self.config.cell == "lstm" else 1
         shape = (batch_size, self.config.hidden_size)
@@ -141,19 +141,19 @@ class RecurrentModel(Predictor):
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read tokens on from a state; see `Predictor.forward`."""
+        """Read tokens from a state; see `Predictor.forward`."""
         logits, pointing, new_state, _ = self.outputs(tokens, state, labels)
         return (logits if pointing is None else pointing.mix(logits)), new_state
 
     def losses(
         self, tokens: Tensor, targets: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read tokens as `forward` does, and give what the targets (batch, time) cost, in nats."""
+        """Read tokens as `forward` does; returns the targets' losses (batch, time), in nats."""
         output = self.outputs(tokens, state, labels)
         return output.losses(targets)[0], output.state
 
     def outputs(self, tokens: Tensor, state: State, labels: Tensor | None = None) -> NetworkOutput:
-        """Read tokens as `forward` does, and give what the loss is made of."""
+        """Read tokens as `forward` does; returns what the loss is computed from."""
         embedded = self._embed(tokens, labels)
         hidden: Tensor | None = None
         outputs: list[Tensor] = []
@@ -201,19 +201,16 @@ class RecurrentModel(Predictor):
 
 
 def detach(state: State) -> State:
-    """The same values, cut off from the graph: what is carried to the next step.
-
-    Sums and outputs are carried in float32.
-    """
+    """Detach a state from the graph, to carry it to the next step; sums and outputs in float32."""
     detached = tuple(tuple(tensor.detach() for tensor in layer) for layer in state)
     return change_recurrent(detached, Tensor.float)
 
 
 def change_recurrent(state: State, change: Callable[[Tensor], Tensor]) -> State:
-    """Change the numbers of a state that later ones are computed from.
+    """Apply a change to the values of a state that later states are computed from.
 
-    Whole numbers stay as they are, and so do a pointer's keys, (batch, reach, size), which are
-    many, and only read.
+    Integers stay as they are, and so do a pointer's keys, (batch, reach, size), which are many and
+    only read.
     """
     return tuple(
         tuple(
@@ -228,12 +225,12 @@ def change_recurrent(state: State, change: Callable[[Tensor], Tensor]) -> State:
 def extend(model: RecurrentModel, vocabulary_size: int, labels: tuple[str, ...]) -> RecurrentModel:
     """Copy a model into one that knows more tokens and labels, for fine-tuning on another text.
 
-    New tokens begin as the average of the known ones, with the lowest of their biases: possible,
-    but not expected. New labels begin without effect.
+    New tokens start as the average of the known ones, with the lowest of their biases: possible,
+    but not expected. New labels start without effect.
 
     Args:
-        model: what to copy; its tokens keep their ids and its labels their places.
-        vocabulary_size: at least that of the model.
+        model: what to copy; its tokens and labels keep their indices.
+        vocabulary_size: at least the model's.
         labels: the model's labels, then the new ones.
     """
     config = dataclasses.replace(model.config, vocabulary_size=vocabulary_size, labels=labels)

@@ -1,4 +1,4 @@
-"""What predicts the next token: the interface that evaluation and writing ask."""
+"""Predicting the next token: the interface that evaluation and writing use."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sunspring.corpus.batches import IGNORED
 
 LayerState = tuple[Tensor, ...]
 """(h, c) of an LSTM layer, (h,) of the others; each (batch, hidden_size), in the weights' type.
-What else a predictor carries is its own affair."""
+Predictors may carry further entries of any kind."""
 
 State = tuple[LayerState, ...]
 """All that is carried from token to token. The batch is the first axis of every tensor, so rows can
-be picked, copied and joined without knowing what they are."""
+be picked, copied and joined without knowing what the tensors mean."""
 
 
 class Predictor(nn.Module, ABC):
-    """A model of the next token: a network, a mixture with n-grams, or a peer of another make.
+    """A model of the next token: a network, a mixture with n-grams, or another kind of model.
 
-    Its state is a value passed in and out, so that a batch of any size goes on from any state.
+    Its state is a value passed in and out, so that a batch of any size can continue from any state.
     """
 
     @property
@@ -48,12 +48,12 @@ class Predictor(nn.Module, ABC):
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read tokens on from a state.
+        """Read tokens, starting from a state.
 
         Args:
             tokens: (batch, time) ids, int64.
-            state: what `initial_state` or an earlier call gave, for the same batch.
-            labels: (batch,) indices into `labels`; only where there are any.
+            state: from `initial_state` or an earlier call, for the same batch.
+            labels: (batch,) indices into `labels`; only for a model that has labels.
 
         Returns:
             Logits (batch, time, vocabulary_size) of the token after each one, and the state after
@@ -63,16 +63,16 @@ class Predictor(nn.Module, ABC):
     def losses(
         self, tokens: Tensor, targets: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read tokens as `forward` does, and give what the targets (batch, time) cost, in nats.
+        """Read tokens as `forward` does; returns the targets' losses (batch, time), in nats.
 
-        Targets that are `IGNORED` cost nothing.
+        Targets that are `IGNORED` have loss 0.
         """
         logits, state = self(tokens, state, labels)
         return token_losses(logits, targets), state
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Give what targets (batch, time) cost by logits (batch, time, vocabulary_size), in nats."""
+    """Return the losses of targets (batch, time) in nats; logits (batch, time, vocabulary_size)."""
     return F.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     ).view(targets.shape)

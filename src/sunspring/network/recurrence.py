@@ -1,9 +1,9 @@
-"""An LSTM layer over time: PyTorch's own, or a fused loop where the processor gains from it.
+"""A recurrent layer over time: PyTorch's own loop, or for LSTMs a fused one where it is faster.
 
-PyTorch starts a small matrix product and a dozen passes over its result at every step. Under bf16
-autocast on processors with bfloat16 products, `src/native/training/scan.cpp` does all of a step at
+PyTorch runs a small matrix product and a dozen passes over its result at every step. Under bf16
+autocast on processors with bfloat16 products, `src/native/training/scan.cpp` does a whole step at
 once. There, what an embedded token adds to the gates is looked up in a table with a row for each
-token, rather than multiplied out for every character.
+token, rather than multiplied out at every position.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
     _is_fusible = fused.is_supported() and forced_instruction_set() in ("", "avx512")
 
 _RUN: dict[type[nn.RNNBase], Callable[..., tuple[Tensor, ...]]] = {
-    # what the layers call, here with other recurrent weights
+    # the functions that the layers call, to be called with other recurrent weights
     nn.RNN: torch.rnn_tanh,
     nn.GRU: torch.gru,
     nn.LSTM: torch.lstm,
@@ -43,8 +43,8 @@ class Embedded:
     Args:
         values: (batch, time, embedding_size).
         tokens: (batch, time) ids, int64.
-        vectors: (vocabulary_size, embedding_size) whose rows the `values` are; None where they are
-            not its rows, because of dropout or labels.
+        vectors: (vocabulary_size, embedding_size), whose rows the `values` are; None if they are
+            not, because of dropout or labels.
     """
 
     values: Tensor
@@ -53,18 +53,18 @@ class Embedded:
 
     @cached_property
     def one_hot(self) -> Tensor:
-        """(vocabulary_size, batch · time), bfloat16: which token stands where."""
+        """(vocabulary_size, batch · time), bfloat16: which token is at which position."""
         vocabulary = 0 if self.vectors is None else len(self.vectors)
         return (torch.arange(vocabulary).unsqueeze(1) == self.tokens.flatten()).bfloat16()
 
 
 def has_fused_scan() -> bool:
-    """Say whether this machine has the fused loop, for bf16 on the processor."""
+    """Tell whether this machine has the fused loop, for bf16 on the processor."""
     return _is_fusible
 
 
 def can_fuse(weight: Tensor, size: int) -> bool:
-    """Say whether the kernels take what a float32 weight makes, `size` wide, in this context."""
+    """Tell whether the kernels support this float32 weight and output size in this context."""
     return (
         _is_fusible
         and weight.device.type == "cpu"
@@ -82,15 +82,15 @@ def run_layer(
     state: tuple[Tensor, ...],
     recurrent_dropout: float = 0.0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run one batch-first layer from a state; it reads what is given, side by side.
+    """Run one batch-first layer from a state, on `hidden` and `embedded` side by side.
 
     Args:
         layer: `nn.RNN`, `nn.GRU` or `nn.LSTM`, of one layer and one direction.
         hidden: (batch, time, width) of the layer below, if there is one.
         embedded: the tokens, if the layer sees them.
         state: (h, c) of an LSTM, (h,) of the others, each (batch, hidden_size).
-        recurrent_dropout: share of the recurrent weights that are left out, the same ones at every
-            step (DropConnect, as in Merity et al. 2018, section 2).
+        recurrent_dropout: share of the recurrent weights to drop, the same ones at every step
+            (DropConnect, as in Merity et al. 2018, section 2).
 
     Returns:
         The outputs (batch, time, hidden_size), and the state after the last step.

@@ -1,6 +1,6 @@
-"""A predictor reads many stretches of text at once, each from a fresh state.
+"""Read many stretches of text at once with a predictor, each from a fresh state.
 
-In float32, in batches of similar length, and without a trace in the predictor.
+In float32, in batches of similar length, and leaving the predictor unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import Predictor, State
 
 BATCH = 64
-"""Rows that are read together."""
+"""Rows read together."""
 
 _WINDOW = 256  # tokens of each row at a time
 _SINGLE_WINDOW = 2048  # of a single row: oneDNN's LSTM is fastest in long calls
@@ -28,17 +28,17 @@ _LOGITS = 1 << 24  # values in memory at a time, whatever the vocabulary
 Measure = Callable[
     [NDArray[np.int64], State, NDArray[np.int64] | None], tuple[NDArray[np.float64], State]
 ]
-"""Takes ids (batch, time + 1), the state before them and the rows' labels, if they have any; gives
-what is wanted of each token after the first (batch, time, …), and the state."""
+"""Takes ids (batch, time + 1), the state before them and the rows' labels, if they have any;
+returns a measurement of each token after the first (batch, time, …), and the next state."""
 
 
 class Rows(NamedTuple):
     """Stretches to read, each within one document and from a zero state; all (rows,).
 
     Args:
-        first: place of the first token that is measured.
-        end: place after the last.
-        begins: whether the first token is its document's first, after the start token.
+        first: position of the first token to measure.
+        end: position after the last.
+        begins: whether the first token is its document's first, to be read after the start token.
         labels: label index of each, or None.
     """
 
@@ -49,12 +49,12 @@ class Rows(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What was measured of some rows.
+    """Measurements of one window of the rows.
 
     Args:
-        rows: indices of those that still go on.
-        values: (rows, time, …) of their next tokens.
-        is_inside: (rows, time) whether a token is not beyond the row's end.
+        rows: indices of those that have not ended.
+        values: (rows, time, …), one for each of their next tokens.
+        is_inside: (rows, time) whether a token is before the row's end.
     """
 
     rows: NDArray[np.int64]
@@ -70,15 +70,15 @@ def measure_rows(
     measure: Measure | None = None,
     batch: int = BATCH,
 ) -> Iterator[Measured]:
-    """Read rows window by window, the state carried, and measure their tokens.
+    """Read rows window by window, carrying the state, and measure their tokens.
 
     Args:
-        model: reads; dropout is off meanwhile.
-        tokens: (tokens,) ids that the rows are stretches of.
-        rows: to read.
-        start_id: the token that stands before a document's first.
-        measure: of the model; by default what each token costs, in nats.
-        batch: rows that are read together.
+        model: reads the rows, with dropout off.
+        tokens: (tokens,) ids of the text that the rows are stretches of.
+        rows: what to read.
+        start_id: the token read before a document's first.
+        measure: what to measure; by default each token's loss, in nats.
+        batch: rows read together.
 
     Raises:
         SettingsError: the model needs labels, and the rows have none.
@@ -113,7 +113,7 @@ def _losses(
     state: State,
     labels: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.float64], State]:
-    """Nats of each token after the first, (batch, time) of ids (batch, time + 1), and the state."""
+    """Losses in nats (batch, time) of all but the first of ids (batch, time + 1), and the state."""
     sequences = torch.from_numpy(ids).to(model.device)
     label_tensor = None if labels is None else torch.from_numpy(labels).to(model.device)
     losses, state = model.losses(sequences[:, :-1], sequences[:, 1:], state, label_tensor)
@@ -122,7 +122,7 @@ def _losses(
 
 @contextmanager
 def _evaluating(model: Predictor) -> Iterator[None]:
-    """Switch dropout off, and put the mode back however the block ends."""
+    """Switch dropout off, and restore the mode however the block ends."""
     was_training = model.training
     model.eval()
     try:
@@ -138,14 +138,14 @@ def score_texts(
     start_id: int,
     labels: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
-    """Give what each token of some texts costs, (tokens,) in nats; each is read from a zero state.
+    """Return the surprisal of each token, (tokens,) in nats; each text starts from a zero state.
 
     Args:
-        model: reads.
-        ids: (tokens,) of the texts, one after another.
-        counts: (texts,) tokens of each.
-        start_id: the token that stands before a text's first.
-        labels: (texts,) index of the label of each; for a model that has labels.
+        model: reads the texts.
+        ids: (tokens,) of all texts, one after another.
+        counts: (texts,) number of tokens in each.
+        start_id: the token read before a text's first.
+        labels: (texts,) label index of each; for a model that has labels.
 
     Raises:
         SettingsError: the model needs labels, and there are none.

@@ -1,8 +1,8 @@
-"""The weights of a network: to the files of a model folder and back, in float32 or in 8 bits.
+"""Convert a network's weights to the files of a model folder and back, in float32 or 8 bits.
 
-In 8 bits each row of a matrix is whole numbers and one scale, and all else stays float32. The page
-docs/reference/model-format.md describes the file for readers in other languages, and changes with
-this module.
+In 8 bits each row of a matrix is integers and one scale; everything else stays float32.
+docs/reference/model-format.md describes the file for readers in other languages: keep it in step
+with this module.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from sunspring.network.model_folder import ModelFiles, damaged, quantization_of
 from sunspring.network.network import RecurrentModel, Weights
 
 FORMAT = "int8-rows-1"
-"""What the metadata of a file in 8 bits has under `quantization`; a file in float32 has nothing."""
+"""`quantization` in the metadata of a file in 8 bits; a file in float32 has no such entry."""
 
-_LARGEST = 127  # -128 is left out: so a row and its negative are stored alike
+_LARGEST = 127  # not -128, so that a row and its negative are stored alike
 _SCALE = ".scale"
-_SPARE_BITS = 0xFF  # of a scale: its products with whole numbers up to 127 are then exact
+_SPARE_BITS = 0xFF  # zero in a scale, so that its products with integers up to 127 are exact
 
 
 def encode_weights(weights: Weights, cell: str, quantized: bool = False) -> bytes:
-    """Give the content of a model.safetensors.
+    """Return the content of a model.safetensors.
 
     Args:
-        weights: what `model_weights` gave.
-        cell: of the model's configuration.
-        quantized: in 8 bits.
+        weights: from `model_weights`.
+        cell: the model's kind of cell.
+        quantized: store them in 8 bits.
 
     Raises:
         ModelError: the weights cannot be quantized.
@@ -47,16 +47,16 @@ def decode_weights(data: bytes, cell: str, name: str = "model.safetensors") -> W
     """Read the content of a model.safetensors.
 
     Args:
-        data: of the file.
-        cell: of the model's configuration.
-        name: of the file, as messages show it.
+        data: the content of the file.
+        cell: the model's kind of cell.
+        name: the file's name in messages.
 
     Returns:
         The weights by PyTorch's names, ready for the network.
 
     Raises:
-        ModelError: the file is damaged, or contradicts itself. Names and shapes that the
-            architecture asks for are left to `load_weights`.
+        ModelError: the file is damaged, or contradicts itself. `load_weights` checks names and
+            shapes against the architecture.
     """
     try:
         tensors, stored_as = load(data), quantization_of(data)
@@ -76,7 +76,7 @@ def decode_weights(data: bytes, cell: str, name: str = "model.safetensors") -> W
 def _check_floating(tensors: Weights) -> None:
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
-            raise ValueError(f"{name} is {tensor.dtype}, and no metadata say that it is quantized")
+            raise ValueError(f"{name} is {tensor.dtype}, but the file is not marked as quantized")
 
 
 def quantize(weights: Weights, cell: str) -> Weights:
@@ -84,17 +84,17 @@ def quantize(weights: Weights, cell: str) -> Weights:
 
     A row's scale is its largest absolute value over 127, so no weight moves by more than half a
     scale. Scales with the least squared error predicted held-out text no better (lab notebook). A
-    scale is rounded up to 16 significant bits: so its products with whole numbers are exact in
-    float32, and rounding what `dequantize` gave gives the same bytes again.
+    scale is rounded up to 16 significant bits, so that its products with the integers are exact in
+    float32, and quantizing what `dequantize` returned gives the same bytes again.
 
     Args:
         weights: by PyTorch's names, float32.
-        cell: of the model's configuration.
+        cell: the model's kind of cell.
 
     Returns:
         Every matrix of two rows or more as int8 (rows, columns), and beside it `….scale` (rows,),
         float32. The two biases of an `rnn` or `lstm` layer become one, `layers.N.bias`, as only
-        their sum counts. The rest stays as it is.
+        their sum matters. The rest is unchanged.
 
     Raises:
         ModelError: a weight is not a number, or infinite.
@@ -118,11 +118,11 @@ def quantize(weights: Weights, cell: str) -> Weights:
 
 
 def dequantize(stored: Weights, cell: str) -> Weights:
-    """Give the weights that a file in 8 bits stands for, by PyTorch's names, in float32.
+    """Return the weights of a file in 8 bits, by PyTorch's names, in float32.
 
     Args:
         stored: the tensors of the file.
-        cell: of the model's configuration.
+        cell: the model's kind of cell.
 
     Raises:
         ValueError: the tensors contradict one another or the format.
@@ -135,9 +135,9 @@ def dequantize(stored: Weights, cell: str) -> Weights:
         elif _is_matrix(tensor):
             weights[name] = _scale_rows(name, tensor, stored.get(name + _SCALE))
         elif tensor.dtype != torch.float32 or name + _SCALE in stored:
-            raise ValueError(f"{name} is no matrix, and not float32 without a scale")
+            raise ValueError(f"{name} is not a matrix, so it must be float32 without a scale")
         elif _is_half_a_bias(name, cell):
-            raise ValueError(f"{name} stands where a layer of {cell} has one bias")
+            raise ValueError(f"{name} is there, but a quantized {cell} layer has a single bias")
         elif cell != "gru" and name.startswith("layers.") and name.endswith(".bias"):
             weights[f"{name}_ih_l0"] = tensor
             weights[f"{name}_hh_l0"] = torch.zeros_like(tensor)
@@ -147,14 +147,14 @@ def dequantize(stored: Weights, cell: str) -> Weights:
 
 
 def _is_matrix(tensor: Tensor) -> bool:
-    """Tell what is kept in 8 bits; a single row, as the attention's, would save next to nothing."""
+    """Tell whether to store a tensor in 8 bits; a single row (attention) would save too little."""
     return tensor.dim() == 2 and len(tensor) > 1
 
 
 def _is_half_a_bias(name: str, cell: str) -> bool:
     """Tell whether a bias is one of two that are stored as their sum.
 
-    Not those of a GRU, whose reset gate stands between them: r ⊙ (W_hn h + b_hn) + W_in x + b_in.
+    Not those of a GRU, whose reset gate comes between them: r ⊙ (W_hn h + b_hn) + W_in x + b_in.
     """
     return cell != "gru" and name.endswith(("bias_ih_l0", "bias_hh_l0"))
 
@@ -177,7 +177,7 @@ def _scale_rows(name: str, matrix: Tensor, scale: Tensor | None) -> Tensor:
         raise ValueError(f"{name} has no scale for each row")
     scaled = matrix * scale.unsqueeze(1)
     if (scale < 0).any() or not torch.isfinite(scaled).all():
-        raise ValueError(f"{name}{_SCALE} has a value that is negative or no finite number")
+        raise ValueError(f"{name}{_SCALE} has a value that is negative or not finite")
     return scaled
 
 
@@ -191,7 +191,7 @@ def model_weights(model: RecurrentModel) -> Weights:
 
 
 def load_weights(model: RecurrentModel, weights: Weights) -> None:
-    """Load what `model_weights` gave.
+    """Load weights that `model_weights` returned.
 
     Raises:
         ModelError: names or shapes do not fit the model.
@@ -213,13 +213,13 @@ def pack_model(
     card: Mapping[str, Any] | None = None,
     quantized: bool = False,
 ) -> ModelFiles:
-    """Give what a model folder holds of a network.
+    """Turn a network into the files of a model folder.
 
     Args:
-        model: on any device.
-        vocabulary: of the model.
-        card: what is known of the training.
-        quantized: with weights in 8 bits.
+        model: the network, on any device.
+        vocabulary: the model's.
+        card: what is known about the training.
+        quantized: store the weights in 8 bits.
 
     Raises:
         ModelError: the weights cannot be quantized.
@@ -232,25 +232,26 @@ def build_network(files: ModelFiles) -> RecurrentModel:
     """Build a model's network, on the CPU and in evaluation mode.
 
     Raises:
-        ModelError: the weights are damaged or of another model.
+        ModelError: the weights are damaged, or belong to another model.
     """
     weights = decode_weights(files.weights, files.config.cell, files.name)
     _check_sizes(files.config, weights)
-    with torch.random.fork_rng(devices=[]):  # the weights that are drawn are not the model's
+    with torch.random.fork_rng(devices=[]):  # the initial weights drawn here are replaced
         model = RecurrentModel(files.config)
     load_weights(model, weights)
     return model.eval()
 
 
 def _check_sizes(config: ModelConfig, weights: Weights) -> None:
-    """Compare sizes before memory is taken for them: a damaged config.json may ask for anything.
+    """Compare sizes before allocating memory: a damaged config.json may ask for anything.
 
     Raises:
-        ModelError: the weights are of another model.
+        ModelError: the weights belong to another model.
     """
     least, found = least_parameters(config), sum(tensor.numel() for tensor in weights.values())
     if least > found:
         raise ModelError(
-            f"the weights do not fit the model's config.json, which asks for {least:,} values "
-            f"or more and gets {found:,}: save the model again"
+            f"the weights do not fit the model's config.json, which needs {least:,} values or more "
+            f"but gets {found:,}: save the model again"
+
         )

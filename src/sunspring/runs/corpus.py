@@ -20,11 +20,11 @@ from sunspring.storage import cache_folder
 from sunspring.text.files import Sources, find_sources
 from sunspring.text.options import DocumentKind, ReadingOptions
 
-_SECONDS_BETWEEN = 3.0  # two lines of progress
+_SECONDS_BETWEEN = 3.0  # lines of progress
 
 
 def load_base(request: TrainingRequest) -> ModelFiles | None:
-    """Read the model that a request goes on from, if it names one.
+    """Read the model that a request starts from, if it names one.
 
     Raises:
         ModelError: it is missing or damaged.
@@ -45,8 +45,8 @@ class RequestedText:
 
     Args:
         request: names the text, and says how to read and encode it.
-        base: the model to go on from.
-        notify: called with a line about what is skipped or mended.
+        base: the model to start from.
+        notify: called with a message about anything skipped or repaired.
 
     Raises:
         SunspringError: a source is missing, or does not fit the request.
@@ -74,7 +74,7 @@ class RequestedText:
         """Encode it, or open it from the cache.
 
         Raises:
-            SunspringError: a source is at fault, or the cache cannot be written.
+            SunspringError: a source cannot be used, or the cache cannot be written.
         """
         base, cache = self._base, cache_folder() / "corpora"
         try:
@@ -91,13 +91,13 @@ class RequestedText:
             )
         except OSError as error:
             raise SourceError(
-                f"the encoded text cannot be kept in {cache} ({error.strerror or error}): make "
-                "room, or name another folder in the environment variable SUNSPRING_CACHE"
+                f"the encoded text cannot be stored in {cache} ({error.strerror or error}): free "
+                "some space, or set the environment variable SUNSPRING_CACHE to another folder"
             ) from None
 
 
 def _reading_progress(notify: Notify) -> Progress:
-    """Say every few seconds how far a long reading is."""
+    """Report every few seconds how much of a long text has been read."""
     last = time.monotonic()
 
     def report(done: int, total: int | None) -> None:
@@ -122,20 +122,20 @@ class RunText:
 
     @property
     def documents(self) -> DocumentKind:
-        """What was a document in training; `none` where that is not known."""
+        """What counted as a document in training; `none` if that is not known."""
         if self.record is None:
             return "none"
         return TrainingRequest.from_record(self.record).documents
 
     def open(self, notify: Notify = ignore) -> Corpus:
-        """Open it, or encode it again; `notify` is called with a line about what was mended.
+        """Open it, or encode it again; `notify` is called with messages about that.
 
         Raises:
-            SunspringError: it is not at hand.
+            SunspringError: it is not available.
         """
         if self.record is None:
             raise ModelError(
-                "this model does not know its training text (it has no run.json): "
+                "the training text of this model is not known (it has no run.json): "
                 "name a text, or use the run folder that it was trained in"
             )
         return open_run_corpus(self.record, notify)
@@ -149,10 +149,10 @@ class RunText:
         labels: tuple[str, ...],
         notify: Notify = ignore,
     ) -> Iterator[Split]:
-        """Open a text to measure a model on: what is named, or the run's own held-out text.
+        """Open a text to measure a model on: the one named, or the run's own held-out text.
 
         Raises:
-            SunspringError: it is not at hand, or a source is at fault.
+            SunspringError: it is not available, or a source cannot be used.
         """
         if not names:
             yield self.open(notify).heldout
@@ -164,13 +164,13 @@ class RunText:
             yield encode_sources(sources, vocabulary, labels, Path(folder), notify)
 
     def open_if_at_hand(self, notify: Notify = ignore) -> Corpus | None:
-        """Open it for what can do without it."""
+        """Open it if it is available, and otherwise give a message."""
         if self.record is None:
             return None
         try:
             return self.open(notify)
         except SunspringError as error:
-            notify(f"no baselines, as the training text is not at hand: {error}")
+            notify(f"no baselines, as the training text is not available: {error}")
             return None
 
 
@@ -178,7 +178,7 @@ def open_run_corpus(record: Mapping[str, Any], notify: Notify) -> Corpus:
     """Open the text of a run: from the cache, or encoded again from its sources.
 
     Raises:
-        SourceError: a source is gone.
+        SourceError: a source is missing.
         ModelError: the text is no longer the one that the run was trained on.
     """
     request = TrainingRequest.from_record(record)

@@ -23,11 +23,11 @@ class RunFolder:
     """A run folder.
 
     Args:
-        path: where it is, or shall be.
+        path: where it is, or will be.
 
     Attributes:
         path: as above.
-        checkpoints: of the training.
+        checkpoints: those of the training.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,18 +36,18 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a training has begun here."""
+        """Whether a training has started here."""
         return (self.path / "run.json").exists()
 
     def check_free(self) -> None:
-        """Make sure that a new run may begin here.
+        """Make sure that a new run may start here.
 
         Raises:
             ModelError: the folder already holds a run or a model, which would be lost.
         """
         if self.exists or (self.path / "model.safetensors").exists():
             raise ModelError(
-                f"{self.path} already holds a run: go on with --resume, or name another --out"
+                f"{self.path} already holds a run: continue it with --resume, or name another --out"
             )
         if self.path.exists() and not self.path.is_dir():
             raise ModelError(f"{self.path} is a file: name a folder with --out")
@@ -68,7 +68,7 @@ class RunFolder:
         """Read run.json.
 
         Raises:
-            ModelError: there is none, or it is damaged.
+            ModelError: it is missing or damaged.
         """
         if not self.exists:
             raise ModelError(f"{self.path} is not a run: it has no run.json to resume from")

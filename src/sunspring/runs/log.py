@@ -1,4 +1,4 @@
-"""The log of a training, as JSON lines or for TensorBoard: written during it, and read later."""
+"""The log of a training, as JSON lines or for TensorBoard: written during training, read later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Units:
     """Turns the trainer's figures per token into figures per character.
 
     Args:
-        tokens_per_character: of the training text.
+        tokens_per_character: in the training text.
     """
 
     def __init__(self, tokens_per_character: float) -> None:
@@ -38,10 +38,10 @@ class Units:
 
 
 class JsonLog(Callback):
-    """Appends one JSON object a line to a file.
+    """Appends JSON objects to a file, one per line.
 
     Args:
-        path: of the log.
+        path: the log file.
         units: for the figures per character.
     """
 
@@ -56,7 +56,7 @@ class JsonLog(Callback):
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def on_start(self, trainer: Trainer) -> None:
-        """Log where training begins, or goes on."""
+        """Log where training starts, or resumes."""
         self._write("start", step=trainer.step, precision=trainer.precision, time=time.time())
 
     def on_step(self, report: StepReport) -> None:
@@ -66,7 +66,7 @@ class JsonLog(Callback):
             self._write("step", **self._figures(report))
 
     def on_plan(self, revision: Revision) -> None:
-        """Log how many steps the minutes are worth."""
+        """Log how many steps the minutes amount to."""
         self._write("plan", **asdict(revision))
 
     def on_evaluation(self, report: EvaluationReport) -> None:
@@ -101,7 +101,7 @@ class TensorBoardLog(Callback):
     """Writes the same figures as TensorBoard events.
 
     Args:
-        folder: of the event files.
+        folder: for the event files.
         units: for the figures per character.
 
     Raises:
@@ -150,7 +150,7 @@ class RunLog:
     """What was logged, without the steps that a resumed run took again.
 
     Args:
-        events: in their order, each with its `event` and, in all but the first, its `step`.
+        events: in order, each with its `event` and, in all but the first, its `step`.
     """
 
     events: Sequence[Event]
@@ -168,12 +168,12 @@ class RunLog:
             with path.open(encoding="utf-8") as file:
                 for line in file:
                     event = json.loads(line)
-                    if event["event"] == "start":  # what came after its checkpoint was lost
+                    if event["event"] == "start":  # steps after its checkpoint were lost
                         kept = [each for each in kept if each["step"] <= event["step"]]
                     kept.append(event)
         except (FileNotFoundError, NotADirectoryError):
             raise ModelError(
-                f"{folder} has no log.jsonl, so it is no run: name the folder that train --out "
+                f"{folder} is not a run, as it has no log.jsonl: name the folder that train --out "
                 "made (explain shows a model without its training)"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -183,11 +183,11 @@ class RunLog:
         return cls(kept)
 
     def of(self, kind: str) -> list[Event]:
-        """Give the events of a kind: `step`, `evaluation`, `sample`, …"""
+        """Return the events of a kind: `step`, `evaluation`, `sample`, …"""
         return [event for event in self.events if event["event"] == kind]
 
     def curve(self, kind: str, figure: str) -> list[tuple[float, float]]:
-        """Give the seconds of training and a figure, wherever that is known."""
+        """Return pairs of the seconds of training and a figure, wherever that is known."""
         return [
             (event["seconds"], event[figure])
             for event in self.of(kind)
@@ -201,5 +201,5 @@ class RunLog:
 
     @property
     def seconds(self) -> float:
-        """How long training took; 0 of a run that never came so far."""
+        """How long training took; 0 if the run never got that far."""
         return max((event.get("seconds", 0.0) for event in self.events), default=0.0)

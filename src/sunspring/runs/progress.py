@@ -1,6 +1,6 @@
-"""Progress of a training, for a terminal, a pipe or a notebook.
+"""The progress of a training, for a terminal, a pipe or a notebook.
 
-Each display is a callback that writes to the place it is given; none changes what is learned.
+Each display is a callback that writes to the place it is given; none affects what is learned.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Progress(Callback):
         for name, bpc in (("training", self._units.bpc(report.loss)), ("held-out", self._heldout)):
             if not math.isnan(bpc):
                 figures.append(f"{name} {bpc:.3f} bpc")
-        # Last what may be cut off where a terminal is narrow.
+        # What a narrow terminal may cut off comes last.
         figures += [f"epoch {report.epochs:.1f}", f"{speed:,.0f} characters/s"]
         if self._planned:
             figures.append(f"step {report.step:,} of {self._planned:,}")
@@ -68,7 +68,7 @@ class _Progress(Callback):
 
 
 class PlainProgress(_Progress):
-    """Plain lines every ten seconds, for what is not a terminal.
+    """Plain lines every ten seconds, for output that is not a terminal.
 
     Args:
         stream: where they go.
@@ -130,7 +130,7 @@ class TerminalProgress(_Progress):
         self._bar.console.print(Text(_sample_block(temperature, text), style="dim"))
 
     def on_end(self, report: StepReport) -> None:
-        """Leave the last figures standing."""
+        """Leave the last figures in view."""
         self._report = report
         self._show()
         self._bar.stop()
@@ -169,7 +169,7 @@ class NotebookProgress(_Progress):
         self._show()
 
     def on_end(self, report: StepReport) -> None:
-        """Leave the last figures standing."""
+        """Leave the last figures in view."""
         self._report = report
         self._show()
 
@@ -184,7 +184,7 @@ def choose_progress(
 
 
 def _in_notebook() -> bool:
-    """Tell whether a Jupyter kernel runs this, without importing IPython where nobody else did."""
+    """Tell whether a Jupyter kernel runs this, without importing IPython just to ask."""
     import sys
 
     if "IPython" not in sys.modules:
@@ -196,7 +196,7 @@ def _in_notebook() -> bool:
 
 
 def _sample_block(temperature: float, text: str) -> str:
-    """Indent a sample; what it has of control characters must not reach a terminal."""
+    """Indent a sample, and replace control characters, which must not reach a terminal."""
     shown = "".join(mark if mark.isprintable() or mark in "\n\t" else "\ufffd" for mark in text)
     body = "\n".join(f"    {line}" for line in shown.strip("\n").split("\n"))
     return f"  at temperature {temperature:g}:\n{body}"

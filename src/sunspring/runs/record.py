@@ -1,4 +1,4 @@
-"""What a run says of itself: its run.json, its result, and the card of its model."""
+"""What a run records about itself: its run.json, its result, and its model's card."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class Setup:
-    """All that decides how a training goes.
+    """All that determines how a training goes.
 
     Args:
         request: what the user asked for.
         corpus: the text.
-        plan: what is trained, and how.
+        plan: what to train, and how.
         precision: number format of the matrix products.
-        device: where.
+        device: where to train.
     """
 
     request: TrainingRequest
@@ -54,11 +54,11 @@ class Setup:
         }
 
     def result(self, report: StepReport, heldout: Evaluation | None) -> TrainingResult:
-        """Sum the run up.
+        """Summarise the run.
 
         Args:
-            report: of the last step.
-            heldout: of the weights that were kept; None if training was interrupted.
+            report: the last step's.
+            heldout: figures of the weights that were kept; None if training was interrupted.
         """
         corpus = self.corpus
         characters_per_token = corpus.train.characters / max(1, len(corpus.train.tokens))
@@ -82,7 +82,7 @@ class Setup:
         )
 
     def card(self, result: TrainingResult) -> dict[str, Any]:
-        """Describe the model to whoever gets it; paths stay at home, in run.json."""
+        """Describe the model to whoever receives it; paths are kept private, in run.json."""
         values = result.to_json()
         del values["run"]
         return {
@@ -93,11 +93,11 @@ class Setup:
 
 
 def read_plan(record: Mapping[str, Any], model: ModelConfig) -> tuple[Plan, Precision]:
-    """Read from a run.json what `Setup.record` wrote of the plan, and the precision.
+    """Read the plan and the precision that `Setup.record` wrote to a run.json.
 
     Args:
         record: content of run.json.
-        model: of the same run; it stands in config.json.
+        model: the run's architecture, from its config.json.
 
     Raises:
         ModelError: the record is damaged.

@@ -71,7 +71,7 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
         ReadingOptions.__post_init__(self)
         if self.tokens == "bytes" and self.encoding is not None:
             raise SettingsError(
-                "an encoding says nothing about bytes: leave out --encoding or --tokens bytes"
+                "bytes are read without decoding: leave out --encoding or --tokens bytes"
             )
 
     @property
@@ -122,6 +122,7 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
             base = base.absolute()
         return {
             **{each.name: getattr(self, each.name) for each in fields(TrainingRequest)},
+            self.budget.unit: self.budget.amount,  # the usual one may be another some day
             "sources": list(map(_absolute, self.source_names)),
             "heldout": list(map(_absolute, self.heldout_names)),
             "settings": {name: str(value) for name, value in (self.settings or {}).items()},
@@ -140,7 +141,7 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
             values = record["request"]
             if "reading" in values:
                 values = _flattened(values)
-            return TrainingRequest(**values)
+            return cls(**{**values, "sources": values["sources"]})
 
 
 def _flattened(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a training ends with, as the notebook, `train --json` and a model's card show it."""
+"""The result of a training, as shown by notebooks, `train --json` and a model's card."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sunspring.pages.notebook import table_html
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training ended with.
+    """The result of a training.
 
     Args:
         run: the run folder.
         preset: what was trained.
         parameters: number of weights.
         corpus: characters, tokens, vocabulary (its size) and fingerprint.
-        seconds: of training.
+        seconds: spent on training.
         characters_per_second: read in training.
-        epochs: times that the training text was read.
-        heldout: of the model that was kept, by `stream`; None if training was interrupted.
+        epochs: how often the training text was read.
+        heldout: figures of the kept model, by `stream`; None if training was interrupted.
         device: `cpu` or `cuda`.
         precision: number format of the matrix products.
-        seed: of the run.
+        seed: the run's.
     """
 
     run: str
@@ -60,7 +60,7 @@ class TrainingResult:
         return table_html("Training", {"held-out text": best, **figures, "folder": self.run})
 
     def to_json(self) -> dict[str, Any]:
-        """Give the object that `train --json` prints."""
+        """Return the object that `train --json` prints."""
         heldout = self.heldout and {
             "nats": self.heldout.nats_per_character,
             "bpc": self.heldout.bpc,

@@ -1,4 +1,4 @@
-"""A callback that lets a model write a little in the course of its training."""
+"""A callback that lets a model write short samples during its training."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sunspring.writing.writer import choose_visible
 
 _SAMPLE_TEMPERATURES = (0.5, 0.8, 1.0)
 _SAMPLE_LENGTH = 160
-_TRIES = 4  # texts of which one is shown that is not blank
+_TRIES = 4  # texts to write, of which one that is not blank is shown
 
 OnSample = Callable[[int, float, str], None]
-"""Called with the step, a temperature and what was written at it."""
+"""Called with the step, a temperature and the text written at it."""
 
 
 class SampleWriter(Callback):
-    """Lets the model write a little every so often, at three temperatures.
+    """Lets the model write a short sample now and then, at three temperatures.
 
     Args:
-        vocabulary: of the model.
+        vocabulary: the model's.
         label: the label to write under, for a model that has labels.
-        listeners: are given each sample.
-        samples: how often, in the course of a training.
+        listeners: called with each sample.
+        samples: how often to write during a training.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class SampleWriter(Callback):
         self._vocabulary = vocabulary
         self._label = label
         self._listeners = listeners
-        self._every = 1 / samples if samples else math.inf  # of what is to be spent
+        self._every = 1 / samples if samples else math.inf  # share of the budget
         self._next = 0.5 * self._every
         self._model: RecurrentModel | None = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Take hold of the model."""
+        """Remember the model."""
         self._model = trainer.model
 
     def on_evaluation(self, report: EvaluationReport) -> None:
@@ -50,7 +50,7 @@ class SampleWriter(Callback):
         if self._model is None or report.report.spent < self._next:
             return
         self._next = report.report.spent + self._every
-        # the native engine where it is there: it takes less of the training's time
+        # the native engine if possible: it takes less time from training
         writer = open_engine(pack_model(self._model, self._vocabulary)).writer()
         for temperature in _SAMPLE_TEMPERATURES:
             settings = WritingSettings(

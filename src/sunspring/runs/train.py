@@ -52,10 +52,10 @@ from sunspring.training.trainer import (
     quick_batches,
 )
 
-_HELDOUT_SHARE = 0.05  # of a budget of minutes that scoring them may take
-_SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of it, for the last look and the last files
-_REPORT_SHARE, _MOST_REPORT_SECONDS = 0.04, 6.0  # of it, for the report after all
-_FIRST_TOKENS, _TIMED_TOKENS = 1024, 4096  # scored to learn the speed; the first are slow
+_HELDOUT_SHARE = 0.05  # of a budget of minutes, for scoring held-out text
+_SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of it, for the last evaluation and files
+_REPORT_SHARE, _MOST_REPORT_SECONDS = 0.04, 6.0  # of it, for the report at the end
+_FIRST_TOKENS, _TIMED_TOKENS = 1024, 4096  # scored to measure the speed; the first are slow
 _PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
 _FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
@@ -66,15 +66,15 @@ def train(
 ) -> TrainingResult:
     """Train a model into a new run folder.
 
-    A budget of minutes is one for all of it: reading the text, training, scoring, saving.
+    A budget of minutes covers everything: reading the text, training, scoring, saving.
 
     Args:
-        request: what to train on what.
-        stream: where progress, samples and notices go; None for silence.
-        began: what `time.perf_counter` gave when the minutes began; now, if it is None.
+        request: what to train, and on what.
+        stream: where progress, samples and messages go; None for silence.
+        began: the `time.perf_counter()` from which the minutes count; None for now.
 
     Raises:
-        SunspringError: something the user can mend: a source, a setting, a folder.
+        SunspringError: something the user can put right: a source, a setting, a folder.
     """
     began = time.perf_counter() if began is None else began
     notify = notify_on(stream)
@@ -87,15 +87,15 @@ def train(
 
 
 def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None) -> TrainingResult:
-    """Go on with a run from its last checkpoint, to the same bytes as if it had never stopped.
+    """Continue a run from its last checkpoint, to the same bytes as if it had never stopped.
 
     Args:
         out: the run folder.
-        budget: replaces the one that the run was begun with, e.g. to train for longer.
-        stream: where progress, samples and notices go; None for silence.
+        budget: replaces the run's own, e.g. to train for longer.
+        stream: where progress, samples and messages go; None for silence.
 
     Raises:
-        SunspringError: the run cannot go on: its folder is damaged, or its text has changed.
+        SunspringError: the run cannot continue: its folder is damaged, or its text has changed.
     """
     began = time.perf_counter()
     notify = notify_on(stream)
@@ -110,26 +110,26 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
     if checkpoint is None and (out / "model.safetensors").exists():
         raise ModelError(
             f"{out} is a saved model without the checkpoints of its training: "
-            f"train on from it with --init-from {out} and another --out"
+            f"start from it with --init-from {out} and another --out"
         )
     corpus = open_run_corpus(record, notify)
     device = choose_device(request.device)
     base = None
     if checkpoint is None:
-        notify(f"{out} has no checkpoint yet: beginning again")
+        notify(f"{out} has no checkpoint yet: starting again")
         base = load_base(request)
     elif request.budget.unit == "minutes":
         enough = plan.recipe.most_epochs
         if 0 < enough <= checkpoint.state["epochs"]:
             notify(
                 f"the text has been read {enough:g} times, which is enough: "
-                "to go on all the same, give --epochs or --steps"
+                "to continue anyway, give --epochs or --steps"
             )
     _check_size(plan.model, device)
     model = _new_model(plan, request.seed, base)
     if precision == "bf16" and not runs_in_bf16(model.to(device), plan.recipe):
         notify(
-            f"this {device.type} cannot go on in bf16, in which the run was begun: fp32 is taken"
+            f"this {device.type} cannot continue in bf16, as the run was started: using fp32"
         )
         precision = "fp32"
     setup = Setup(request, corpus, plan, precision, device)
@@ -145,17 +145,17 @@ def train_copy(
     corpus: Corpus,
     stream: TextIO | None = None,
 ) -> TrainingResult:
-    """Train once more what a run has trained, on a text that is nearly the same.
+    """Repeat the training of a run on a text that is nearly the same.
 
     Args:
-        request: of the run, but for another `out`.
-        plan: of the run, whatever would be chosen for this text.
-        precision: of the run.
-        corpus: the text, in the vocabulary of the run.
+        request: the run's, with another `out`.
+        plan: the run's, whatever would be chosen for this text.
+        precision: the run's.
+        corpus: the text, in the run's vocabulary.
         stream: where progress and samples go; None for silence.
 
     Raises:
-        SunspringError: the model that the run went on from is gone, or `out` cannot be written.
+        SunspringError: the model that the run started from is gone, or `out` cannot be written.
     """
     began = time.perf_counter()
     setup = Setup(request, corpus, plan, precision, choose_device(request.device))
@@ -168,12 +168,12 @@ def train_copy(
 
 @dataclass(frozen=True)
 class _Checked:
-    """A request in which nothing is wrong as far as can be told before its text is read.
+    """A request that has passed all checks possible before its text is read.
 
     Args:
-        request: as it was made.
-        text: that it names, found.
-        base: the model to go on from.
+        request: the request itself.
+        text: the text that it names, found but not read.
+        base: the model to start from.
         overrides: its settings of model, recipe and optimiser.
         device: where to train.
     """
@@ -186,7 +186,7 @@ class _Checked:
 
 
 def _check(request: TrainingRequest, notify: Notify) -> _Checked:
-    """Look for what is wrong with a request before anything takes long."""
+    """Check a request before doing anything that takes long."""
     RunFolder(request.folder).check_free()
     if request.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError("TensorBoard logging", "tensorboard")
@@ -200,7 +200,7 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
     """Read the text, plan the training, and draw the weights."""
     request, base, device = checked.request, checked.base, checked.device
     if not request.source_names:
-        notify("no source was named: learning from the English text that every Python carries")
+        notify("no source was given: training on the English text that comes with every Python")
     corpus = checked.text.encode()
     plan = make_plan(
         preset=request.preset,
@@ -231,12 +231,12 @@ def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:
         if kept != asked:
             raise SettingsError(
                 f"{name} is {kept} in the model of --init-from, whose weights do not fit "
-                f"{asked}: leave it out of --set, or train anew"
+                f"{asked}: leave it out of --set, or train a new model"
             )
 
 
 def _check_size(config: ModelConfig, device: torch.device) -> None:
-    """Refuse what memory cannot hold before it is taken: some systems kill the process for it."""
+    """Refuse a model too large for memory before allocating it: some systems kill the process."""
     parameters = least_parameters(config)
     needed, held = _PARAMETER_BYTES * parameters / 1e9, memory_bytes(device) / 1e9
     if needed > held:
@@ -248,7 +248,7 @@ def _check_size(config: ModelConfig, device: torch.device) -> None:
 
 
 def _new_model(plan: Plan, seed: int, base: ModelFiles | None) -> RecurrentModel:
-    """Draw the weights by the seed, or take those of a model to go on from."""
+    """Draw the weights with the seed, or take those of the model to start from."""
     torch.manual_seed(seed)
     model = RecurrentModel(plan.model)
     if base is not None:
@@ -264,7 +264,7 @@ def _choose_precision(plan: Plan, model: RecurrentModel, device: torch.device) -
     if recipe.precision == "bf16" and not runs_in_bf16(model.to(device), recipe):
         raise SettingsError(
             f"this {device.type} cannot train {plan.model.cell} layers in bf16: leave out "
-            "precision=bf16, and the faster of the formats that it has is taken"
+            "precision=bf16 to train in the fastest format that it has"
         )
     return recipe.precision
 
@@ -274,9 +274,9 @@ class _Ended:
     """How a training ended.
 
     Args:
-        report: of its last step.
-        weights: that were kept.
-        scored: held-out tokens that there is time to score.
+        report: the last step's.
+        weights: those that were kept.
+        scored: how many held-out tokens there is time to score.
     """
 
     report: StepReport
@@ -292,7 +292,7 @@ def _run(
     stream: TextIO | None,
     began: float,
 ) -> _Ended:
-    """Train until the budget is spent, or somebody asks for the end; the best weights are kept."""
+    """Train until the budget is spent or a stop is requested; the best weights are kept."""
     request, corpus, plan = setup.request, setup.corpus, setup.plan
     start_id = corpus.vocabulary.start_id
     keep_freed_memory()
@@ -324,7 +324,7 @@ def _run(
 def _report(
     setup: Setup, folder: RunFolder, model: RecurrentModel, ended: _Ended
 ) -> TrainingResult:
-    """Score the model that was kept on held-out text, and write it with its card."""
+    """Score the kept model on held-out text, and write it with its card."""
     corpus, config = setup.corpus, setup.plan.model
     if ended.report.spent < 1:
         return setup.result(ended.report, None)
@@ -337,7 +337,7 @@ def _report(
 
 
 def _plan_scoring(model: RecurrentModel, corpus: Corpus, budget: Budget) -> tuple[int, float]:
-    """Say how many held-out tokens to score in the end, and how long all that follows will take."""
+    """Return how many held-out tokens to score in the end, and the seconds needed after training."""
     if budget.unit != "minutes":
         return HELDOUT_TOKENS, 0.0
     budget_seconds = 60 * budget.amount
@@ -376,7 +376,8 @@ def _callbacks(
 
 @contextlib.contextmanager
 def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
-    """Let Ctrl-C and a polite kill end training after the current step; a second one at once."""
+    """Let Ctrl-C or SIGTERM end training after the current step, and a second one at once."""
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,1 +1,1 @@
-"""Names become documents: sources are found, fetched, decoded and taken apart."""
+"""From the names of sources to documents: find, download, decode, and cut into documents."""

@@ -1,6 +1,6 @@
-"""Bytes become text: unpacked, decoded and with uniform line ends, in chunks of bounded size.
+"""Turn a file's bytes into text: decompress, decode and unify line ends, in bounded chunks.
 
-Knows files and encodings, but neither where files come from nor what a document is.
+Knows files and encodings, but not where files come from or what a document is.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class File:
     """One file to read.
 
     Args:
-        name: as messages show it.
-        path: None is standard input.
-        status: None for what has no size and can be read only once.
-        table: a name of `TABLES` (tables.py), if only `column` of it is read.
-        is_book: of Project Gutenberg, with a licence around the text.
-        is_member: found in a folder or by a pattern, not named itself.
-        is_binary: a member that is no text, to be skipped.
+        name: the name shown in messages.
+        path: None for standard input.
+        status: None for a stream, which has no size and can be read only once.
+        table: a key of `TABLES` (tables.py), if only `column` of it is read.
+        is_book: a Project Gutenberg book, with a licence around the text.
+        is_member: found in a folder or by a pattern, not named by the user.
+        is_binary: a member that is not text and is skipped.
     """
 
     name: str
@@ -56,12 +56,12 @@ class File:
 
 
 def unreadable(name: str, error: OSError) -> SourceError:
-    """Say that a file cannot be read, and why."""
+    """Make the error for a file that cannot be read."""
     return SourceError(f"{name} cannot be read ({error.strerror or error}): check its permissions")
 
 
 class _Counted(io.RawIOBase):
-    """Reads another file, and reports how many bytes at a time."""
+    """Reads another file, and reports the size of each read."""
 
     def __init__(self, file: io.BufferedIOBase, report: Callable[[int], None]) -> None:
         self._file = file
@@ -77,7 +77,7 @@ class _Counted(io.RawIOBase):
 
 
 def read_chunks(file: File, size: int, report: Callable[[int], None]) -> Iterator[bytes]:
-    """Read a file's bytes, unpacked if it is gzip, and report the bytes that went in."""
+    """Read a file's bytes, decompressing gzip, and report the bytes read from the file itself."""
     try:
         with ExitStack() as stack:
             if file.path is None:
@@ -87,21 +87,21 @@ def read_chunks(file: File, size: int, report: Callable[[int], None]) -> Iterato
             counted = io.BufferedReader(_Counted(opened, report), max(size, 2))
             is_packed = counted.peek(2)[:2] == b"\x1f\x8b"
             content = gzip.GzipFile(fileobj=counted) if is_packed else counted
-            # the first chunk must hold a byte order mark
+            # the first chunk must be large enough for a byte order mark
             chunk = content.read(max(size, 4))
             while chunk:
                 yield chunk
                 chunk = content.read(size)
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise SourceError(
-            f"{file.name} is damaged or cut short gzip data: make or fetch the file again"
+            f"{file.name} is a damaged or truncated gzip file: create or download it again"
         ) from None
     except OSError as error:
         raise unreadable(file.name, error) from None
 
 
 def _encoding(head: bytes, options: ReadingOptions) -> tuple[str, int]:
-    """Tell a file's encoding by its first bytes, and the size of its byte order mark."""
+    """Find a file's encoding from its first bytes, and the size of its byte order mark."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding, len(mark)
@@ -109,25 +109,25 @@ def _encoding(head: bytes, options: ReadingOptions) -> tuple[str, int]:
 
 
 def is_text(head: bytes, options: ReadingOptions) -> bool:
-    """Tell by a file's first bytes whether it may be text."""
+    """Tell from a file's first bytes whether it may be text."""
     return _is_wide(_encoding(head, options)[0]) or b"\0" not in head
 
 
 def _is_wide(encoding: str) -> bool:
-    """Tell whether zero bytes are part of text."""
+    """Tell whether text in this encoding may contain zero bytes."""
     return encoding.startswith(("utf-16", "utf-32"))
 
 
 def decode(
     file: File, chunks: Iterator[bytes], options: ReadingOptions, *, as_bytes: bool
 ) -> Iterator[str]:
-    """Turn bytes into text with line ends as the options want them.
+    """Turn bytes into text, with line ends as the options ask.
 
     Args:
-        file: for the messages.
-        chunks: its content; the first one holds a byte order mark, if there is one.
-        options: how it is read.
-        as_bytes: bytes pass unchanged, as UTF-8 with Python's `surrogateescape`.
+        file: named in error messages.
+        chunks: its content; a byte order mark, if any, is whole in the first one.
+        options: how to read it.
+        as_bytes: keep bytes unchanged, as UTF-8 with Python's `surrogateescape`.
 
     Raises:
         SourceError: the file is binary, or not in that encoding.
@@ -137,7 +137,7 @@ def decode(
     errors = "surrogateescape" if as_bytes else options.errors
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    # documents are cut at line ends of every kind
+    # line ends of every kind separate documents
     cuts_lines = options.documents == "lines" and not file.table
     translates = not as_bytes and (cuts_lines or not options.keep_newlines)
     whole = ((chunk, False) for chunk in itertools.chain([head[offset:]], chunks))
@@ -150,7 +150,7 @@ def decode(
         except UnicodeError as error:
             at = offset - pending + getattr(error, "start", 0)
             raise SourceError(
-                f"{file.name} is not {encoding} at byte {at}: name its encoding, as in "
+                f"{file.name} is not valid {encoding} at byte {at}: give its encoding, as in "
                 "--encoding latin-1, or use --errors replace"
             ) from None
         offset += len(chunk)
@@ -158,10 +158,10 @@ def decode(
 
 
 def _binary(name: str, chunk: bytes, offset: int) -> SourceError:
-    """Say at which byte a file shows that it is no text, and whether it looks like UTF-16."""
+    """Make the error for a binary file: which byte shows it, and whether it looks like UTF-16."""
     at = offset + chunk.index(0)
     even, odd = (chunk[(offset + parity) % 2 :: 2].count(0) for parity in (0, 1))
-    advice = "give a text, or use --tokens bytes"
+    advice = "give a text file, or use --tokens bytes"
     if min(even, odd) == 0 and max(even, odd) * 8 > len(chunk):
         advice = f"try --encoding utf-16-{'le' if odd else 'be'}, or --tokens bytes"
-    return SourceError(f"{name} is binary, with a zero at byte {at}: {advice}")
+    return SourceError(f"{name} is binary, with a zero byte at {at}: {advice}")

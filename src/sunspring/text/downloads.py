@@ -1,6 +1,6 @@
-"""Texts from the web: fetched once into a cache and checked at every use.
+"""Download texts from the web once into a cache, and check the copy at every use.
 
-Project Gutenberg's licence is cut off its books.
+Also cuts Project Gutenberg's licence off its books.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _START = re.compile(
 )
 _OLD_START = re.compile(r"^[ \t]*\**END.?THE SMALL PRINT![^\n]*\n?", re.IGNORECASE | re.MULTILINE)
 _LAST_WORDS = r"^[ \t]*(?:This is the )?End of (?:the |this )?Project Gutenberg"
-# The marker, with the paragraph of last words that older books have before it.
+# The marker, and the closing paragraph that older books have before it.
 _END = re.compile(
     rf"(?:{_LAST_WORDS}[^\n]*\n(?:[^\n]*\S[^\n]*\n){{0,4}}?\s*)?"
     r"^[ \t]*\*\*\*[ \t]*END OF TH(?:E|IS) PROJECT GUTENBERG E(?:BOOK|TEXT)",
@@ -39,7 +39,7 @@ _OLD_END = re.compile(_LAST_WORDS, re.IGNORECASE | re.MULTILINE)
 
 
 def gutenberg_url(book: str) -> str:
-    """Give the address of a Project Gutenberg book's plain text.
+    """Return the address of a Project Gutenberg book's plain text.
 
     The environment variable `SUNSPRING_GUTENBERG` names a mirror of
     `https://www.gutenberg.org/cache/epub`.
@@ -48,17 +48,17 @@ def gutenberg_url(book: str) -> str:
         SourceError: `book` is not a number.
     """
     if not re.fullmatch(r"[0-9]+", book):
-        raise SourceError(f"gutenberg:{book} names no book: give its number, as in gutenberg:100")
+        raise SourceError(f"gutenberg:{book} is not a book: give its number, as in gutenberg:100")
     base = os.environ.get("SUNSPRING_GUTENBERG") or _GUTENBERG
     return f"{base.rstrip('/')}/{book}/pg{book}.txt"
 
 
 def strip_licence(text: str) -> tuple[str, tuple[str, ...]]:
-    """Cut off what Project Gutenberg puts before and after a book, and the blank lines there.
+    """Cut off Project Gutenberg's text before and after a book, and the blank lines there.
 
     Returns:
-        The book, and which of its markers, `START` and `END`, are missing; nothing is cut off
-        where one is missing.
+        The book, and which of its markers, `START` and `END`, are missing; nothing is cut off at
+        an end without its marker.
     """
     missing = []
     begin, end = 0, len(text)
@@ -86,18 +86,18 @@ def fetch(
     on_progress: Progress | None = None,
     notify: Notify = ignore,
 ) -> Path:
-    """Fetch a file, or take the copy from last time if its checksum still holds.
+    """Download a file, or use the cached copy if its checksum still matches.
 
-    A JSON file beside the copy records where and when it came from, its size and its SHA-256.
+    A JSON file beside the copy records its address, download time, size and SHA-256.
 
     Args:
         url: an http(s) address.
         folder: where copies are kept; by default `downloads` in the cache folder.
-        on_progress: called with the bytes fetched so far and their total, if the server says it.
-        notify: called with a line when a copy is damaged.
+        on_progress: called with the bytes read so far and the total, if the server gives it.
+        notify: called with a message when a copy is damaged.
 
     Raises:
-        SourceError: the file cannot be fetched or kept.
+        SourceError: the file cannot be downloaded or stored.
     """
     folder = folder or cache_folder() / "downloads"
     path = folder / _file_name(url)
@@ -106,7 +106,7 @@ def fetch(
         if path.exists():
             if _is_whole(path, record):
                 return path
-            notify(f"the cached copy of {url} is damaged: it is fetched again")
+            notify(f"the cached copy of {url} is damaged: downloading it again")
             path.unlink()
         _download(url, path, on_progress)
         facts = {
@@ -119,8 +119,8 @@ def fetch(
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SourceError(
-            f"{url} cannot be kept in {folder} ({reason}): "
-            "name another folder in the environment variable SUNSPRING_CACHE"
+            f"{url} cannot be stored in {folder} ({reason}): "
+            "set the environment variable SUNSPRING_CACHE to another folder"
         ) from None
     return path
 
@@ -137,7 +137,7 @@ class _ProgressBar:
         if size == 0:  # how pooch fills a bar of unknown length
             return
         self._done += size
-        # pooch counts whole chunks, and what the server compressed at its full size
+        # pooch counts whole chunks, and compressed data at its full size
         self._report(min(self._done, self.total or self._done), self.total or None)
 
     def reset(self) -> None:
@@ -148,7 +148,7 @@ class _ProgressBar:
 
 
 def _download(url: str, path: Path, on_progress: Progress | None) -> None:
-    """Fetch a file under another name, and give it its own when all of it is there."""
+    """Download a file under a temporary name, and rename it when it is complete."""
     import pooch
     from requests import RequestException
 
@@ -162,7 +162,7 @@ def _download(url: str, path: Path, on_progress: Progress | None) -> None:
         )
     except (RequestException, ValueError) as error:
         raise SourceError(
-            f"{url} cannot be fetched ({_reason(error)}): check the address and the connection"
+            f"{url} cannot be downloaded ({_reason(error)}): check the address and the connection"
         ) from None
 
 
@@ -174,9 +174,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, HTTPError) and error.response is not None:
         return f"the server says {error.response.status_code} {error.response.reason}"
     if isinstance(error, Timeout):
-        return "no answer in time"
+        return "the server did not answer in time"
     if isinstance(error, ChunkedEncodingError):
-        return "the connection broke off"
+        return "the connection was lost"
     if isinstance(error, SSLError):
         return "the server's certificate is not trusted"
     if isinstance(error, NoConnectionError):
@@ -197,6 +197,6 @@ def _sha256(path: Path) -> str:
 
 
 def _file_name(url: str) -> str:
-    """Make a file name of an address: unique, and telling where the address itself does."""
-    telling = re.sub(r"[^A-Za-z0-9._-]", "_", url.partition("?")[0].rpartition("/")[2])[-60:]
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{telling or 'text'}"
+    """Make a unique file name from an address, ending in the address's own file name if any."""
+    own = re.sub(r"[^A-Za-z0-9._-]", "_", url.partition("?")[0].rpartition("/")[2])[-60:]
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{own or 'text'}"

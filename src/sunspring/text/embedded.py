@@ -1,6 +1,6 @@
-"""The English text that every Python carries, to learn from where no other is at hand.
+"""English text that comes with every Python, to train on when no source is given.
 
-It is what reads like prose in the topics of Python's help and in the docstrings of its standard
+It is whatever reads like prose in Python's help topics and in the docstrings of its standard
 library: no tables, code, doctests or signatures.
 """
 
@@ -15,22 +15,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 EMBEDDED_VERSION = 2
-"""Of the choice of passages; a corpus that was made of another one is made anew."""
+"""Version of the choice of passages; a corpus made from another version is made again."""
 
 _CHARACTERS = 1_050_000
 _FEWEST_CHARACTERS, _FEWEST_WORDS = 40, 8  # of a paragraph
 _LONGEST_LINE = 90
-_LEAST_PROSE = 0.92  # share of letters, blanks and plain punctuation
+_LEAST_PROSE = 0.92  # share of letters, spaces and plain punctuation
 _PROSE = re.compile(r"[A-Za-z \n.,;:'\"]")
 _CODE = (">>>", "+--", "|", "::", "->", "=")
 _LEFT_OUT = {"test", "idlelib", "lib2to3", "pydoc_data", "turtledemo", "__pycache__"}
 
 
 def embedded_text() -> str:
-    """Give the text: paragraphs, each once, until there are a little over a million characters.
+    """Return the text: distinct paragraphs, up to a little over a million characters.
 
-    The topics of help come first, then the modules in the order of their names, parsed and not
-    imported.
+    Help topics come first, then the modules by name, parsed but not imported.
     """
     paragraphs: dict[str, None] = {}
     size = 0
@@ -52,7 +51,7 @@ def _paragraphs() -> Iterator[str]:
 
 
 def _modules(library: Path) -> Iterator[Path]:
-    """Find the modules of the standard library, in the order of their names."""
+    """Find the modules of the standard library, sorted by name."""
     for name in sorted(sys.stdlib_module_names - _LEFT_OUT):
         if (module := library / f"{name}.py").is_file():
             yield module
@@ -70,7 +69,7 @@ def _docstrings(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> Iterator[s
 
 
 def _prose(texts: Iterable[str]) -> Iterator[str]:
-    """Give the paragraphs of texts that read like prose, without indentation."""
+    """Yield the paragraphs of texts that read like prose, without indentation."""
     for text in texts:
         for block in re.split(r"\n\s*\n", text):
             lines = textwrap.dedent(block).strip("\n").split("\n")

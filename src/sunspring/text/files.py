@@ -1,4 +1,4 @@
-"""Names of sources, as users give them, become files to read.
+"""Turn the names of sources, as users give them, into files to read.
 
 A name is a file, a folder, a pattern, `-`, a web address, `gutenberg:ID`, or one of these with a
 column of a table. Files are found once, and read later.
@@ -25,7 +25,7 @@ from sunspring.text.embedded import EMBEDDED_VERSION
 from sunspring.text.options import ReadingOptions
 from sunspring.text.tables import TABLES
 
-_HEAD_SIZE = 1 << 13  # bytes that tell whether a file in a folder is text
+_HEAD_SIZE = 1 << 13  # bytes read to tell whether a file in a folder is text
 _TABLE = re.compile(
     rf"(?P<base>.+?\.(?P<kind>{'|'.join(TABLES)})(?:\.gz)?):(?P<column>.+)", re.I | re.S
 )
@@ -33,13 +33,13 @@ _TABLE = re.compile(
 
 @dataclass(frozen=True)
 class Sources:
-    """What is to be read, and how.
+    """What to read, and how.
 
     Args:
-        names: as the user gave them; none at all is the embedded text.
-        files: that they stand for, in order.
-        options: how they are read.
-        as_bytes: bytes pass unchanged, whatever they stand for.
+        names: as the user gave them; empty for the embedded text.
+        files: the files they refer to, in order.
+        options: how to read them.
+        as_bytes: keep bytes unchanged instead of decoding them.
     """
 
     names: tuple[str, ...]
@@ -48,11 +48,10 @@ class Sources:
     as_bytes: bool
 
     def signature(self) -> list[Any] | None:
-        """Say, as JSON takes it, what a later reading must find to give the same text.
+        """Describe the state of the files as a JSON value; it stays equal while the text does.
 
         Returns:
-            Path, size, time of modification and use of each file; None if one can only be read
-            once.
+            Path, size, modification time and use of each file; None if one can be read only once.
         """
         if not self.names:
             return [["embedded text", EMBEDDED_VERSION, sys.version]]
@@ -73,36 +72,36 @@ def find_sources(
     on_progress: Progress | None = None,
     notify: Notify = ignore,
 ) -> Sources:
-    """Find the files that names stand for, in order; what is in the web is fetched.
+    """Find the files that names refer to, in order, downloading those on the web.
 
     Args:
         names: files, folders, patterns, `-`, addresses, `gutenberg:ID`, or columns of tables as
-            in `poems.csv:text`; none at all is the embedded text.
+            in `poems.csv:text`; empty for the embedded text.
         options: how they will be read.
-        as_bytes: bytes will pass unchanged.
-        on_progress: called with the bytes fetched so far and their total, if known.
-        notify: called with a line when a copy is fetched again.
+        as_bytes: keep bytes unchanged instead of decoding them.
+        on_progress: called with the bytes downloaded so far and the total, if known.
+        notify: called with a message when a file is downloaded again.
 
     Raises:
-        SourceError: a source is missing, unreadable or without the labels that are asked for.
+        SourceError: a source is missing, unreadable or lacks the labels asked for.
         SettingsError: the options do not fit the sources.
     """
     if as_bytes and options.encoding is not None:
         raise SettingsError(
-            "an encoding says nothing about bytes: leave out --encoding or --tokens bytes"
+            "bytes are read without decoding: leave out --encoding or --tokens bytes"
         )
     finder = _Finder(options, as_bytes, on_progress, notify)
     files = tuple(file for name in names for file in finder.find(name))
     if not names and (options.label_column is not None or options.label_folders):
-        raise SettingsError("the embedded text has no labels: give a source that has")
+        raise SettingsError("the embedded text has no labels: give a source that has some")
     for file in files:
         if options.label_column is not None and not file.table:
             raise SettingsError(
-                f"{file.name} has no column of labels: name the text as in poems.csv:text"
+                f"{file.name} is not read as a table: name its text column, as in poems.csv:text"
             )
         if options.label_folders and file.label is None and not file.is_binary:
             raise SourceError(
-                f"{file.name} has no label: give a folder, and in it one subfolder for each label"
+                f"{file.name} has no label: give a folder with one subfolder for each label"
             )
     return Sources(tuple(names), files, options, as_bytes)
 
@@ -117,7 +116,7 @@ class _Finder:
     notify: Notify
 
     def find(self, name: str) -> Iterator[File]:
-        """Find the files that a name stands for; one that exists comes before any other meaning."""
+        """Find the files that a name refers to; an existing path precedes any other meaning."""
         path = Path(name)
         if name == "-":
             yield File("standard input", None, None)
@@ -150,7 +149,7 @@ class _Finder:
             raise _missing(name)
 
     def _find_in_folder(self, folder: Path) -> Iterator[File]:
-        """Find what is not hidden in a folder and below, in the order of the relative paths."""
+        """Find all files in and below a folder that are not hidden, sorted by relative path."""
 
         def fail(error: OSError) -> None:
             raise unreadable(str(error.filename), error) from None
@@ -162,14 +161,14 @@ class _Finder:
         found.sort(key=lambda path: path.relative_to(folder).as_posix())
         members = self._members(found)
         if all(member.is_binary for member in members):
-            raise SourceError(f"the folder {folder} has no file with text: give one that has")
+            raise SourceError(f"the folder {folder} has no text files: give a folder with some")
         for member in members:
             parts = cast(Path, member.path).relative_to(folder).parts
             labelled = self.options.label_folders and len(parts) > 1
             yield replace(member, label=parts[0] if labelled else None)
 
     def _members(self, paths: list[Path]) -> list[File]:
-        """Look at what was found: which are files, and which of them are text?"""
+        """Keep the regular files among some paths, and mark those that are not text."""
         members = []
         for path in paths:
             status = _status(path)
@@ -184,7 +183,7 @@ class _Finder:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Look whether there is such a file; a name may be anything, even a text given by mistake."""
+    """Find a path's status, if it exists; it may be anything, even a text given by mistake."""
     try:
         return path.stat()
     except PermissionError as error:
@@ -194,7 +193,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _missing(name: str) -> SourceError:
-    """Say that there is no such file, and which ones have a name like it."""
+    """Make the error for a missing file, suggesting similar names."""
     shown = name if name.isprintable() and 0 < len(name) < 200 else f"{name[:50]!r}"
     path = Path(name)
     try:

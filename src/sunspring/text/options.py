@@ -53,12 +53,12 @@ class ReadingOptions:
                 b"a".decode(self.encoding, "ignore")
             except (LookupError, ValueError):
                 raise SettingsError(
-                    f"Python knows no text encoding {self.encoding!r}: "
+                    f"Python does not know the text encoding {self.encoding!r}: "
                     "try utf-8, utf-16, latin-1, cp1252, shift_jis or gb18030"
                 ) from None
         if self.label_column is not None and self.label_folders:
-            raise SettingsError("labels come from a column or from folders: choose one of them")
+            raise SettingsError("labels come from a column or from folders, not both: choose one")
         if self.label_column is not None and self.documents != "lines":
-            raise SettingsError("a label column labels each row: use it with --documents lines")
+            raise SettingsError("a label column labels single rows: use it with --documents lines")
         if self.label_folders and self.documents == "none":
-            raise SettingsError("folders label documents: use --documents files or lines with them")
+            raise SettingsError("folders label whole documents: use --documents files or lines")

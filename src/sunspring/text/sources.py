@@ -1,7 +1,7 @@
-"""Sources become a stream of documents, in bounded memory.
+"""Turn sources into a stream of documents, in bounded memory.
 
-All that is odd about input ends here: what leaves are passages of text that say where documents
-end, whatever a document is.
+All peculiarities of the input end here: the result is passages of text that say where documents
+end, whatever counts as a document.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Passage(NamedTuple):
 
     Args:
         text: may be empty.
-        ends_document: the document ends after this piece.
-        label: of the document that it belongs to.
+        ends_document: whether the document ends after this piece.
+        label: the document's label.
     """
 
     text: str
@@ -46,8 +46,8 @@ def read_passages(
 
     Args:
         sources: what to read, and how.
-        on_progress: called with the bytes read so far and their total, if known.
-        notify: called with a line about what is skipped.
+        on_progress: called with the bytes read so far and the total, if known.
+        notify: called with a message about what is skipped.
         chunk_size: bytes read at a time.
 
     Raises:
@@ -56,7 +56,7 @@ def read_passages(
     skipped = [file.name for file in sources.files if file.is_binary]
     if skipped:
         shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
-        notify(f"skipped, as they are binary: {len(skipped)} files ({shown})")
+        notify(f"skipped binary files: {len(skipped)} ({shown})")
     files = [file for file in sources.files if not file.is_binary]
     sizes = [file.status.st_size for file in files if file.status]
     total = sum(sizes) if len(sizes) == len(files) else None
@@ -92,21 +92,23 @@ def read_passages(
             break
     else:
         named = ", ".join(sources.names)
-        raise SourceError(f"there is no text in {named}: all is empty, blank or binary")
+        raise SourceError(
+            f"there is no text in {named}, only empty, blank or binary files: give some text"
+        )
     yield from passages
 
 
 def _strip_book(file: File, text: Iterator[str], notify: Notify) -> Iterator[str]:
     book, missing = strip_licence("".join(text))
     if missing:
-        notify(f"{file.name} has no {' and no '.join(missing)} marker: nothing is cut off there")
+        notify(f"{file.name} has no {' and no '.join(missing)} marker: nothing is removed there")
     yield book
 
 
 def _skip_empty(
     file: File, pieces: Iterator[Passage], options: ReadingOptions, notify: Notify
 ) -> Iterator[Passage]:
-    """Leave out empty pieces, and complain if that is all that a named file has."""
+    """Skip empty pieces, and report a file named by the user that has no others."""
     found = False
     for piece in pieces:
         if piece.text:
@@ -117,7 +119,7 @@ def _skip_empty(
     fault = f"{file.name} has no text in {file.column}" if file.table else f"{file.name} is empty"
     if options.documents != "files":
         raise SourceError(f"{fault}: give a source with text")
-    notify(f"{fault}: it is skipped")
+    notify(f"{fault}: skipping it")
 
 
 def _joined(pieces: Iterator[Passage]) -> Iterator[Passage]:
@@ -129,7 +131,7 @@ def _joined(pieces: Iterator[Passage]) -> Iterator[Passage]:
 
 
 def _one_document(sources: Iterator[Iterator[Passage]]) -> Iterator[Passage]:
-    """Make one document of all sources, each beginning on a line of its own."""
+    """Join all sources into one document, each beginning on a new line."""
     last = "\n"
     for pieces in sources:
         for index, piece in enumerate(_joined(pieces)):

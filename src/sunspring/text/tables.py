@@ -1,6 +1,6 @@
 """Rows of CSV, TSV and JSON-lines tables: one column with the text, perhaps one with labels.
 
-Reads lines of text, and knows of files only their names, for the messages.
+Reads lines of text; knows only the names of files, for messages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sunspring.errors import SourceError
 from sunspring.text.decoding import File
 from sunspring.text.options import ReadingOptions
 
-_LONGEST_FIELD = (1 << 31) - 1  # what a C long holds everywhere
+_LONGEST_FIELD = (1 << 31) - 1  # fits into a C long on every platform
 
 
 def read_rows(
@@ -25,8 +25,8 @@ def read_rows(
     Args:
         file: the table; its `column` holds the text.
         text: its content, in pieces.
-        options: name the column of labels, if there is one.
-        as_bytes: line ends within a text stay as they are.
+        options: give the column of labels, if there is one.
+        as_bytes: keep line ends within a text as they are.
 
     Yields:
         The text and the label of each row that has a text.
@@ -44,7 +44,7 @@ def read_rows(
         if labels and not labels[0]:
             raise SourceError(
                 f"line {number} of {file.name} has no label in {options.label_column}: "
-                "write one, or take the line out"
+                "add one, or remove the line"
             )
         if not options.keep_newlines and not as_bytes and "\r" in value:
             value = value.replace("\r\n", "\n").replace("\r", "\n")
@@ -83,7 +83,7 @@ def _read_csv(
             yield rows.line_num, [row[place] if place < len(row) else None for place in places]
     except csv.Error as error:
         raise SourceError(
-            f"{file.name} is not a table at line {rows.line_num} ({error}): mend that line"
+            f"{file.name} is not a table at line {rows.line_num} ({error}): correct that line"
         ) from None
 
 
@@ -97,7 +97,7 @@ def _read_json(
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise SourceError(f"{where} is not JSON ({error}): mend or remove it") from None
+            raise SourceError(f"{where} is not JSON ({error}): correct or remove it") from None
         if not isinstance(record, dict):
             raise SourceError(f"{where} is not a JSON object: write it as {{'{file.column}': …}}")
         values: list[str | None] = []
@@ -122,4 +122,5 @@ TABLES: Mapping[
     "jsonl": _read_json,
     "ndjson": _read_json,
 }
-"""What reads a table, by the ending of its name: each row's number, and its values in columns."""
+"""Readers of tables by file extension: they yield each row's line number and wanted values."""
+

@@ -1,1 +1,1 @@
-"""A plan and a corpus become weights: objective, optimizers, pace, checkpoints, the loop."""
+"""From a plan and a corpus to weights: objective, optimisers, pace, checkpoints, the loop."""

@@ -1,4 +1,4 @@
-"""When a training ends: after so many minutes, epochs or steps."""
+"""When training ends: after a number of minutes, epochs or steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Budget:
 
     Args:
         unit: what is counted.
-        amount: how much of it; fractions of minutes and epochs are fine.
+        amount: how much of it; minutes and epochs may be fractional.
     """
 
     unit: Unit
@@ -50,12 +50,12 @@ class BudgetSettings:
         check_settings(self)
         if sum(each is not None for each in (self.minutes, self.epochs, self.steps)) > 1:
             raise SettingsError(
-                "give one of minutes, epochs and steps: training ends at one of them"
+                "training ends after minutes, epochs or steps: give only one of these"
             )
 
     @property
     def given_budget(self) -> Budget | None:
-        """The budget that was asked for, if one was."""
+        """The budget that was given, if any."""
         if self.epochs is not None:
             return Budget("epochs", self.epochs)
         if self.steps is not None:
@@ -64,5 +64,5 @@ class BudgetSettings:
 
     @property
     def budget(self) -> Budget:
-        """The budget that was asked for, or else the usual minutes."""
+        """The budget that was given, or else the usual minutes."""
         return self.given_budget or Budget("minutes", _USUAL_MINUTES)

@@ -1,7 +1,7 @@
 """Checkpoints on disk: atomic, verified, no pickle anywhere.
 
-Each is a folder of safetensors and JSON with a manifest of checksums, written under another name,
-synced to disk, and only then renamed.
+Each is a folder of safetensors and JSON with a manifest of checksums, written under a temporary
+name, synced to disk, and only then renamed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _PARTS = ("weights", "best", "optimizers", "carried")  # of a checkpoint, each a
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that training needs to go on as if it had never stopped.
+    """Everything that training needs to continue as if it had never stopped.
 
     Args:
-        state: JSON values: step, seconds, position in the corpus, what was best.
+        state: JSON values: step, seconds, position in the corpus, best validation loss.
         weights: the model's.
         best: the weights that did best on the validation part so far.
         optimizers: the optimisers' tensors.
@@ -50,7 +50,7 @@ class Checkpoints:
     """The checkpoints of a run, of which the last two are kept.
 
     Args:
-        folder: that holds them; made with the first.
+        folder: where they are kept; created with the first.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Checkpoints:
 
     @property
     def are_there(self) -> bool:
-        """Whether there is one, whole or damaged."""
+        """Whether there is one, intact or damaged."""
         return bool(self._folders())
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -75,7 +75,7 @@ class Checkpoints:
         with writing(self._folder):
             self._folder.mkdir(exist_ok=True)
             building = self._folder / ".building"
-            shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(building, ignore_errors=True)  # left by a process that was killed
             building.mkdir()
             for name, data in {**files, _MANIFEST: json.dumps(manifest).encode()}.items():
                 write_synced(building / name, data)
@@ -88,17 +88,17 @@ class Checkpoints:
                 shutil.rmtree(old)
 
     def latest(self, notify: Notify) -> Checkpoint:
-        """Read the newest checkpoint that is whole; a damaged one is passed over with a notice.
+        """Read the newest intact checkpoint; damaged ones are skipped with a message.
 
         Raises:
-            ModelError: no checkpoint is whole.
+            ModelError: no checkpoint is intact.
         """
         for folder in reversed(self._folders()):
             try:
                 return _read_checkpoint(folder)
             except (OSError, ValueError, SafetensorError) as error:
-                notify(f"{folder} is damaged ({error}): going back to the one before")
-        raise ModelError(f"{self._folder} has no whole checkpoint: train again with another --out")
+                notify(f"{folder} is damaged ({error}): going back to the previous one")
+        raise ModelError(f"{self._folder} has no intact checkpoint: train again with another --out")
 
     def _folders(self) -> list[Path]:
         """List the checkpoints, the newest last."""
@@ -106,7 +106,7 @@ class Checkpoints:
 
 
 def _number(folder: Path) -> int:
-    """Read the number of a checkpoint's folder; 0 of a folder that is none."""
+    """Read the number of a checkpoint's folder; 0 for any other folder."""
     digits = folder.name.removeprefix("checkpoint-")
     return int(digits) if digits.isdecimal() else 0
 
@@ -115,7 +115,7 @@ def _read_checkpoint(folder: Path) -> Checkpoint:
     manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
     names = ["state.json", *(f"{part}.safetensors" for part in _PARTS)]
     if not isinstance(manifest, dict) or {*manifest} != {*names}:
-        raise ValueError(f"{_MANIFEST} is not a list of its files")
+        raise ValueError(f"{_MANIFEST} does not list its files")
     files = {name: (folder / name).read_bytes() for name in names}
     for name, data in files.items():
         if hashlib.sha256(data).hexdigest() != manifest[name]:

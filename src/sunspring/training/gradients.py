@@ -1,7 +1,7 @@
 """The gradients of a training step: forward, loss, backward.
 
-On a GPU a step is a thousand small pieces of work, each of which takes the processor longer to ask
-for than the GPU to do. So they are recorded once (a CUDA graph) and asked for all together.
+On a GPU a step is a thousand small operations, each of which takes longer to launch than to run.
+So they are recorded once (in a CUDA graph) and launched together.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from sunspring.network.predictor import State
 from sunspring.training.objective import Sequences, objective_of, run_batch
 from sunspring.training.recipe import ObjectiveSettings
 
-_SETTLED = 3  # batches of a shape after which algorithms and number formats are chosen
+_SETTLED = 3  # batches of a shape until algorithms and number formats are settled
 _MOST_RECORDINGS = 8  # each holds the memory of a step
 
 Gradients = Callable[[Sequences, State], tuple[Tensor, State]]
-"""Runs a batch from a state and leaves the parameters' gradients; gives the loss in nats per
-token, which may change at the next call, and the state to go on from."""
+"""Runs a batch from a state and sets the parameters' gradients; returns the loss in nats per
+token, which the next call may overwrite, and the next state."""
 
 
 def gradients_of(model: RecurrentModel, objective: ObjectiveSettings, bf16: bool) -> Gradients:
-    """Give what computes a model's gradients, as fast as its device can.
+    """Return a function that computes a model's gradients as fast as its device can.
 
     Args:
-        model: on its device.
-        objective: what is added to the loss.
-        bf16: whether matrix products are of bfloat16.
+        model: already on its device.
+        objective: what to add to the loss.
+        bf16: whether to compute matrix products in bfloat16.
     """
 
     def compute(sequences: Sequences, state: State) -> tuple[Tensor, State]:
@@ -46,11 +46,11 @@ def gradients_of(model: RecurrentModel, objective: ObjectiveSettings, bf16: bool
 
 
 class _RecordedGradients:
-    """Records the computation for batches of one shape after the other, and replays it.
+    """Records the computation once for each shape of batch, and replays it.
 
     Args:
         compute: what to record.
-        parameters: whose gradients it leaves.
+        parameters: their gradients are set.
     """
 
     def __init__(self, compute: Gradients, parameters: Sequence[Tensor]) -> None:
@@ -70,7 +70,7 @@ class _RecordedGradients:
 
 
 class _Recording:
-    """A CUDA graph of the gradients of a batch, between tensors that stay where they are."""
+    """A CUDA graph of the gradients of a batch, with inputs and outputs at fixed addresses."""
 
     def __init__(
         self,

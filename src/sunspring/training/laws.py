@@ -1,6 +1,6 @@
-"""Laws by which a training is planned: how large a model, for how many epochs, at which rates.
+"""The laws for planning a training: how large a model, for how many epochs, at which rates.
 
-Pure functions of numbers. docs/planner.md says where they come from, and
+Pure functions of numbers. docs/planner.md explains where they come from;
 `python bench/training/laws.py fit` prints the constants again.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-SIZES = range(64, 1025, 64)  # hidden sizes to choose among: the fused loop takes nothing else
+SIZES = range(64, 1025, 64)  # hidden sizes to choose from: the fused loop supports no others
 USUAL_LANES, MOST_LANES = 16, 256
-WORTHWHILE_GAIN = 1.6  # times as many tokens in a time, for twice the lanes
+WORTHWHILE_GAIN = 1.6  # of speed, for twice the lanes
 
 _OF_WEIGHTS, _POWER_OF_WEIGHTS = 6.34e6, 1.434
 _OF_READING, _POWER_OF_READING = 7.76e5, 1.089
@@ -23,70 +23,68 @@ _USUAL_DECAY, _MOST_DECAY = 0.01, 0.04
 _RESTRAINT_FROM, _RESTRAINT_TO = 3.0, 5.0  # epochs
 _RATE_OF_ONE_EPOCH, _LEAST_RATE, _HIGHEST_RATE = 0.008, 0.002, 0.008
 _HEAD_RATE, _FEW_EPOCHS = 0.012, 5.0
-_LANES_FOR_TOKENS = ((4, 120_000), (8, 400_000), (16, 20_000_000))  # below so many
+_LANES_FOR_TOKENS = ((4, 120_000), (8, 400_000), (16, 20_000_000))  # (lanes, up to these tokens)
 _STARTING_SECONDS, _TRAINING_SHARE = 2.5, 0.9
 
 
 def training_seconds(seconds: float) -> float:
-    """Say what of a command's time goes into steps: the rest is its start, looks, and scoring."""
+    """Return how much of a command's time goes into steps, not start-up, looks and scoring."""
     return max(0.5 * seconds, _TRAINING_SHARE * seconds - _STARTING_SECONDS)
 
 
 def recurrent_weights(hidden_size: int) -> int:
-    """Count the weights of two layers' matrices, within a layer and from the one below."""
+    """Count the weights of two layers' matrices, both recurrent and from the layer below."""
     return 16 * hidden_size**2
 
 
 def avoidable_nats(hidden_size: int, read: float) -> float:
-    """Say how much is lost to the model's size and to the little that it reads.
+    """Return how much loss is due to the model's limited size and limited reading.
 
     A sum of powers of both (Hoffmann et al. 2022, "Training compute-optimal large language models",
-    equation 2), without what only another text could change.
+    equation 2), without the part that only another text could change.
 
     Args:
-        hidden_size: of the layers.
-        read: tokens of training, repeated ones too.
+        hidden_size: units in each layer.
+        read: tokens read in training, repeated ones included.
     """
     of_size = _OF_WEIGHTS * math.pow(recurrent_weights(hidden_size), -_POWER_OF_WEIGHTS)
     return of_size + _OF_READING * math.pow(max(1.0, read), -_POWER_OF_READING)
 
 
 def largest_size(characters: int) -> int:
-    """Choose the hidden size beyond which a text is learned by heart.
+    """Choose the hidden size beyond which a model overfits a text.
 
     Args:
-        characters: of the training text.
+        characters: length of the training text.
     """
     size = _SIZE_AT_TEXT * math.pow(max(1, characters) / _TEXT, _GROWTH_WITH_TEXT)
     return min(SIZES, key=lambda each: abs(each - size))
 
 
 def most_epochs(characters: int) -> float:
-    """Choose after how many epochs of a text to stop: more would be learning by heart."""
+    """Choose after how many epochs of a text to stop, to avoid overfitting."""
     return max(_EPOCHS, _LEAST_READ / max(1, characters))
 
 
 def recurrent_dropout(epochs: float) -> float:
-    """Choose the share of the recurrent weights to leave out: more the oftener a text is read."""
+    """Choose the share of recurrent weights to drop: the more often a text is read, the more."""
     doublings = math.log2(max(1.0, epochs / _FREE_EPOCHS))
     return round(min(_MOST_RECURRENT_DROPOUT, _RECURRENT_DROPOUT_A_DOUBLING * doublings), 2)
 
 
 def output_dropout(epochs: float) -> float:
-    """Choose the share of the layers' outputs to leave out, where a text is read very often."""
+    """Choose the share of the layers' outputs to drop if a text is read very often."""
     doublings = math.log2(max(1.0, epochs / _MANY_EPOCHS))
     return round(min(_MOST_OUTPUT_DROPOUT, _OUTPUT_DROPOUT_A_DOUBLING * doublings), 2)
 
 
 def activation_penalty(epochs: float) -> float:
-    """Choose the penalty on activations: it costs where a text is read once, and pays where it is
-    read often.
-    """
+    """Choose the penalty on activations, which hurts if a text is read once, and helps if often."""
     return _rise(_USUAL_PENALTY, _MOST_PENALTY, epochs)
 
 
 def weight_decay(epochs: float) -> float:
-    """Choose how fast weights decay, which costs and pays likewise."""
+    """Choose the weight decay, which hurts and helps in the same way."""
     return _rise(_USUAL_DECAY, _MOST_DECAY, epochs)
 
 
@@ -96,25 +94,25 @@ def _rise(low: float, high: float, epochs: float) -> float:
 
 
 def learning_rate(epochs: float) -> float:
-    """Choose AdamW's rate: what is read often and learned fast is learned by heart."""
+    """Choose AdamW's rate: fast learning overfits a text that is read often."""
     rate = _RATE_OF_ONE_EPOCH / max(epochs, 1e-9)
     return round(min(_HIGHEST_RATE, max(_LEAST_RATE, rate)), 4)
 
 
 def head_learning_rate(epochs: float) -> float:
-    """Choose the head's rate: it stands right before the loss and may learn faster than the rest,
-    as long as a text is not read often.
+    """Choose the head's rate: right before the loss, it may learn faster than the rest, as long as
+    a text is not read often.
     """
     rate = _HEAD_RATE * min(1.0, _FEW_EPOCHS / max(epochs, 1e-9)) ** 2
     return round(max(_LEAST_RATE, rate), 4)
 
 
 def batch_size(tokens: float, epochs: float) -> int:
-    """Choose the lanes of a batch: the fewer the less is read, for more steps.
+    """Choose the number of lanes: fewer if little is read, so that there are more steps.
 
     Args:
-        tokens: that will be read in training.
-        epochs: of the text; more steps of what is read again are more learning by heart.
+        tokens: number that training will read.
+        epochs: how often it reads the text; over repeated text, more steps overfit more.
     """
     lanes = next((few for few, below in _LANES_FOR_TOKENS if tokens < below), 2 * USUAL_LANES)
     return lanes if epochs <= _FREE_EPOCHS else max(USUAL_LANES, lanes)

@@ -1,4 +1,4 @@
-"""What training makes small: the loss, and what keeps a model from learning by heart."""
+"""What training minimises: the loss, and terms that curb overfitting."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Sequences(NamedTuple):
 
 
 def to_device(batch: Batch, device: torch.device) -> Sequences:
-    """Bring a batch to where a model is; a GPU goes on with what it does meanwhile."""
+    """Copy a batch to a model's device; a GPU keeps working meanwhile."""
 
     def bring(values: NDArray[np.generic]) -> Tensor:
         tensor = torch.from_numpy(values)
         if device.type == "cuda":
-            tensor = tensor.pin_memory()  # the copy of any other memory is waited for
+            tensor = tensor.pin_memory()  # copying from any other memory would block
         return tensor.to(device, non_blocking=True)
 
     labels = None if batch.labels is None else bring(batch.labels)
@@ -41,12 +41,12 @@ def to_device(batch: Batch, device: torch.device) -> Sequences:
 def objective_of(
     output: NetworkOutput, targets: Tensor, settings: ObjectiveSettings
 ) -> tuple[Tensor, Tensor]:
-    """Give the loss in nats per token, and what is to be made small: the loss and what is added.
+    """Return the loss in nats per token, and the objective to minimise: the loss plus terms.
 
     Args:
-        output: of the network.
+        output: the network's.
         targets: (batch, time) ids.
-        settings: what is added.
+        settings: which terms to add.
     """
     losses, network_losses = output.losses(targets)
     counted = (targets != IGNORED).sum()
@@ -63,13 +63,13 @@ def objective_of(
 def run_batch(
     model: RecurrentModel, sequences: Sequences, state: State, bf16: bool
 ) -> NetworkOutput:
-    """Run a model over a batch from a state, or from the fresh one in rows that begin a stretch.
+    """Run a model over a batch from a state, or from a fresh one in rows that begin a stretch.
 
     Args:
         model: on any device.
-        sequences: of the batch, on the same one.
-        state: of as many rows.
-        bf16: whether matrix products are of bfloat16, under autocast.
+        sequences: the batch, on the same device.
+        state: with as many rows.
+        bf16: whether to compute matrix products in bfloat16, under autocast.
     """
     state = _restart(model, state, sequences.fresh)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
@@ -77,8 +77,8 @@ def run_batch(
 
 
 def _restart(model: RecurrentModel, state: State, fresh: Tensor) -> State:
-    """Set the rows that begin a stretch to the fresh state."""
-    if fresh.device.type == "cpu" and not fresh.any():  # a GPU would have to be waited for
+    """Reset the rows that begin a stretch to the fresh state."""
+    if fresh.device.type == "cpu" and not fresh.any():  # on a GPU the check would have to wait
         return state
     return tuple(
         tuple(
@@ -90,8 +90,8 @@ def _restart(model: RecurrentModel, state: State, fresh: Tensor) -> State:
 
 
 class _Activation(torch.autograd.Function):
-    """Mean square of a layer's outputs (batch, time, hidden_size), plus that of their changes, with
-    fewer passes over them than the single operations make.
+    """Mean square of a layer's outputs (batch, time, hidden_size), plus that of their changes, in
+    fewer passes than separate operations would make.
     """
 
     @staticmethod

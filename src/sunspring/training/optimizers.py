@@ -1,9 +1,9 @@
-"""Optimisers for a recurrent model and the schedule of their rates.
+"""Optimisers for a recurrent model and the schedule of their learning rates.
 
 Muon orthogonalises the updates of the recurrent layers' matrices; AdamW does the rest (embedding,
-head, biases), or everything. The rates of both follow one factor of the budget spent. Both are
-written out here: PyTorch's import its compiler, which takes longer than everything else before the
-first step (bench/cli/startup.py), and learning is what this package is for.
+head, biases), or everything. One factor, which depends on the budget spent, scales the rates of
+both. Both are written out here for learners to read, and because PyTorch's import its compiler,
+which takes longer than everything else before the first step (bench/cli/startup.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MEAN_DECAY = 0.9  # β₁ of AdamW
 _EPSILON = 1e-8  # of AdamW
 _MOMENTUM = 0.95  # of Muon
 _SAFETY = 1.02
-_POLAR_EXPRESS = (  # a x + b x³ + c x⁵, each best on the interval that the one before leaves
+_POLAR_EXPRESS = (  # a x + b x³ + c x⁵, each optimal on the interval left by the one before
     (7.711, -22.114, 16.249),
     (3.2153, -2.4112, 0.5013),
     (2.2183, -1.594, 0.41075),
@@ -32,8 +32,8 @@ class Optimizers:
     """The optimisers of one model, stepped together.
 
     Args:
-        model: whose parameters are learned.
-        settings: rates and kinds.
+        model: its parameters are updated.
+        settings: kinds and learning rates.
     """
 
     def __init__(self, model: RecurrentModel, settings: OptimizerSettings) -> None:
@@ -66,7 +66,7 @@ class Optimizers:
         ):
             if parameter.grad is not None:
                 momentum.lerp_(parameter.grad, 1 - _MOMENTUM)
-                if (self._steps + index) % settings.muon_every == 0:  # some at every step
+                if (self._steps + index) % settings.muon_every == 0:  # spread over the steps
                     _muon_step(parameter, momentum, rate, decay)
         for parameter in (*self._rest, *self._matrices):
             parameter.grad = None
@@ -77,7 +77,7 @@ class Optimizers:
         return {"steps": torch.tensor(self._steps), **copies}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take up a copy of what `state` gave."""
+        """Restore a copy of what `state` returned."""
         self._steps = int(tensors["steps"])
         for name, tensor in self._tensors().items():
             tensor.copy_(tensors[name])
@@ -100,21 +100,21 @@ def adamw_step(
     decay: float,
     decays: tuple[float, float],
 ) -> None:
-    """Update parameters by Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2).
+    """Update parameters by AdamW (Loshchilov & Hutter 2019, algorithm 2).
 
     Args:
-        parameters: of any shapes; those without a `grad` stay as they are.
+        parameters: of any shapes; those without a `grad` are not changed.
         means: running means of the gradients, of the same shapes; updated too.
         squares: running means of their squares, likewise.
-        steps: taken, this one included.
-        rates: of this step, one for each parameter.
-        decay: of the parameters, times the rates.
-        decays: β₁ and β₂, of the two means.
+        steps: number of steps taken, including this one.
+        rates: learning rates of this step, one for each parameter.
+        decay: weight decay, multiplied by the rates.
+        decays: β₁ and β₂, for the two means.
     """
     learned = [index for index, each in enumerate(parameters) if each.grad is not None]
     if not learned:
         return
-    # each operation on all of them: a GPU takes longer to be asked than to compute
+    # each operation on all at once: on a GPU launching one takes longer than running it
     values = [parameters[index] for index in learned]
     gradients = [cast(Tensor, each.grad) for each in values]
     first = [means[index] for index in learned]
@@ -131,7 +131,7 @@ def adamw_step(
 
 
 def _muon_step(parameter: Tensor, momentum: Tensor, rate: float, decay: float) -> None:
-    """Update a matrix by its orthogonalised momentum, with Nesterov's look ahead."""
+    """Update a matrix by its orthogonalised Nesterov momentum."""
     gradient = cast(Tensor, parameter.grad)
     update = orthogonalise(gradient.lerp(momentum, _MOMENTUM))
     height, width = parameter.shape
@@ -142,17 +142,17 @@ def _muon_step(parameter: Tensor, momentum: Tensor, rate: float, decay: float) -
 def orthogonalise(matrix: Tensor) -> Tensor:
     """Bring the singular values of a matrix near one, in bfloat16.
 
-    Three polynomials in the matrix take singular values from 0.02 to 1 of its norm to within 10 %
-    of one, and smaller ones to 53 times what they are: the best that three quintic polynomials can
-    do one after the other (Amsel et al. 2025, "The Polar Express", algorithm 1).
+    Three polynomials in the matrix bring singular values between 0.02 and 1 times its norm to
+    within 10 % of one, and multiply smaller ones by 53: the best that three successive quintic
+    polynomials can do (Amsel et al. 2025, "The Polar Express", algorithm 1).
 
     Args:
         matrix: (height, width).
 
     Returns:
-        (height, width), of the same singular vectors.
+        (height, width), with the same singular vectors.
     """
-    # no singular value above one, where the polynomials would soar, even after rounding
+    # keep singular values below one even after rounding: above it the polynomials diverge
     norm = torch.linalg.vector_norm(matrix).clamp(min=1e-12)
     flat: Tensor = (matrix / (_SAFETY * norm)).bfloat16()
     is_tall = flat.shape[0] > flat.shape[1]
@@ -165,7 +165,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
 
 def parameter_groups(model: RecurrentModel) -> tuple[list[Tensor], list[Tensor]]:
-    """Separate the recurrent layers' matrices, which Muon may learn, from everything else."""
+    """Separate the recurrent layers' matrices, which Muon may update, from everything else."""
     matrices: list[Tensor] = [each for each in model.layers.parameters() if each.ndim == 2]
     theirs = {id(parameter) for parameter in matrices}
     rest: list[Tensor] = [each for each in model.parameters() if id(each) not in theirs]
@@ -173,11 +173,11 @@ def parameter_groups(model: RecurrentModel) -> tuple[list[Tensor], list[Tensor]]
 
 
 def rate_factor(spent: float, step: int, warmup_steps: int) -> float:
-    """Give the factor of the learning rates: a linear rise, and a linear fall to zero.
+    """Return the factor on the learning rates: a linear rise, and a linear fall to zero.
 
     Args:
         spent: share of the budget spent, 0 to 1.
         step: number of steps taken.
-        warmup_steps: steps of the rise.
+        warmup_steps: number of steps over which it rises.
     """
     return min(1.0, (step + 1) / (warmup_steps + 1)) * max(0.0, 1.0 - spent)

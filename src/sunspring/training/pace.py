@@ -1,8 +1,8 @@
-"""From a budget to a number of steps, so that the schedule of a run is one of steps.
+"""From a budget to a number of steps, so that the schedule of a run depends on steps alone.
 
-Steps and epochs say themselves when training ends. Minutes are turned into steps by the speed of
-the first few; where the machine's speed drifts the number is changed, and the change is told. So a
-resumed run repeats what it would have done, and minutes are kept.
+Budgets of steps and epochs say directly when training ends. Minutes are turned into steps by the
+speed of the first few; if the machine's speed drifts, the number is revised and the revision
+reported. So a resumed run repeats what it would have done, and minutes are kept.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 from sunspring.training.budget import Budget
 
-_CALIBRATION = 0.02  # of the time, and
-_CALIBRATION_STEPS = 10  # at least this many, unless they take
-_LONGEST_CALIBRATION = 0.1  # of the time
-_CHECK_EVERY = 0.05  # of the planned steps; near the end
-_CHECK_LATE = 0.01
-_LATE = 0.9
-_RECENT = 0.2  # of the planned steps whose speed is expected to go on
+_CALIBRATION = 0.02  # share of the time before the first plan,
+_CALIBRATION_STEPS = 10  # with at least this many steps,
+_LONGEST_CALIBRATION = 0.1  # unless these would take this share of the time
+_CHECK_EVERY = 0.05  # share of the planned steps
+_CHECK_LATE = 0.01  # the same near the end
+_LATE = 0.9  # share of the planned steps where the end is near
+_RECENT = 0.2  # share of the planned steps whose speed is expected to last
 _TOLERANCE = 0.01  # of the remaining steps
 
 
@@ -28,10 +28,10 @@ class Revision:
     """A plan of steps made during training.
 
     Args:
-        step: at which it was made.
-        seconds: of training so far.
-        share: of the budget that counts as spent at this step.
-        steps: planned in all.
+        step: when it was made.
+        seconds: of training until then.
+        share: of the budget, counted as spent at this step.
+        steps: total number planned.
     """
 
     step: int
@@ -41,13 +41,13 @@ class Revision:
 
 
 class Pace:
-    """How far a training is, as a share of its budget.
+    """How far training has come, as a share of its budget.
 
     Args:
         budget: when training ends.
         reserve: seconds of the minutes for what comes before the first step and after the last;
-            half of the minutes remain for training in any case.
-        most_epochs: after which minutes end early; 0 for no such end.
+            at least half of the minutes remain for training.
+        most_epochs: epochs after which a budget of minutes ends early; 0 for no limit.
     """
 
     def __init__(self, budget: Budget, reserve: float = 0.0, most_epochs: float = 0.0) -> None:
@@ -60,7 +60,7 @@ class Pace:
         self._next_check = 0
 
     def share(self, step: int, epochs: float) -> float:
-        """Give the share of the budget that is spent: 1 and above means the end.
+        """Return the share of the budget that is spent: training ends at 1 or above.
 
         Args:
             step: steps taken.
@@ -73,7 +73,7 @@ class Pace:
         return max(self._share_of_time(step), epochs / self._most_epochs)
 
     def left(self, step: int, epochs: float, seconds: float) -> float:
-        """Foresee how many more seconds training takes; infinite where nothing tells yet.
+        """Estimate how many more seconds training takes; infinite if not known yet.
 
         Args:
             step: steps taken.
@@ -95,19 +95,19 @@ class Pace:
         return made.share + (1 - made.share) * (step - made.step) / (made.steps - made.step)
 
     def observe(self, step: int, seconds: float) -> Revision | None:
-        """Take note of a step, and plan anew where that is due.
+        """Note that a step was taken, and revise the plan if that is due.
 
         Args:
             step: steps taken, at least one.
             seconds: of training so far.
 
         Returns:
-            The new plan, or None where the old one holds.
+            The new plan, or None if the old one stands.
         """
         if self.budget.unit != "minutes" or self._share_of_time(step) >= 1:
             return None
         if not self._marks:
-            self._marks = [(step, seconds)]  # the first step is slow: it is not part of the speed
+            self._marks = [(step, seconds)]  # the first step is slow: it does not count
         if seconds < self._target and not self._is_due(step, seconds):
             return None
         steps, planned = self._predict(step, seconds), self._from.steps
@@ -118,7 +118,7 @@ class Pace:
         return self._from
 
     def state(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps of this."""
+        """Return what a checkpoint needs to keep."""
         return {
             "budget": asdict(self.budget),
             "target": self._target,
@@ -128,7 +128,7 @@ class Pace:
         }
 
     def load(self, state: dict[str, Any], step: int, seconds: float) -> None:
-        """Go on from what `state` gave; with another budget, from what of it is spent by then."""
+        """Restore what `state` returned; with another budget, only the share of it spent so far."""
         if state["budget"] == asdict(self.budget):
             self._target = float(state["target"])
             self._from = Revision(**state["from"])
@@ -145,7 +145,7 @@ class Pace:
         return taken > 1 and (enough or passed >= _LONGEST_CALIBRATION * self._target)
 
     def _predict(self, step: int, seconds: float) -> int:
-        """Number of steps that will have been taken when the time is over."""
+        """Predict how many steps will have been taken when the time is up."""
         first_step, first_seconds = self._marks[0]
         if seconds >= self._target or step == first_step:
             return step
@@ -161,5 +161,5 @@ class Pace:
 
 
 def _rest(seconds: float, share: float) -> float:
-    """Seconds that the rest takes if that share of it took so many."""
+    """Seconds that the rest will take, if `share` of the whole took `seconds`."""
     return seconds * max(0.0, 1 / share - 1) if share > 0 else math.inf

@@ -1,7 +1,7 @@
-"""Presets, and the choice among them: a corpus and a budget → what is trained, and how.
+"""Presets, and the choice among them: from a corpus and a budget to a model and a recipe.
 
 A preset is a model and a recipe under a name. `make_plan` picks one, applies the user's own
-settings, and says in a line what was chosen and why. It knows no clock and no file.
+settings, and says in a line what was chosen and why. It uses no clock and no files.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Throughput:
     """How fast a machine trains.
 
     Args:
-        tokens_per_second: of a model in batches of so many rows.
-        is_gpu: whether twice the rows may cost no more time, so that it is worth asking.
+        tokens_per_second: of a model, in batches of a number of rows.
+        is_gpu: whether twice the rows may take no more time, so that timing them is worthwhile.
     """
 
     tokens_per_second: Callable[[ModelConfig, int], float]
@@ -44,7 +44,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained, how, and why."""
+    """What to train, how, and why."""
 
     preset: str
     model: ModelConfig
@@ -53,7 +53,7 @@ class Plan:
 
 
 def _article(cell: str) -> Preset:
-    """Give the tutorial's model and training, with the layers' kind to choose."""
+    """Return the tutorial's model and recipe, with another kind of cell if wanted."""
     dropouts = {"embedding_dropout": 0.0, "layer_dropout": 0.2, "output_dropout": 0.2}
     return Preset(
         f"the tutorial's embedding, two {cell.upper()} layers and dropout on shuffled windows",
@@ -79,7 +79,7 @@ PRESETS: Mapping[str, Preset] = {
     "rnn": _article("rnn"),
     "gru": _article("gru"),
     "deepmoji": Preset(
-        "DeepMoji's shape: tanh embedding, two wide LSTM layers, concatenation, attention",
+        "DeepMoji's architecture: tanh embedding, two wide LSTM layers, concatenation, attention",
         {
             "hidden_size": 512,
             "embedding_size": 256,
@@ -92,17 +92,17 @@ PRESETS: Mapping[str, Preset] = {
         Recipe(),
     ),
     "tiny": Preset(
-        "one LSTM layer of 128 for short texts and slow machines",
+        "one LSTM layer of 128 units, for short texts and slow machines",
         {"layers": 1, "hidden_size": 128, "embedding_size": 32, "skip": True},
         Recipe(batch_size=16, activation_penalty=0.2),
     ),
     "small": Preset(
-        "two LSTM layers of 256, skip connections, a pointer: the most in minutes on a laptop",
+        "two LSTM layers of 256 units, skip connections, a pointer: for minutes on a laptop",
         {"hidden_size": 256, "embedding_size": 32, "skip": True, "pointer": 1024},
         Recipe(activation_penalty=0.2, network_loss=0.5),
     ),
     "large": Preset(
-        "two LSTM layers of 512, skip connections, a pointer: for a GPU or a long evening",
+        "two LSTM layers of 512 units, skip connections, a pointer: for a GPU or a long evening",
         {"hidden_size": 512, "embedding_size": 64, "skip": True, "pointer": 1024},
         Recipe(batch_size=64, window=128, activation_penalty=0.2, network_loss=0.5),
     ),
@@ -114,7 +114,7 @@ _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0
 
 @dataclass(frozen=True)
 class Overrides:
-    """Settings of the user's own, which replace those of a preset.
+    """The user's own settings, which replace those of a preset.
 
     Args:
         model: fields of `ModelConfig`.
@@ -145,12 +145,12 @@ def make_plan(
         preset: a name of `PRESETS`, or `auto` to choose by text, time and machine.
         vocabulary_size: number of token ids.
         labels: names of the documents' labels.
-        training_characters: characters of the training part.
-        documents: how many documents they are.
+        training_characters: characters in the training part.
+        documents: number of documents in it.
         budget: when training will end.
         throughput: of this machine.
         overrides: the user's own settings.
-        base: architecture to keep, of a model that is fine-tuned at a third of the rates.
+        base: architecture of a model to fine-tune, which is kept; the rates become a third.
 
     Raises:
         SettingsError: the preset is unknown, or settings do not fit together.
@@ -187,7 +187,7 @@ def read_overrides(given: Mapping[str, Any]) -> Overrides:
     """Read the user's own settings of model, recipe and optimiser, each checked by itself.
 
     Args:
-        given: values by name, also as texts; `dropout` stands for all dropouts.
+        given: values by name, which may be strings; `dropout` sets all dropouts.
 
     Raises:
         SettingsError: a name is unknown, or a value does not fit it.
@@ -205,7 +205,7 @@ def read_overrides(given: Mapping[str, Any]) -> Overrides:
     for name, value in expanded.items():
         if name not in known:
             names = ", ".join(sorted({*known, "dropout"}))
-            raise SettingsError(f"there is no setting {name!r}: choose among {names}")
+            raise SettingsError(f"there is no setting {name!r}: choose from {names}")
         owner, each = known[name]
         found[owner][name] = _parse(each, value) if isinstance(value, str) else value
         each.check(found[owner][name])
@@ -213,7 +213,7 @@ def read_overrides(given: Mapping[str, Any]) -> Overrides:
 
 
 def _parse(setting: Setting, text: str) -> Any:
-    """Read a setting's value as what it is; ranges are checked elsewhere."""
+    """Convert a setting's value to its type; ranges are checked elsewhere."""
     try:
         if setting.kind is bool:
             return _TRUTHS[text.lower()]
@@ -224,7 +224,7 @@ def _parse(setting: Setting, text: str) -> Any:
 
 
 def _gentler(recipe: Recipe) -> Recipe:
-    """Lower the rates for weights that already know something."""
+    """Lower the learning rates, for weights that are trained already."""
     rates = recipe.optimization
     return dataclasses.replace(
         recipe,
@@ -260,7 +260,7 @@ def _choose(
         return laws.batch_size(tokens, tokens / characters), tokens
 
     def avoidable_nats(size: int) -> float:
-        # where no time is given, that of a model of the usual size is shared out
+        # without a time, assume the one that a model of the usual size would take
         share = 1.0 if in_minutes else (usual.model["hidden_size"] / size) ** 2
         return laws.avoidable_nats(size, min(share * plan_lanes(size)[1], enough * characters))
 
@@ -288,7 +288,7 @@ def _choose(
         ),
         most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
     )
-    reason = f"{training_characters:,} characters to learn from in {budget}"
+    reason = f"{training_characters:,} characters to train on in {budget}"
     if in_minutes:
         reason += f" at {tokens / laws.training_seconds(60 * budget.amount):,.0f} a second"
     reason += f", about {tokens / characters:.2g} epochs"
@@ -296,13 +296,13 @@ def _choose(
         reason += f", of which {epochs:.2g} are enough"
     reason += (
         f"\nso two layers of {size}, {recipe.batch_size} lanes, "
-        f"{left_out:.0%} of the recurrent weights left out at a step"
+        f"{left_out:.0%} of the recurrent weights dropped at each step"
     )
     return architecture, recipe, reason
 
 
 def _tokens_of(budget: Budget, characters: int) -> float:
-    """Say how many tokens a budget of epochs or steps reads of a text of so many characters."""
+    """Estimate how many tokens a budget of epochs or steps reads from a text of this length."""
     usual = PRESETS["small"].recipe
     an_epoch_or_step = characters if budget.unit == "epochs" else usual.batch_size * usual.window
     return budget.amount * an_epoch_or_step
@@ -311,10 +311,10 @@ def _tokens_of(budget: Budget, characters: int) -> float:
 def _lanes(
     seconds: float, characters: int, enough: float, config: ModelConfig, throughput: Throughput
 ) -> tuple[int, float]:
-    """Choose the lanes for so many seconds, and say how many tokens will be read in them.
+    """Choose the number of lanes for a time, and estimate how many tokens will be read in it.
 
-    Few are best, as they make more steps of a text; but where twice as many read nearly twice as
-    much in the same time, and the text is not read often enough yet, they are better.
+    Few lanes are best, as they make for more steps; but if twice as many read nearly twice as much
+    in the same time, and the text is not read often enough yet, these are better.
     """
     seconds = laws.training_seconds(seconds)
 
@@ -323,7 +323,7 @@ def _lanes(
 
     lanes = laws.USUAL_LANES
     tokens = readable(lanes)
-    if not throughput.is_gpu:  # others read about as much: not worth timing
+    if not throughput.is_gpu:  # other numbers of lanes read about as much: not worth timing
         return laws.batch_size(tokens, tokens / characters), tokens
     while tokens < enough * characters and lanes < laws.MOST_LANES:
         in_twice = readable(2 * lanes)

@@ -10,7 +10,7 @@ from sunspring.settings import check_settings, part_of, setting
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveSettings:
-    """What is added to the loss.
+    """Terms added to the loss.
 
     The penalty is that of Merity et al. 2017, "Revisiting activation regularization for language
     RNNs".
@@ -32,7 +32,7 @@ class ObjectiveSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """How the weights are learned.
+    """How the weights are updated.
 
     Raises:
         SettingsError: a value is impossible.
@@ -74,7 +74,7 @@ class Recipe(ObjectiveSettings):
     """How a model is trained.
 
     Args:
-        optimization: optimiser and rates.
+        optimization: optimiser and learning rates.
 
     Raises:
         SettingsError: a value is impossible.
@@ -104,5 +104,5 @@ class Recipe(ObjectiveSettings):
 
     @property
     def objective(self) -> ObjectiveSettings:
-        """What is added to the loss."""
+        """The terms added to the loss."""
         return part_of(self, ObjectiveSettings)

@@ -1,7 +1,7 @@
-"""How fast this machine trains, in which number format: measured once and remembered.
+"""How fast this machine trains, and in which number format: measured once and remembered.
 
 bf16 can be twice as fast as fp32, slower, or missing, and how much a larger model costs depends on
-caches and cores. So a few steps are timed; the answer is kept for this machine and these versions.
+caches and cores. So a few steps are timed; the result is kept for this machine and these versions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TIMED_STEPS = 4  # after one that does not count
 _STEPS_TOGETHER = 8  # on a GPU, which works while the next step is prepared
 _TIMED_SIZES = (128, 384)
 _LARGEST_PREDICTED = 512  # beyond, a processor is as busy as it gets
-_LONGEST = 1.0  # seconds; then fewer steps must do
+_LONGEST = 1.0  # seconds, even if fewer steps were timed
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Speed:
     """Training speed of one model and recipe.
 
     Args:
-        fp32: tokens a second, everything that a step does.
-        bf16: the same under bf16 autocast; 0 where it does not run.
-        cosine: of the angle between the gradients of the two.
+        fp32: tokens a second, over complete training steps.
+        bf16: the same under bf16 autocast; 0 if it does not run.
+        cosine: of the angle between the gradients of the two formats.
     """
 
     fp32: float
@@ -57,7 +57,7 @@ class Speed:
 
     @property
     def choice(self) -> Precision:
-        """The format that is clearly faster, if it is sound: its gradient points the same way."""
+        """bf16 if it is clearly faster and its gradient points the same way, otherwise fp32."""
         is_sound = self.cosine > _SOUND_COSINE
         return "bf16" if is_sound and self.bf16 > _BF16_GAIN * self.fp32 else "fp32"
 
@@ -70,15 +70,15 @@ class Speed:
 def measure_speed(
     config: ModelConfig, recipe: Recipe, device: torch.device, cache: Path | None = None
 ) -> Speed:
-    """Time a few training steps in both formats, or remember what they took.
+    """Time a few training steps in both formats, or look up an earlier result.
 
     Leaves the global random generators as they were.
 
     Args:
-        config: of the model.
-        recipe: of the training.
-        device: where it would train.
-        cache: folder of the file that keeps the answers; None measures anew and keeps nothing.
+        config: the model's architecture.
+        recipe: how it would be trained.
+        device: where it would be trained.
+        cache: folder of the file that keeps the results; None to measure again and keep nothing.
     """
     none = dict.fromkeys(DROPOUTS, 0.0)
     plain = ModelConfig(**{**asdict(config), "labels": (), **none})
@@ -120,9 +120,9 @@ def _kept_random(device: torch.device) -> AbstractContextManager[None]:
 
 
 def measure_machine(device: torch.device, cache: Path | None = None) -> Throughput:
-    """Predict the speed of training any model from two sizes, timed when it is first asked for.
+    """Predict the training speed of any model from two sizes, timed when first needed.
 
-    The work done in a second is taken to be a power of the hidden size: small matrices keep a
+    The work done in a second is assumed to be a power of the hidden size: small matrices keep a
     processor less busy than large ones.
     """
     usual = PRESETS["small"]
@@ -145,7 +145,7 @@ def measure_machine(device: torch.device, cache: Path | None = None) -> Throughp
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
-    """Name what a speed depends on, beside the model."""
+    """Describe what a speed depends on, besides the model."""
     return {
         "processor": processor_name(),
         "cores": usable_cores(),
@@ -157,7 +157,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 def _remember(path: Path, question: str, measure: Callable[[], Speed]) -> Speed:
-    """Look an answer up in a file, or measure and write it there; a bad file is begun again."""
+    """Look up a result in a file, or measure and store it there; a damaged file is replaced."""
     try:
         answers = dict(json.loads(path.read_text(encoding="utf-8")))
         return Speed(**answers[question])
@@ -194,7 +194,7 @@ def _measure(config: ModelConfig, recipe: Recipe, device: torch.device) -> Speed
 
 
 def _gradient(model: RecurrentModel, recipe: Recipe, sequences: Sequences, bf16: bool) -> Tensor:
-    """Gradient of the objective by all parameters, (parameters,)."""
+    """Gradient of the objective with respect to all parameters, (parameters,)."""
     state = model.initial_state(len(sequences.inputs))
     output = run_batch(model, sequences, state, bf16)
     objective = objective_of(output, sequences.targets, recipe.objective)[1]
@@ -203,7 +203,7 @@ def _gradient(model: RecurrentModel, recipe: Recipe, sequences: Sequences, bf16:
 
 
 def _time_steps(model: RecurrentModel, recipe: Recipe, sequences: Sequences, bf16: bool) -> float:
-    """Tokens a second over a few steps, after some that are slow because they are the first."""
+    """Time a few steps in tokens a second, after the first ones, which are slow."""
     optimizers = Optimizers(model, recipe.optimization)
     gradients = gradients_of(model, recipe.objective, bf16)
     state = model.initial_state(len(sequences.inputs))
@@ -222,6 +222,6 @@ def _time_steps(model: RecurrentModel, recipe: Recipe, sequences: Sequences, bf1
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until a device has done what it was asked for."""
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,8 +1,8 @@
-"""Training: one loop that reads like a page.
+"""The training loop.
 
-`Trainer.run` takes batch after batch until the budget is spent or somebody asks it to stop; what
-people see of it (progress, samples, logs) hangs on callbacks, and a checkpoint at any step is
-enough to go on to the same bytes.
+`Trainer.run` takes batch after batch until the budget is spent or a stop is requested. What people
+see of it (progress, samples, logs) is up to callbacks, and a run resumed from a checkpoint at any
+step ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _QUICK_WINDOW = 256
 
 @dataclass(frozen=True)
 class StepReport:
-    """Where training is.
+    """How far training has come.
 
     Args:
         step: steps taken.
         seconds: of training so far, earlier parts of a resumed run included.
         spent: share of the budget, 0 to 1.
-        left: seconds that the rest is expected to take; infinite where nothing tells yet.
+        left: seconds that the rest is expected to take; infinite if not known yet.
         epochs: epochs read.
-        tokens_per_second: over the whole of this part of the run.
+        tokens_per_second: since the run was started or resumed.
         loss: training loss in nats per token, averaged over the last few steps.
     """
 
@@ -62,12 +62,12 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """A quick look at text that is not trained on; nats per token.
+    """A quick evaluation on text that is not trained on; losses in nats per token.
 
     Args:
-        report: the training at this moment.
-        validation: the part that steers, or NaN where the text is too short to have one.
-        heldout: a sample of the held-out text, for the eye only.
+        report: how far training has come.
+        validation: loss on the part that steers training, or NaN if the text is too short for one.
+        heldout: loss on a sample of the held-out text, for display only.
         best: whether these weights are the best so far.
     """
 
@@ -78,19 +78,19 @@ class EvaluationReport:
 
 
 class Callback:
-    """What may hang on training; each method does nothing by default."""
+    """A listener to training; each method does nothing by default."""
 
     def on_start(self, trainer: Trainer) -> None:
-        """Training begins, or goes on."""
+        """Training begins, or is resumed."""
 
     def on_step(self, report: StepReport) -> None:
         """Some steps were taken."""
 
     def on_plan(self, revision: Revision) -> None:
-        """Minutes were turned into steps, or into another number of steps than before."""
+        """Minutes were turned into a number of steps, or that number was revised."""
 
     def on_evaluation(self, report: EvaluationReport) -> None:
-        """The model was looked at."""
+        """The model was evaluated."""
 
     def on_end(self, report: StepReport) -> None:
         """Training is over, was interrupted, or failed."""
@@ -98,7 +98,7 @@ class Callback:
 
 @dataclass(frozen=True)
 class QuickSets:
-    """Fixed batches for quick looks during training."""
+    """Fixed batches for quick evaluations during training."""
 
     validation: Sequence[Batch]
     heldout: Sequence[Batch]
@@ -111,7 +111,7 @@ def make_batches(split: Split, start_id: int, recipe: Recipe, seed: int) -> Batc
 
 
 def quick_batches(split: Split, start_id: int) -> list[Batch]:
-    """Draw the same few windows of a split every time; none where it is too short."""
+    """Draw the same few windows of a split every time; none if it is too short."""
     window = min(_QUICK_WINDOW, len(split.tokens) - 1)
     if window < 1:
         return []
@@ -130,13 +130,13 @@ class Trainer:
         batches: the training text.
         optimizers: of the model's parameters.
         pace: when to stop.
-        warmup_steps: steps over which the rates rise.
+        warmup_steps: steps over which the learning rates rise.
         precision: number format of the matrix products.
-        objective: what is added to the loss.
-        quick: what the model is looked at with during training.
+        objective: terms to add to the loss.
+        quick: batches for quick evaluations.
         callbacks: progress, samples, logs.
-        save: called with checkpoints; None keeps none.
-        clock: gives seconds; only differences count.
+        save: called with each checkpoint; None to keep none.
+        clock: returns seconds; only differences matter.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Trainer:
         return report
 
     def _train(self) -> None:
-        """Step after step, with a look, a report and a checkpoint now and then."""
+        """Take step after step, with evaluations, reports and checkpoints now and then."""
         loss, summed = torch.zeros((), device=self.model.device), 0
         last_checkpoint = self._clock()
         while (spent := self._spent()) < 1 and not self._stop:
@@ -229,11 +229,11 @@ class Trainer:
         return loss
 
     def _evaluate(self) -> None:
-        """Look at the model; keep its weights if they do best on the validation part."""
+        """Evaluate the model; keep its weights if they do best on the validation part."""
         validation = self._mean_loss(self._quick.validation)
         if self._quick.validation:
             self._check_finite(math.isfinite(validation))
-        best = not validation >= self.best_validation  # NaN: no validation part, the last is best
+        best = not validation >= self.best_validation  # NaN without validation part: last is best
         if best:
             self.best = model_weights(self.model)
             self.best_validation = validation
@@ -242,7 +242,7 @@ class Trainer:
 
     @torch.inference_mode()
     def _mean_loss(self, batches: Sequence[Batch]) -> float:
-        """Nats per token over fixed batches, each from a fresh state; NaN where there are none."""
+        """Nats per token over fixed batches, each from a fresh state; NaN if there are none."""
         self.model.eval()
         total, tokens = 0.0, 0
         for batch in batches:
@@ -274,12 +274,13 @@ class Trainer:
         }
         optimizers = {name: tensor.cpu() for name, tensor in self.optimizers.state().items()}
         weights = model_weights(self.model)
-        # before the first look at the validation part the latest weights are the best known
+        # before the first evaluation the latest weights are the best known
         best = weights if math.isinf(self.best_validation) else self.best
         return Checkpoint(state, weights, best, optimizers, carried)
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
+
         state, carried = checkpoint.state, checkpoint.carried
         load_weights(self.model, checkpoint.weights)
         self.optimizers.load(checkpoint.optimizers)

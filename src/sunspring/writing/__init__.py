@@ -1,1 +1,1 @@
-"""A prompt becomes text: sampling, patterns, copy guard, and the writers of both engines."""
+"""From a prompt to text: sampling, patterns, copy guard, and the writers of both engines."""

@@ -1,6 +1,6 @@
-"""A text as it comes, with what of it is copied marked.
+"""Mark the copied parts of a text while it is being written.
 
-What is marked is the same as what explanation/copies.py finds in a whole text.
+The same parts are marked that explanation/copies.py finds in a finished text.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class MarkedText(NamedTuple):
 
 
 def mark_copies(pieces: Iterable[str], known: KnownStretches) -> Iterator[MarkedText]:
-    """Mark what of a text is part of known stretches.
+    """Mark the parts of a text that belong to known stretches.
 
-    What may still turn out to be copied is held back: one character less than a stretch has.
+    One character less than a stretch has is held back, as it may still turn out to be copied.
 
     Args:
-        pieces: of the text.
+        pieces: the text, piece by piece.
         known: the stretches.
     """
-    waiting, copied = "", 0  # characters of its beginning that are copied
+    waiting, copied = "", 0  # text held back, and how many of its first characters are copied
     for piece in pieces:
         waiting += piece
         ready = len(waiting) + 1 - known.size

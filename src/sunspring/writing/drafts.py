@@ -1,7 +1,7 @@
-"""A text in the making: what its tokens may be, what of it may be shown, and when it is over.
+"""A text being written: which tokens may come next, what may be shown, and when it is finished.
 
-Knows nothing of networks: a writer asks it which tokens may come, and tells it which one came. The
-native engine does the same in C++ (src/native/engine/draft.cpp).
+Knows nothing of networks: a writer asks it which tokens are allowed, and tells it which one was
+drawn. The native engine does the same in C++ (src/native/engine/draft.cpp).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNIFORMS = 64  # drawn from a draft's generator at a time
 
 
 def writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
-    """Tell which tokens may be written at all, (vocabulary,): all but the unknown one."""
+    """Return which tokens may be written at all, (vocabulary,): all but the unknown one."""
     writable = np.ones(vocabulary.size, dtype=np.bool_)
     if vocabulary.unknown_id is not None:
         writable[vocabulary.unknown_id] = False
@@ -30,13 +30,13 @@ def writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
 
 
 class Piece(NamedTuple):
-    """What was written of a text since the last piece.
+    """The part of a text written since the last piece.
 
     Args:
-        seed: of the text.
-        text: what came, and cannot be taken back any more.
-        finish_reason: why the text is over; None if it goes on.
-        tokens: of the text so far.
+        seed: the text's seed.
+        text: new characters, which are final.
+        finish_reason: why the text ended; None if it continues.
+        tokens: number of tokens in the text so far.
     """
 
     seed: int
@@ -46,15 +46,15 @@ class Piece(NamedTuple):
 
 
 class Draft:
-    """One text in the making: its randomness, its pattern, and what of it may be shown.
+    """One text being written: its random numbers, its pattern, and what of it may be shown.
 
     Args:
-        vocabulary: of the model.
-        settings: what is to be written.
-        seed: of the randomness.
-        pattern: of `settings.regex`.
-        pattern_state: where the prompt leaves the pattern.
-        guard: of this text, against copies; None if it may copy.
+        vocabulary: the model's.
+        settings: what to write.
+        seed: seed of the random numbers.
+        pattern: made from `settings.regex`.
+        pattern_state: the pattern's state after the prompt.
+        guard: keeps this text from copying; None if it may copy.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Draft:
         return self._uniforms.pop()
 
     def allowed(self) -> NDArray[np.bool_]:
-        """Tell which tokens may come next; (vocabulary,)."""
+        """Return which tokens may come next, (vocabulary,)."""
         mask = self._writable
         if self._pattern is not None:
             mask = self._continuations(self._pattern)
@@ -118,7 +118,7 @@ class Draft:
         self._release()
 
     def finish(self) -> bool:
-        """Tell whether the text is over, and end it if nothing more may follow."""
+        """End the text if nothing more may follow; returns whether it has ended."""
         if self._finish_reason is not None:
             return True
         if self._pattern is not None:
@@ -132,12 +132,12 @@ class Draft:
         return self._finish_reason is not None
 
     def take(self) -> Piece:
-        """Give what was written since the last call and cannot be taken back any more."""
+        """Return what was written since the last call and is final."""
         ready, self._ready = self._ready, ""
         return Piece(self._seed, ready, self._finish_reason, self._tokens)
 
     def _continuations(self, pattern: Pattern) -> NDArray[np.bool_]:
-        """Tell which tokens lead to a match in time; where there are none, the text is over."""
+        """Return which tokens can lead to a match in time; without any, the text is finished."""
         return pattern.allowed(self._pattern_state, self._settings.length - self._begun)
 
     def _end(self, reason: FinishReason, rest: str = "") -> None:
@@ -146,7 +146,7 @@ class Draft:
         self._held_back = ""
 
     def _release(self) -> None:
-        """Make text ready, but for what may turn out to be the beginning of a stop text."""
+        """Make text ready, except what may turn out to be the beginning of a stop text."""
         places = [self._held_back.find(stop) for stop in self._settings.stops]
         if found := [place for place in places if place >= 0]:
             self._held_back = self._held_back[: min(found)]

@@ -1,4 +1,4 @@
-"""A model that is ready to run: what the native engine and PyTorch have in common."""
+"""A model that is ready to run: the interface that the native engine and PyTorch share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EngineName = Literal["native", "torch"]
 
-CANNOT_BLEND = "models are blended by the native engine alone: see sunspring doctor"
+CANNOT_BLEND = "only the native engine can blend models: see sunspring doctor"
 
 Ids = NDArray[np.integer[Any]]
 Counts = NDArray[np.int64]
@@ -30,8 +30,8 @@ class Engine(ABC):
     """A model that is ready to write, to score and to encode.
 
     Args:
-        config: of the model.
-        vocabulary: of the model.
+        config: the model's architecture.
+        vocabulary: the model's.
     """
 
     name: EngineName
@@ -42,25 +42,25 @@ class Engine(ABC):
 
     @abstractmethod
     def writer(self, before: Tokens | None = None, blend: Blend = ()) -> Writer[Any]:
-        """Give what writes.
+        """Return a writer.
 
         Args:
-            before: a text that every prompt goes on from.
-            blend: writers of other models, each with its share in every prediction.
+            before: a text that every prompt continues.
+            blend: writers of other models, each with its share of every prediction.
 
         Raises:
-            SettingsError: the shares leave nothing, another model reads other kinds of tokens, or
-                one of the engines cannot blend.
+            SettingsError: the shares are out of range, another model reads other kinds of tokens,
+                or one of the engines cannot blend.
         """
 
     @abstractmethod
     def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
-        """Give what each token of some texts costs, (tokens,) in nats.
+        """Return the surprisal of each token of some texts, (tokens,) in nats.
 
         Args:
-            ids: (tokens,) of the texts, one after another; each is read from a zero state.
-            counts: (texts,) tokens of each.
-            labels: (texts,) index of the label of each, for a model that has labels.
+            ids: (tokens,) of all texts, one after another; each is read from a zero state.
+            counts: (texts,) number of tokens in each.
+            labels: (texts,) label index of each, for a model that has labels.
 
         Raises:
             SettingsError: the model needs labels, and there are none.
@@ -68,15 +68,15 @@ class Engine(ABC):
 
     @abstractmethod
     def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
-        """Give the outputs of all layers after each text, (texts, layers * hidden_size).
+        """Return the outputs of all layers after each text, (texts, layers * hidden_size).
 
         See `score` for the arguments.
         """
 
     @abstractmethod
     def reader(self, label: int | None = None) -> native.Reader:
-        """Give what reads a text token by token, from a zero state, and shows what is inside.
+        """Return a reader that starts from a zero state and shows what happens inside the model.
 
         Raises:
-            SettingsError: this engine does not show it.
+            SettingsError: this engine cannot show it.
         """

@@ -1,7 +1,7 @@
 """The two engines that run a model, and the one place that chooses between them.
 
-The native engine is fast and needs no PyTorch; PyTorch is the reference, and computes on any device
-and in any mixture. Both give the same figures and, wherever their arithmetic allows it, the same
+The native engine is fast and needs no PyTorch; PyTorch is the reference, runs on any device and
+supports mixtures. Both give the same figures and, wherever their arithmetic allows it, the same
 text.
 """
 
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 
 def choose_engine(name: EngineChoice, device: str) -> EngineName:
-    """Pick what writes and scores: the native engine unless PyTorch on a GPU is asked for.
+    """Choose an engine: the native one if possible, unless PyTorch or a GPU is asked for.
 
     Raises:
-        SettingsError: the name is unknown, or the engine cannot be had.
+        SettingsError: the name is unknown, or the engine is not available.
     """
     if name not in ("auto", "native", "torch"):
         raise SettingsError(f"engine is {name!r}: choose auto, native or torch")
     if name == "auto" and not HAS_ENGINE and not has_torch():
         raise SettingsError(
-            "this installation has neither the native engine, as there was no C++ compiler, nor "
+            "this installation has neither the native engine (there was no C++ compiler) nor "
             "PyTorch: install a compiler and sunspring again, or pip install 'sunspring[train]'"
         )
     if name == "torch" or (name == "auto" and (device == "cuda" or not HAS_ENGINE)):
         return "torch"
     if device == "cuda":
         raise SettingsError(
-            "the native engine computes on the processor: "
+            "the native engine only runs on the processor: "
             "leave out --device cuda, or --engine native"
         )
     if not HAS_ENGINE:
         raise SettingsError(
-            "this installation has no native engine, as there was no C++ compiler: "
-            "install one and then sunspring again, or take --engine torch"
+            "this installation has no native engine (there was no C++ compiler): "
+            "install a compiler and sunspring again, or use --engine torch"
         )
     return "native"
 
@@ -61,15 +61,15 @@ def open_engine(
     """Choose an engine, and open a model in it.
 
     Args:
-        files: of the model.
-        choice: which engine to take; `auto` takes the native one wherever it can.
+        files: the model's.
+        choice: which engine to use; `auto` uses the native one if possible.
         device: `auto`, `cpu` or `cuda`.
-        network: gives the network, if PyTorch is to run one that there is already.
-        predictor: a mixture that the network is part of, which PyTorch alone can run.
+        network: returns the network, if PyTorch is to run one that exists already.
+        predictor: a mixture that contains the network; only PyTorch can run it.
 
     Raises:
-        SettingsError: the engine cannot be had, or not on this device.
-        ModelError: the weights are damaged, or of an architecture that the engine does not run.
+        SettingsError: the engine is not available, or not on this device.
+        ModelError: the weights are damaged, or the engine does not support the architecture.
     """
     if predictor is None and choose_engine(choice, device) == "native":
         from sunspring.writing.native_writer import NativeEngine

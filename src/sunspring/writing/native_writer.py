@@ -21,16 +21,16 @@ from sunspring.writing.session import Request, Session, Voice
 from sunspring.writing.stretches import KnownStretches
 from sunspring.writing.writer import Task, Tokens, Writer
 
-_LANES = 32  # texts that a thread writes at once: more take no less time each
-_SLICE = 0.02  # seconds until pieces are handed on, and Ctrl-C is seen
-_PART = 1 << 12  # tokens of a prompt that are read before Ctrl-C is seen
+_LANES = 32  # texts that a thread writes at once: more save no time per text
+_SLICE = 0.02  # seconds until pieces are passed on, and Ctrl-C is noticed
+_PART = 1 << 12  # tokens of a prompt to read before Ctrl-C is noticed
 
 
 class NativeReader:
-    """A text that the engine reads on.
+    """A text being read by the engine.
 
     Args:
-        model: of the engine.
+        model: as the engine holds it.
         label: see `Task`.
     """
 
@@ -38,13 +38,13 @@ class NativeReader:
         self.state = engine.Reader(model, label or 0)
 
     def read(self, tokens: Tokens) -> NDArray[np.floating]:
-        """Read tokens (time,), at least one; gives the logits (vocabulary,) of the next."""
+        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next."""
         for first in range(0, len(tokens), _PART):
             logits = self.state.read(tokens[first : first + _PART])
         return logits
 
     def copy(self) -> NativeReader:
-        """Give another that has read the same."""
+        """Return another reader that has read the same."""
         other = object.__new__(NativeReader)
         other.state = self.state.copy()
         return other
@@ -54,16 +54,16 @@ class NativeWriter(Writer[NativeReader]):
     """Writes with a model of the native engine.
 
     Args:
-        model: of the engine.
-        config: of the model.
-        vocabulary: of the model.
+        model: as the engine holds it.
+        config: the model's architecture.
+        vocabulary: the model's.
         before: see `Writer`.
-        threads: that work at the same time.
-        blend: other writers, each with its share in every prediction.
+        threads: number of threads to use.
+        blend: other writers, each with its share of every prediction.
 
     Raises:
-        SettingsError: the shares leave nothing, another model reads other kinds of tokens, or it
-            is not of the native engine.
+        SettingsError: the shares are out of range, another model reads other kinds of tokens, or
+            it is not in the native engine.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class NativeWriter(Writer[NativeReader]):
         if not all(share > 0 for share in shares) or sum(shares) > 1:
             listed = ", ".join(f"{share:g}" for share in shares)
             raise SettingsError(
-                f"the shares of a blend are {listed}: above 0, and at most 1 in all"
+                f"the shares of a blend are {listed}: they must be above 0, and at most 1 together"
             )
         self._blend: list[tuple[NativeWriter, Voice]] = []
         for other, share in blend:
@@ -93,12 +93,12 @@ class NativeWriter(Writer[NativeReader]):
         self._indexed: tuple[KnownStretches, engine.KnownStretches] | None = None
 
     def open_session(self, lanes: int) -> Session:
-        """Open a session in which so many texts are written at once."""
+        """Open a session that writes up to `lanes` texts at once."""
         voices = [voice for _, voice in self._blend]
         return Session(self._model, voices, lanes=lanes, threads=self._threads)
 
     def request(self, task: Task, seeds: range) -> Request:
-        """Read the prompt of a task, so that a session can write on from it."""
+        """Read the prompt of a task, so that a session can continue it."""
         tokens = task.prompt.tokens
         own = self._after(tokens, task.label)
         others = [
@@ -109,11 +109,11 @@ class NativeWriter(Writer[NativeReader]):
         return Request(task, seeds, readers, self.recent(task), known)
 
     def fresh_reader(self, label: int | None) -> NativeReader:
-        """Give a reader that has read nothing."""
+        """Return a reader that has read nothing."""
         return NativeReader(self._model, label)
 
     def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
-        """Write the texts of some seeds at once, each in pieces until its finish reason."""
+        """Write one text for each seed, all at once, each in pieces until its finish reason."""
         session = self.open_session(min(len(seeds), _LANES * self._threads))
         session.add(self.request(task, seeds))
         while not session.is_over:
@@ -121,25 +121,25 @@ class NativeWriter(Writer[NativeReader]):
                 yield piece
 
     def _index(self, known: KnownStretches) -> engine.KnownStretches:
-        """Give known stretches to the engine, which is kept: an index of millions takes a while."""
+        """Pass known stretches to the engine, and keep the index: a large one takes a while."""
         if self._indexed is None or self._indexed[0] is not known:
             self._indexed = known, engine.KnownStretches(known.keys, known.size)
         return self._indexed[1]
 
     def _after(self, tokens: Tokens, label: int | None) -> NativeReader:
-        """Give a reader of a prompt."""
+        """Return a reader that has read a prompt."""
         reader = self.reader(label)
         reader.read(self.after_start(tokens))
         return reader
 
     def _heard(self, tokens: Tokens, label: str | None) -> NativeReader:
-        """Give a reader of another model's prompt, but for the tokens that this one lacks."""
+        """Return a reader that has read another model's prompt, less the tokens unknown here."""
         index = self.config.label_index(label if self.config.labels else None)
         return self._after(tokens[tokens >= 0], index)
 
 
 def _known_tokens(vocabulary: Vocabulary, other: Vocabulary) -> Tokens:
-    """Find each token of a vocabulary in another, (vocabulary,); -1 where it is not there."""
+    """Find each token of a vocabulary in another one, (vocabulary,); -1 where it is missing."""
     if vocabulary.kind != other.kind:
         raise SettingsError(
             f"a model of {vocabulary.kind} and one of {other.kind} cannot be blended: "
@@ -153,7 +153,7 @@ class NativeEngine(Engine):
     """A model in the native engine.
 
     Args:
-        files: of the model.
+        files: the model's.
 
     Attributes:
         model: as the engine holds it.
@@ -186,6 +186,6 @@ class NativeEngine(Engine):
         return flat.reshape(len(counts), self.config.layers * self.config.hidden_size)
 
     def _labels(self, labels: Counts | None) -> Counts:
-        """Give the labels of texts as the engine wants them: none at all where there are none."""
+        """Return the labels of texts as the engine expects them: an empty array for none."""
         check_labels(self.config.labels, labels)
         return np.zeros(0, np.int64) if labels is None else labels

@@ -1,7 +1,7 @@
 """Regular expressions as automata over a vocabulary's tokens.
 
-`outlines-core` compiles the expression; what is added here is the way out: how many characters
-every state still needs, so that a text can be made to match before its length is used up.
+`outlines-core` compiles the expression; what this module adds is how many characters each state
+still needs for a match, so that a text can be made to match before its length is used up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sunspring.errors import SettingsError
 from sunspring.writing.settings import WritingSettings
 
 _UNREACHABLE = 1 << 60
-_MARK = "\U0010ffff"  # no character, by Unicode's definition
+_MARK = "\U0010ffff"  # not a character, by Unicode's definition
 
 
 class PatternTables(NamedTuple):
@@ -26,11 +26,11 @@ class PatternTables(NamedTuple):
 
     Args:
         begins: (states + 1,); the moves of state s are those from begins[s] to begins[s + 1].
-        tokens: (moves,) by which they go.
-        targets: (moves,) where they lead.
-        needed: (states,) characters from there to a match at least.
-        finals: (states,) 1 where what led there matches, else 0.
-        characters: (vocabulary,) that begin in a token.
+        tokens: (moves,) the token of each.
+        targets: (moves,) the state that each leads to.
+        needed: (states,) fewest characters from there to a match.
+        finals: (states,) 1 if the text that led there matches, else 0.
+        characters: (vocabulary,) number of characters that begin in a token.
     """
 
     begins: NDArray[np.int64]
@@ -46,7 +46,7 @@ class Pattern:
 
     Args:
         regex: in the syntax of Rust's `regex`, without look-around; anchored at both ends.
-        vocabulary: whose tokens make the text.
+        vocabulary: the tokens that make up the text.
 
     Attributes:
         initial: the state before any token.
@@ -65,8 +65,8 @@ class Pattern:
             if piece and token != vocabulary.unknown_id:
                 writable[piece].append(token)
         # Two ids that no token has. outlines-core wants one for the end, but (0.2.14) loses the
-        # moves from a matching state to one that does not match; so the regex is followed by a
-        # mark of our own, and a text matches where the mark may come.
+        # moves from a matching state to one that does not match; so we append a mark of our own to
+        # the regex, and a text matches where the mark may come next.
         ended, mark = vocabulary.size, vocabulary.size + 1
         table = TokenTable(ended, {**writable, _MARK.encode(): [mark]})
         try:
@@ -74,11 +74,11 @@ class Pattern:
         except (ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise SettingsError(
-                f"the pattern {regex!r} cannot be followed ({reason}): mend it, "
+                f"the pattern {regex!r} cannot be used ({reason}): correct it, "
                 "or check that the model knows its characters"
             ) from None
         transitions, ends = index.get_transitions(), index.get_final_states()
-        # A state without moves is no match, as the mark leads on from these.
+        # A state without moves is not a match, as from a match the mark leads on.
         number = {state: place for place, state in enumerate(transitions)}
         self.initial: int = number[index.get_initial_state()]
         self._size = vocabulary.size
@@ -104,7 +104,7 @@ class Pattern:
         return self._final[state]
 
     def is_complete(self, state: int) -> bool:
-        """Whether no match goes on from a state."""
+        """Whether nothing can follow that still leads to a match."""
         return not self.allowed(state, _UNREACHABLE - 1).any()
 
     def characters(self, token: int) -> int:
@@ -112,12 +112,12 @@ class Pattern:
         return self._characters[token]
 
     def follow(self, state: int, token: int) -> int | None:
-        """Give the state after a token, or None if no match continues so."""
+        """Return the state after a token, or None if no match continues with it."""
         target = self._next[state].get(token)
         return target if target is not None and self.needed(target) < _UNREACHABLE else None
 
     def allowed(self, state: int, characters: int) -> NDArray[np.bool_]:
-        """Tell which tokens still lead to a match within so many characters; (vocabulary,)."""
+        """Return which tokens can lead to a match within so many characters, (vocabulary,)."""
         if state not in self._costs:
             moves = self._next[state]
             costs = [self._characters[t] + self.needed(target) for t, target in moves.items()]
@@ -128,7 +128,7 @@ class Pattern:
         return mask
 
     def tables(self) -> PatternTables:
-        """Give the automaton as arrays, for the native engine."""
+        """Return the automaton as arrays, for the native engine."""
         moves = [
             {token: target for token, target in each.items() if self.needed(target) < _UNREACHABLE}
             for each in self._next
@@ -165,19 +165,19 @@ class Pattern:
 def follow_prompt(
     pattern: Pattern, tokens: NDArray[np.int64], prompt: str, settings: WritingSettings
 ) -> int:
-    """Follow a pattern through a prompt, and see whether it can be matched in time.
+    """Follow a pattern through a prompt, and check that it can still be matched in time.
 
     Args:
-        pattern: of `settings.regex`.
+        pattern: made from `settings.regex`.
         tokens: (time,) of the prompt.
-        prompt: as it is shown.
-        settings: of the writing.
+        prompt: its text, for messages.
+        settings: what to write.
 
     Returns:
         The state after the prompt.
 
     Raises:
-        SettingsError: it cannot.
+        SettingsError: it cannot be matched.
     """
     state: int | None = pattern.initial
     for token in tokens.tolist():
@@ -185,7 +185,7 @@ def follow_prompt(
     if state is None:
         raise SettingsError(
             f"no text that begins with {prompt!r} matches {settings.regex!r}: "
-            "the pattern is for the whole text, prompt included"
+            "the pattern must match the whole text, prompt included"
         )
     if pattern.needed(state) > settings.length:
         raise SettingsError(

@@ -1,7 +1,7 @@
 """From logits to the next token: temperature, cut-offs, repetition, and the choice itself.
 
-Pure functions over rows of logits; randomness comes in as numbers. The native engine does the same
-in C++ (src/native/engine/sampling.cpp); what is here is the reference.
+Pure functions over rows of logits; random numbers are passed in. The native engine does the same
+in C++ (src/native/engine/sampling.cpp); this is the reference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REPETITION_WINDOW = 64
 def token_probabilities(
     logits: ArrayLike, settings: SamplingSettings, recent: NDArray[np.int64] | None = None
 ) -> Floats:
-    """Turn logits into the probabilities that the settings leave.
+    """Turn logits into the probabilities to draw from, by the settings.
 
     Args:
         logits: (batch, vocabulary); minus infinity forbids a token.
@@ -52,11 +52,11 @@ def token_probabilities(
 
 
 def draw(probabilities: Floats, uniforms: Floats) -> NDArray[np.int64]:
-    """Pick a token a row by the inverse of the cumulative distribution.
+    """Draw one token per row by inverting the cumulative distribution.
 
     Args:
         probabilities: (batch, vocabulary).
-        uniforms: (batch,) numbers in [0, 1), one a row: the only randomness there is.
+        uniforms: (batch,) random numbers in [0, 1), the only source of randomness.
 
     Returns:
         (batch,) ids, none of probability 0.
@@ -64,13 +64,13 @@ def draw(probabilities: Floats, uniforms: Floats) -> NDArray[np.int64]:
     cumulative = probabilities.cumsum(-1)
     places = uniforms * cumulative[:, -1]
     tokens = (cumulative <= places[:, None]).sum(-1)
-    # Rounding can push a place to the very end, where the last tokens may have probability 0.
+    # Rounding can move a place to the very end, where the last tokens may have probability 0.
     last = probabilities.shape[-1] - 1 - (probabilities > 0)[:, ::-1].argmax(-1)
     return np.asarray(np.minimum(tokens, last))
 
 
 def _softmax(scores: Floats) -> Floats:
-    """Of scores whose largest is 0."""
+    """Softmax of scores, the largest in each row being 0."""
     weights = np.exp(scores)
     return np.asarray(weights / weights.sum(-1, keepdims=True))
 
@@ -83,7 +83,7 @@ def _penalise(scores: Floats, recent: NDArray[np.int64], penalty: float) -> Floa
 
 
 def _ranking(scores: Floats) -> NDArray[np.int64]:
-    """The tokens of each row, the most probable first; of equal ones the lower ids."""
+    """The tokens of each row, the most probable first; among equals the lower ids first."""
     return np.argsort(-scores, axis=-1, kind="stable")
 
 
@@ -96,7 +96,7 @@ def _keep_ranks(scores: Floats, count: int) -> Floats:
 
 
 def _keep_nucleus(scores: Floats, share: float) -> Floats:
-    """Forbid what comes after the most probable tokens that reach `share` together."""
+    """Forbid all tokens after the most probable ones that together reach `share`."""
     ranking = _ranking(scores)
     ranked = np.take_along_axis(_softmax(scores), ranking, -1)
     before = ranked.cumsum(-1) - ranked

@@ -1,7 +1,7 @@
-"""A session of the native engine: many texts in the making, by requests that come and go.
+"""A session of the native engine: many texts written at once, for requests that come and go.
 
-Each request has settings of its own, and its texts are those that it would give alone, whatever
-else the session writes.
+Each request has settings of its own, and gets the same texts as it would alone, whatever else the
+session writes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sunspring.writing.writer import Task, Tokens
 
 
 class Voice(NamedTuple):
-    """Another model that has a share in every prediction.
+    """Another model that has a share of every prediction.
 
     Args:
-        model: of the engine.
-        share: of its probabilities.
-        tokens: (vocabulary,) the tokens of the session's own model as this one knows them, or -1.
+        model: as the engine holds it.
+        share: weight of its probabilities.
+        tokens: (vocabulary,) its ids for the tokens of the session's main model, or -1.
     """
 
     model: engine.Model
@@ -35,14 +35,14 @@ class Voice(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """Texts to be written alike, one for each seed.
+    """Texts to write with the same settings, one for each seed.
 
     Args:
         task: what they have in common.
-        seeds: of the texts.
-        readers: which have read the prompt: one of the session's model, and one of each voice.
-        recent: (time,) the latest tokens before the first that is written.
-        known: the stretches that may not come, as the engine looks them up.
+        seeds: one for each text.
+        readers: have read the prompt, one with the session's model and one with each voice.
+        recent: (time,) the latest tokens before the first one written.
+        known: stretches that must not be written, as the engine looks them up.
     """
 
     task: Task
@@ -53,13 +53,13 @@ class Request:
 
 
 class Session:
-    """Texts in the making.
+    """Texts being written.
 
     Args:
-        model: of the engine; it writes all of them.
+        model: as the engine holds it; it writes all of them.
         voices: other models in the blend.
-        lanes: texts that are written at once; others wait.
-        threads: that work at the same time.
+        lanes: how many texts to write at once; others wait.
+        threads: number of threads to use.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Session:
         return self._session.is_over
 
     def add(self, request: Request) -> int:
-        """Let the texts of a request join, from any thread; gives the request's number, from 0."""
+        """Add the texts of a request, from any thread; returns the request's number, from 0."""
         task, settings = request.task, request.task.settings
         return self._session.add(
             request.readers,
@@ -81,7 +81,7 @@ class Session:
             seed=request.seeds.start,
             texts=len(request.seeds),
             length=settings.length,
-            # what is written is text, and has none of the others
+            # written text contains no surrogates, so the others cannot occur
             stops=[stop for stop in settings.stops if not SURROGATES.search(stop)],
             temperature=settings.temperature,
             top_k=settings.top_k,
@@ -95,12 +95,12 @@ class Session:
         )
 
     def run(self, seconds: float) -> list[tuple[int, Piece]]:
-        """Write on for so long, or until all texts are over; gives what grew of each request."""
+        """Write for so many seconds, or until all texts are finished; returns the new pieces."""
         return [
             (request, Piece(seed, text, finish_reason, tokens))
             for request, seed, text, finish_reason, tokens in self._session.run(seconds)
         ]
 
     def cancel(self) -> None:
-        """End all writing for good, from any thread, within a step."""
+        """Stop all writing for good, within a step; may be called from any thread."""
         self._session.cancel()

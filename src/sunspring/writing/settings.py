@@ -10,7 +10,7 @@ from sunspring.errors import SettingsError
 from sunspring.settings import check_settings, setting
 
 EngineChoice = Literal["auto", "native", "torch"]
-"""What runs a model; `auto` takes the native engine wherever it can."""
+"""Which engine runs a model; `auto` takes the native one if possible."""
 
 _LONGEST_COPY = 100_000  # characters
 
@@ -105,7 +105,7 @@ class WritingSettings(SamplingSettings):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
     def first_seed(self) -> int:
-        """Give the seed of the first text; a new one where none was asked for."""
+        """Return the seed of the first text, a random one if none was given."""
         import secrets
 
         return secrets.randbits(32) if self.seed is None else self.seed

@@ -1,7 +1,7 @@
-"""Which stretches of so many characters stand in a text, and which tokens would complete one.
+"""Find the stretches of a given length in a text, and the tokens that would complete one.
 
-For writing that copies nothing longer: a draft asks before every token, and the native engine looks
-the same keys up in C++ (src/native/engine/stretches.cpp).
+So that writing copies nothing longer, a draft asks before every token; the native engine looks up
+the same keys in C++ (src/native/engine/stretches.cpp).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary, code_points
 
-_BLOCK = 1 << 20  # characters whose stretches are found at a time
-_BREAK = "\ud800"  # between documents; no text has it
-_LAST = np.uint64((1 << 21) - 1)  # the bits of a key that are the last character
+_BLOCK = 1 << 20  # characters handled at a time
+_BREAK = "\ud800"  # between documents; no text contains it
+_LAST = np.uint64((1 << 21) - 1)  # the bits of a key that hold the last character
 _MULTIPLIER = 0xD1342543DE82EF95  # Steele and Vigna 2021, "Computationally easy, spectrally good…"
 _WRAP = 1 << 64
 
@@ -25,20 +25,20 @@ Hashes = NDArray[np.uint64]
 
 
 class KnownStretches:
-    """Which stretches of `size` characters stand in a text, in 8 bytes for each character of it.
+    """All stretches of `size` characters in a text, in 8 bytes for each character of it.
 
-    A stretch is known by its key: 43 bits of a hash of all its characters but the last, and 21 bits
-    that are the last one, so that what may follow the others stands together. What is in the text
-    is always found. Of what is not, a share of about 1e-13 times the characters of the text is
-    taken for it.
+    A stretch is stored as a key: 43 bits of a hash of all its characters but the last, and 21 bits
+    of the last one, so that stretches with the same beginning are adjacent. What is in the text is
+    always found. Anything else is mistaken for it with a probability of about 1e-13 times the
+    characters of the text.
 
     Args:
-        size: characters of a stretch, at least 2.
-        pieces: of the text, UTF-8; no stretch goes on over None.
+        size: characters in a stretch, at least 2.
+        pieces: the text in pieces of UTF-8; no stretch crosses a None.
 
     Attributes:
         size: as above.
-        keys: of the stretches, sorted, each once.
+        keys: the stretches' keys, sorted, each once.
     """
 
     def __init__(self, size: int, pieces: Iterable[bytes | None]) -> None:
@@ -46,15 +46,15 @@ class KnownStretches:
         self.keys = _merge([_sorted(_keys(text, size)) for text in _blocks(pieces, size)])
 
     def contains(self, text: str) -> NDArray[np.bool_]:
-        """Tell of each stretch of a text whether it is known, (characters - size + 1,)."""
+        """Return whether each stretch of a text is known, (characters - size + 1,)."""
         keys = _keys(text, self.size)
         return np.searchsorted(self.keys, keys) < np.searchsorted(self.keys, keys, "right")
 
     def following(self, hashes: Hashes) -> list[list[int]]:
-        """Give the last characters, as code points, of the known stretches that begin alike.
+        """Return the last characters, as code points, of known stretches by their beginnings.
 
         Args:
-            hashes: (many,) each of all characters but the last.
+            hashes: (beginnings,) hash of all characters but the last.
         """
         begins = np.searchsorted(self.keys, hashes & ~_LAST)
         ends = np.searchsorted(self.keys, hashes | _LAST, "right")
@@ -68,7 +68,7 @@ class NovelTokens:
     """Finds the tokens that would complete a known stretch.
 
     Args:
-        vocabulary: of the tokens.
+        vocabulary: the model's.
         known: the stretches.
     """
 
@@ -78,13 +78,13 @@ class NovelTokens:
         self._whole = _Branches(self.pieces, b"", known.size - 1)
 
     def forbidden(self, text: str, begun: bytes) -> NDArray[np.bool_]:
-        """Tell which tokens would complete a known stretch, (vocabulary,).
+        """Return which tokens would complete a known stretch, (vocabulary,).
 
         Args:
-            text: so far, or at least as many characters of its end as a stretch has.
-            begun: the bytes after it of a character that is not complete.
+            text: the text so far, or at least its last `size` characters.
+            begun: the bytes of an incomplete character after it.
         """
-        before = self.known.size - 1  # characters of a stretch but the last
+        before = self.known.size - 1  # characters in a stretch before the last
         branches = _Branches(self.pieces, begun, before) if begun else self._whole
         ends = _end_hashes(text[-before:])
         missing = before - branches.lengths  # characters of the text before a branch
@@ -99,11 +99,11 @@ class NovelTokens:
 
 
 class CopyGuard:
-    """Follows one text, and tells which tokens would copy.
+    """Follows one text, and tells which tokens would make it a copy.
 
     Args:
-        tokens: of the vocabulary.
-        prompt: with which the text begins.
+        tokens: finds such tokens.
+        prompt: the beginning of the text.
     """
 
     def __init__(self, tokens: NovelTokens, prompt: str) -> None:
@@ -117,22 +117,22 @@ class CopyGuard:
         self._text = text[-self._tokens.known.size :]
 
     def forbidden(self) -> NDArray[np.bool_]:
-        """Tell which tokens may not come next, (vocabulary,)."""
+        """Return which tokens may not come next, (vocabulary,)."""
         return self._tokens.forbidden(self._text, self._decoder.getstate()[0])
 
 
 class _Branches:
-    """What tokens begin with, and with which characters they go on from there.
+    """All beginnings of tokens, and the characters that may follow each.
 
     Args:
         pieces: the bytes of each token.
-        begun: bytes that stand before them.
-        most: characters of a beginning that are hashed, the last ones.
+        begun: bytes that precede them.
+        most: how many of a beginning's last characters to hash.
 
     Attributes:
-        lengths: characters of each beginning that are hashed, (beginnings,).
-        hashes: of these, (beginnings,).
-        tokens: after each beginning, by the code point that follows.
+        lengths: (beginnings,) number of characters hashed.
+        hashes: (beginnings,) hash of these.
+        tokens: for each beginning, the tokens by the code point that follows it.
     """
 
     def __init__(self, pieces: list[bytes], begun: bytes, most: int) -> None:
@@ -148,7 +148,7 @@ class _Branches:
 
 
 def _blocks(pieces: Iterable[bytes | None], size: int) -> Iterator[str]:
-    """Give a text in blocks so that each stretch stands in one; bytes that are no text escaped."""
+    """Yield a text in blocks, each stretch whole in one; bytes that are not text are escaped."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     waiting, characters = [""], 0
     for piece in pieces:
@@ -164,7 +164,7 @@ def _blocks(pieces: Iterable[bytes | None], size: int) -> Iterator[str]:
 
 
 def _keys(text: str, size: int) -> Hashes:
-    """Give the keys of all stretches of a text, but for those that go on over a break."""
+    """Return the keys of all stretches of a text, except those that cross a break."""
     points = code_points(text).astype(np.uint64)
     if len(points) < size:
         return np.zeros(0, np.uint64)
@@ -188,8 +188,8 @@ def _mixed(values: Hashes) -> Hashes:
 def _window_hashes(mixed: Hashes, size: int) -> Hashes:
     """Hash every window of `size` values v: the sum of v[i] · multiplier^(size - 1 - i), mod 2^64.
 
-    Of two windows side by side the hash is that of the first, times a power, plus that of the
-    second: so windows of 1, 2, 4, … values are put together as the bits of `size` say.
+    The hash of two adjacent windows is that of the first, times a power, plus that of the second,
+    so windows of 1, 2, 4, … values are combined according to the bits of `size`.
     """
     doubled, width = mixed, 1
     hashes, done = np.zeros(len(mixed) + 1, np.uint64), 0
@@ -215,20 +215,20 @@ def _power(exponent: int) -> np.uint64:
 
 
 def _powers(count: int) -> Hashes:
-    """Give the multiplier to the power of 0, 1, 2, …; (count,)."""
+    """Return the multiplier to the power of 0, 1, 2, …; (count,)."""
     factors = np.full(count, _MULTIPLIER, np.uint64)
     factors[:1] = 1
     return np.cumprod(factors)
 
 
 def _sorted(keys: Hashes) -> Hashes:
-    """Sort keys, each once; `np.unique` (numpy 2.4) takes ten times as long."""
+    """Sort keys, keeping each once; `np.unique` (numpy 2.4) takes ten times as long."""
     keys.sort()
     return np.asarray(keys[np.diff(keys, prepend=~keys[:1]) != 0])
 
 
 def _merge(parts: list[Hashes]) -> Hashes:
-    """Put sorted parts together, each key once; they are used up, as they may be large."""
+    """Merge sorted parts, keeping each key once; empties the list, as the parts may be large."""
     keys = np.empty(sum(map(len, parts)), np.uint64)
     size = 0
     while parts:

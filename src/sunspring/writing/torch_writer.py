@@ -1,4 +1,4 @@
-"""The reference engine: a network in PyTorch writes, all texts of a call a token at a time.
+"""The reference engine: a network in PyTorch writes all texts of a call together, by the token.
 
 This is the tutorial's "rebuild with batch size 1 and load the weights": the trained weights in a
 model of any batch size, its state carried from token to token.
@@ -26,15 +26,15 @@ from sunspring.writing.sampling import REPETITION_WINDOW, draw, token_probabilit
 from sunspring.writing.stretches import CopyGuard, NovelTokens
 from sunspring.writing.writer import Task, Tokens, Writer
 
-_MOST_ROWS = 256  # written at once
+_MOST_ROWS = 256  # texts written at once
 _PART = 1024  # tokens of a prompt read at once
 
 
 class TorchReader:
-    """A text that a network reads on.
+    """A text being read by a network.
 
     Args:
-        model: in float64.
+        model: the network or mixture, in float64.
         label: see `Task`.
     """
 
@@ -45,9 +45,9 @@ class TorchReader:
 
     @torch.inference_mode()
     def read(self, tokens: Tokens) -> NDArray[np.floating]:
-        """Read tokens (time,), at least one; gives the logits (vocabulary,) of the next.
+        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next.
 
-        Many are read part by part: attention takes memory for the square of a part.
+        Many are read in parts, since attention takes memory quadratic in the length of a part.
         """
         logits = torch.empty(1, 1, 0)
         on_device = torch.from_numpy(tokens).to(self._model.device)
@@ -57,7 +57,7 @@ class TorchReader:
         return np.asarray(logits[0, -1].cpu().numpy())
 
     def copy(self) -> TorchReader:
-        """Give another that has read the same."""
+        """Return another reader that has read the same."""
         return copy.copy(self)  # its tensors are never changed
 
 
@@ -67,13 +67,13 @@ class TorchWriter(Writer[TorchReader]):
     It works on a copy in float64. Rounding depends on how many rows are computed together, and in
     float32 it would now and then change which token is drawn; in float64, with the state rounded
     to float32 after each step, a seed gives the same text alone and in a batch, on a CPU and on a
-    GPU. (For one row of 256 units PyTorch is faster so: float32 goes through oneDNN, whose calls
+    GPU. (For one row of 256 units this is faster, too: float32 goes through oneDNN, whose calls
     are costly.)
 
     Args:
         model: on any device; it is not changed.
-        config: of the network in it.
-        vocabulary: of the model.
+        config: architecture of the network in it.
+        vocabulary: the model's.
         before: see `Writer`.
     """
 
@@ -88,11 +88,11 @@ class TorchWriter(Writer[TorchReader]):
         self._model = copy.deepcopy(model).double().eval().requires_grad_(False)
 
     def fresh_reader(self, label: int | None) -> TorchReader:
-        """Give a reader that has read nothing."""
+        """Return a reader that has read nothing."""
         return TorchReader(self._model, label)
 
     def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
-        """Write the texts of some seeds at once, each in pieces until its finish reason."""
+        """Write one text for each seed, all at once, each in pieces until its finish reason."""
         novel = NovelTokens(self.vocabulary, task.known) if task.known else None
         for first in range(0, len(seeds), _MOST_ROWS):
             drafts = [
@@ -109,9 +109,9 @@ class TorchWriter(Writer[TorchReader]):
             yield from self._write_rows(task, drafts)
 
     def _write_rows(self, task: Task, drafts: list[Draft]) -> Iterator[Piece]:
-        """Write texts to their ends, a token of each at a time."""
+        """Write texts to their ends, one token of each at a time."""
         active = [draft for draft in drafts if not draft.finish()]
-        if len(active) < len(drafts):  # they are alike, so all are over before the first token
+        if len(active) < len(drafts):  # they are alike, so all end before the first token
             yield from (draft.take() for draft in drafts)
             return
         rows, reader = len(active), self.reader(task.label)
@@ -138,7 +138,7 @@ class TorchWriter(Writer[TorchReader]):
     def _step(
         self, tokens: Tokens, state: State, label: int | None
     ) -> tuple[NDArray[np.floating], State]:
-        """Read one token a row (batch,); gives the logits (batch, vocabulary) of the next."""
+        """Read one token per row (batch,); returns the logits (batch, vocabulary) of the next."""
         device = self._model.device
         labels = None if label is None else torch.full((len(tokens),), label, device=device)
         column = torch.from_numpy(tokens).unsqueeze(1).to(device)
@@ -155,9 +155,9 @@ class TorchEngine(Engine):
     """A network, or a mixture of one with n-grams, in PyTorch.
 
     Args:
-        network: encodes texts, and predicts if nothing else does.
-        vocabulary: of the network.
-        predictor: a mixture that the network is part of; it predicts.
+        network: encodes texts, and predicts unless there is a predictor.
+        vocabulary: the network's.
+        predictor: a mixture that contains the network, to predict in its place.
     """
 
     name = "torch"
@@ -194,4 +194,4 @@ class TorchEngine(Engine):
 
     def reader(self, label: int | None = None) -> Any:
         """See `Engine.reader`."""
-        raise SettingsError("only the native engine can look inside: see sunspring doctor")
+        raise SettingsError("only the native engine can look inside a model: see sunspring doctor")

@@ -1,7 +1,7 @@
 """Writing: a prompt goes in, a stream of text comes out, one token at a time.
 
-`Writer` is what the writers of both engines have in common: how prompts are read, how texts are
-collected, told apart and proposed.
+`Writer` is what the writers of both engines have in common: reading prompts, collecting texts,
+keeping them distinct, and proposing continuations.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Prompt:
     """A prompt as a model reads it.
 
     Args:
-        text: as it is shown.
+        text: as shown to the user.
         tokens: (time,) its ids.
-        replaced: what became of characters that the model lacks; empty if they were left out.
+        replaced: replacements of characters that the model lacks; empty if they were left out.
     """
 
     text: str
@@ -62,9 +62,8 @@ class Writing:
         continuation: what follows it.
         tokens: how many were written after the prompt.
         finish_reason: `length`, `stop` (a stop text came), `end` (the model ended the document),
-            `pattern` (nothing more can follow) or `novel` (all that could would be a copy that is
-            too long).
-        seed: gives the same text again.
+            `pattern` (nothing more can follow) or `novel` (any next token would copy too much).
+        seed: the one that gives the same text again.
     """
 
     prompt: str
@@ -75,11 +74,11 @@ class Writing:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """Prompt and continuation."""
         return self.prompt + self.continuation
 
     def to_json(self) -> dict[str, Any]:
-        """Give what `write --json` has of a text."""
+        """Return what `write --json` prints of a text."""
         return {
             "text": self.text,
             "tokens": self.tokens,
@@ -89,7 +88,7 @@ class Writing:
 
 
 def choose_visible(writings: Sequence[Writing], count: int) -> list[Writing]:
-    """Choose the first of some texts in which there is something to see; others if they are few."""
+    """Choose the first texts that are not blank, and blank ones only if there are too few."""
     blank_last = sorted(writings, key=lambda each: not each.text.strip())
     return blank_last[:count]
 
@@ -99,13 +98,13 @@ class Task:
     """What the texts of one call have in common.
 
     Args:
-        prompt: that they go on from.
-        settings: as they were asked for.
-        seed: of the first text; each further one has the next.
-        label: the label's place among those of the model; None for a model without labels.
-        pattern: of `settings.regex`.
-        pattern_state: where the prompt leaves it.
-        known: the stretches that may not come, for `settings.no_copies_over`.
+        prompt: the text that they continue.
+        settings: as the user gave them.
+        seed: seed of the first text; each further text has the next one.
+        label: index of the label among the model's; None for a model without labels.
+        pattern: made from `settings.regex`.
+        pattern_state: its state after the prompt.
+        known: stretches that must not be written, for `settings.no_copies_over`.
     """
 
     prompt: Prompt
@@ -125,13 +124,13 @@ class Proposal(NamedTuple):
 
 
 class Reader(Protocol):
-    """A text that is read on."""
+    """A text being read."""
 
     def read(self, tokens: Tokens) -> NDArray[np.floating]:
-        """Read tokens (time,), at least one; gives the logits (vocabulary,) of the next."""
+        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next."""
 
     def copy(self) -> Self:
-        """Give another that has read the same."""
+        """Return another reader that has read the same."""
 
 
 AnyReader = TypeVar("AnyReader", bound=Reader)
@@ -141,9 +140,9 @@ class Writer(ABC, Generic[AnyReader]):
     """Writes with a trained model.
 
     Args:
-        config: of the model.
-        vocabulary: of the model.
-        before: (time,) ids of a text that every prompt goes on from; None for none.
+        config: the model's architecture.
+        vocabulary: the model's.
+        before: (time,) ids of a text that every prompt continues; None for none.
     """
 
     def __init__(
@@ -156,19 +155,19 @@ class Writer(ABC, Generic[AnyReader]):
 
     @abstractmethod
     def fresh_reader(self, label: int | None) -> AnyReader:
-        """Give a reader that has read nothing."""
+        """Return a reader that has read nothing."""
 
     @abstractmethod
     def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
-        """Write the texts of some seeds at once, each in pieces until its finish reason."""
+        """Write one text for each seed, all at once, each in pieces until its finish reason."""
 
     def begin(self, settings: WritingSettings, known: KnownStretches | None = None) -> Task:
-        """Check what is asked for, and read the prompt.
+        """Check the settings, and read the prompt.
 
         Args:
-            settings: what is to be written.
+            settings: what to write.
             known: the training text's stretches of one character more than
-                `settings.no_copies_over`, if there is that.
+                `settings.no_copies_over`, if that is set.
 
         Raises:
             SettingsError: a setting is impossible for this model.
@@ -198,8 +197,8 @@ class Writer(ABC, Generic[AnyReader]):
     ) -> Iterator[Writing]:
         """Write texts that differ from those excluded, and if `unique` from one another.
 
-        Seeds are tried one after another, so the texts are those of the same seeds in `write`.
-        Blank texts count as excluded.
+        Seeds are tried in order, and each gives the same text as in `write`. Blank texts count as
+        excluded.
 
         Raises:
             SunspringError: a hundred tries for each text wanted did not give enough.
@@ -209,10 +208,10 @@ class Writer(ABC, Generic[AnyReader]):
         while found < count:
             if tried >= _TRIES * count:
                 raise SunspringError(
-                    f"only {found} of {count} texts after {tried} tries: "
+                    f"found only {found} of {count} texts in {tried} tries: "
                     "raise --temperature, or ask for fewer"
                 )
-            # Never more than as many again, so that at most half of the work is in vain.
+            # At most as many as were tried before, so that at most half of the work is wasted.
             more = min(_MOST_AT_ONCE, max(count - found, tried), _TRIES * count - tried)
             seeds = range(task.seed + tried, task.seed + tried + more)
             tried += more
@@ -240,8 +239,8 @@ class Writer(ABC, Generic[AnyReader]):
     def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Propose pieces that may follow a text, the most probable first.
 
-        Each begins with one of the most probable tokens and goes on with the most probable ones to
-        the end of the word (of the next one after a space); its probability is that of all its
+        Each begins with one of the most probable tokens and continues with the most probable ones
+        to the end of the word (after a space, of the next word); its probability is that of all its
         tokens together.
         """
         tokens = Prompt.read(text, self.vocabulary).tokens
@@ -270,7 +269,7 @@ class Writer(ABC, Generic[AnyReader]):
         settings: SamplingSettings,
         chance: float,
     ) -> Proposal:
-        """Go on with the most probable tokens as long as the word does."""
+        """Continue with the most probable tokens to the end of the word."""
         decoder = self.vocabulary.decoder()
         text, probability = decoder.push(token), chance
         while len(text) < _LONGEST_WORD and (text in ("", " ") or text[-1].isalnum()):
@@ -283,25 +282,25 @@ class Writer(ABC, Generic[AnyReader]):
             piece = decoder.push(token)
             if piece and text and not piece[0].isalnum():
                 break
-            if piece:  # else a character has only begun, which may turn out to be no letter
+            if piece:  # otherwise a character is incomplete, and may turn out not to be a letter
                 text, probability = text + piece, chance
         return Proposal(text, float(probability))
 
     def _probabilities(
         self, logits: NDArray[np.floating], before: Tokens, settings: SamplingSettings
     ) -> NDArray[np.float64]:
-        """Give the next token's probabilities (vocabulary,) after the tokens before it."""
+        """Return the next token's probabilities (vocabulary,) after the tokens before it."""
         allowed = np.where(writable_tokens(self.vocabulary), logits, -np.inf)
         recent = before[None, -REPETITION_WINDOW:]
         return np.asarray(token_probabilities(allowed[None], settings, recent)[0])
 
     def after_start(self, tokens: Tokens) -> Tokens:
-        """Put before a prompt what a reader of `reader` has not read yet: one token."""
+        """Put the one token before a prompt that a reader from `reader` has not read yet."""
         begun = self._before[-1:] if len(self._before) else [self.vocabulary.start_id]
         return np.concatenate((np.asarray(begun, np.int64), tokens))
 
     def reader(self, label: int | None) -> AnyReader:
-        """Give a reader of all but the last token of what stands before every prompt."""
+        """Return a reader that has read all but the last token before every prompt."""
         if label not in self._readers:
             reader = self.fresh_reader(label)
             if len(self._before):
@@ -310,5 +309,6 @@ class Writer(ABC, Generic[AnyReader]):
         return self._readers[label].copy()
 
     def recent(self, task: Task) -> Tokens:
-        """Give the latest tokens before the first that is written."""
+        """Return the latest tokens before the first one written."""
+
         return np.concatenate((self._before, task.prompt.tokens))[-REPETITION_WINDOW:]
