@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "range.h"
+
 namespace sunspring {
 
 // Call `work(index)` in so many threads, of which this is the first; throws what one of them threw.
@@ -55,10 +57,6 @@ class Barrier {
   alignas(64) std::atomic<std::size_t> round_{0};
 };
 
-struct Range {
-  std::size_t first, last;
-};
-
 // One thread of those that take a step together.
 struct Worker {
   std::size_t index = 0, count = 1;
@@ -70,7 +68,7 @@ struct Worker {
   void wait() const {
     if (barrier) barrier->wait();
   }
-  Range share(std::size_t size) const { return {size * index / count, size * (index + 1) / count}; }
+  Range share(std::size_t total) const { return sunspring::share(total, index, count); }
 };
 
 }  // namespace sunspring
