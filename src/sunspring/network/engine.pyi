@@ -132,8 +132,12 @@ class Session:
 
     @property
     def is_over(self) -> bool: ...
-    def cancel(self) -> None:
-        """End the writing for good, from any thread, within a step."""
+    def cancel(self, request: int | None = None) -> None:
+        """End the writing of a request, or all of it, for good; from any thread, within a step.
+
+        Of a request that is cancelled `run` gives nothing more; the others are written as if
+        nothing had happened. One that is over, or was never made, is none to end.
+        """
 
 class CopyFinder:
     """Finds which stretches of a text stand in another one, which is read piece by piece."""
