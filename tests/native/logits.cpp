@@ -3,15 +3,16 @@
 //
 //   logits FOLDER TOKEN...
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 
-#include "engine/dispatch.h"
-#include "engine/network.h"
+#include "engine/reader.h"
 
 namespace {
 
@@ -25,18 +26,16 @@ std::string content(const std::string& path) {
 int main(int count, char** arguments) {
   using namespace sunspring;
   const std::string folder = arguments[1];
-  const Kernels& kernels = *all_kernels().front();
-  if (!kernels.is_supported()) return 1;
-  const Network network(
-      read_model(content(folder + "/config.json"), content(folder + "/model.safetensors")), kernels);
-  State state = network.initial();
-  std::puts(kernels.name);
+  const auto model = std::make_shared<const Model>(content(folder + "/config.json"),
+                                                   content(folder + "/model.safetensors"),
+                                                   content(folder + "/tokenizer.json"));
+  Reader reader(model);
+  std::puts(model->network.kernels().name);
   for (int i = 2; i < count; ++i) {
-    const Reading reading = {&state, std::atoi(arguments[i]), 0};
-    network.step(&reading, 1);
-    for (std::size_t token = 0; token < network.configuration().vocabulary_size; ++token) {
+    const std::int64_t token = std::atoi(arguments[i]);
+    for (const float logit : reader.read({&token, 1})) {
       std::uint32_t bits;
-      std::memcpy(&bits, &state.logits[token], sizeof bits);
+      std::memcpy(&bits, &logit, sizeof bits);
       std::printf("%08x", bits);
     }
     std::puts("");
