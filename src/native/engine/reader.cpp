@@ -25,7 +25,7 @@ Reader::Trace Reader::trace(Span<std::int64_t> tokens, std::size_t threads) {
   const std::size_t size = model_->tokens(), width = model_->outputs();
   Trace result{std::vector<float>(checked.size() * size),
                std::vector<float>(checked.size() * width)};
-  if (!network.is_worth_sharing() || threads == 0) threads = 1;
+  threads = network.is_worth_sharing() ? usable(threads) : 1;
   Barrier barrier(threads);
   in_threads(threads, [&](std::size_t thread) {
     const Worker worker = {thread, threads, threads > 1 ? &barrier : nullptr};

@@ -8,7 +8,7 @@ namespace sunspring {
 
 Session::Session(std::shared_ptr<const Model> model, const std::vector<Blended>& blend,
                  std::size_t lanes, std::size_t threads) {
-  lanes = std::max<std::size_t>(lanes, 1), threads = std::max<std::size_t>(threads, 1);
+  lanes = std::max<std::size_t>(lanes, 1), threads = usable(threads);
   const std::size_t size = model->tokens();
   std::vector<std::int32_t> own(size);
   std::iota(own.begin(), own.end(), 0);
@@ -65,7 +65,7 @@ std::size_t Session::add(const Request& request) {
   }
   job->sampling = request.sampling;
   job->seed = request.seed, job->texts = request.texts;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const Lock lock(mutex_);
   job->number = requests_++;
   if (job->texts) jobs_.emplace(job->number, job);
   return job->number;
@@ -95,13 +95,13 @@ std::vector<Piece> Session::run(std::chrono::microseconds duration) {
 }
 
 bool Session::is_over() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const Lock lock(mutex_);
   return is_cancelled_ || jobs_.empty();
 }
 
 void Session::cancel(std::size_t request) {
-  std::shared_ptr<Job> job;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  std::shared_ptr<Job> job;  // outlives the lock
+  const Lock lock(mutex_);
   const auto found = jobs_.find(request);
   if (found == jobs_.end()) return;
   job = std::move(found->second);
@@ -158,7 +158,7 @@ void Session::step(const Group& group, const Worker& worker) const {
 bool Session::begin(Lane& lane) {
   std::shared_ptr<Job> job;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const Lock lock(mutex_);
     const auto next = jobs_.lower_bound(next_);
     if (next == jobs_.end()) return false;
     job = next->second;
@@ -201,7 +201,7 @@ void Session::keep_piece(Group& group, Lane& lane) {
 
 void Session::end(Lane& lane) {
   lane.draft.reset();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const Lock lock(mutex_);
   if (++lane.job->over == lane.job->texts) jobs_.erase(lane.job->number);  // the lane keeps it
 }
 

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -135,7 +134,7 @@ class Session {
 
   // Of the three below. A job must not come to its end under it: that may need Python's lock, whose
   // holder may wait for this one.
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::map<std::size_t, std::shared_ptr<Job>> jobs_;  // that are not over, by their numbers
   std::size_t next_ = 0;                              // the first of them with texts that wait
   std::size_t requests_ = 0;

@@ -1,8 +1,10 @@
-// Reads a model folder and some tokens, and prints the logits after each as hexadecimal words: so
-// that builds for other processors can be compared with this one's.
+// Reads a model folder and some tokens with all of the engine but its binding, and prints as
+// hexadecimal digits the logits after each and three texts that go on from the last: so that builds
+// for other processors can be compared with this one's.
 //
-//   logits FOLDER TOKEN...
+//   core FOLDER TOKEN...
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -13,8 +15,11 @@
 #include <string>
 
 #include "engine/reader.h"
+#include "engine/session.h"
 
 namespace {
+
+constexpr std::uint64_t kTexts = 3;
 
 std::string content(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -38,6 +43,18 @@ int main(int count, char** arguments) {
       std::memcpy(&bits, &logit, sizeof bits);
       std::printf("%08x", bits);
     }
+    std::puts("");
+  }
+  Session session(model, {}, 2, 2);
+  session.add({{&reader}, {}, 0, kTexts, {40, {}, nullptr, 0}, {}});
+  std::string texts[kTexts];
+  while (!session.is_over()) {
+    for (const Piece& piece : session.run(std::chrono::microseconds(10))) {
+      texts[piece.seed] += piece.text;
+    }
+  }
+  for (const std::string& text : texts) {
+    for (const char byte : text) std::printf("%02x", static_cast<unsigned char>(byte));
     std::puts("");
   }
 }
