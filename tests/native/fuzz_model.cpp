@@ -6,11 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "engine/dispatch.h"
 #include "engine/draft.h"
-#include "engine/json.h"
-#include "engine/network.h"
-#include "engine/vocabulary.h"
+#include "engine/model.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sunspring;
@@ -29,21 +26,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t configuration_size = take_length(), tokenizer_size = take_length();
   const std::string_view configuration = take(configuration_size), tokenizer = take(tokenizer_size);
   try {
-    const Vocabulary vocabulary = read_vocabulary(tokenizer);
-    const Network network(read_model(configuration, rest), *all_kernels().front());
-    if (vocabulary.pieces.size() != network.configuration().vocabulary_size) return 0;
+    const Model model(configuration, rest, tokenizer);
     const DraftSettings settings = {20, {"a\n"}, nullptr, 0};
-    Draft draft(vocabulary, settings, 1);
-    State state = network.initial();
-    std::int32_t token = vocabulary.start;
+    Draft draft(model.vocabulary, settings, 1);
+    State state = model.network.initial();
+    std::int32_t token = model.vocabulary.start;
     while (!draft.is_over() && draft.tokens() < 100) {
-      const Reading reading = {&state, token, 0};
-      network.step(&reading, 1);
-      token = static_cast<std::int32_t>(draft.uniform() * static_cast<double>(vocabulary.pieces.size()));
+      const Input input = {&state, token, 0};
+      model.network.step(&input, 1);
+      token = static_cast<std::int32_t>(draft.uniform() * static_cast<double>(model.tokens()));
       draft.push(token);
     }
   } catch (const ModelError&) {
-  } catch (const JsonError&) {
   }
   return 0;
 }

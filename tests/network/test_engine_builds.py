@@ -1,4 +1,4 @@
-"""The engine built in other ways: for NEON, emulated, with sanitizers, and for a fuzzer.
+"""The engine built in other ways: for NEON, emulated, WebAssembly, sanitizers and a fuzzer.
 
 Each needs a compiler that is not everywhere: Debian's g++-aarch64-linux-gnu with qemu-user, clang.
 """
@@ -40,57 +40,85 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"needs {' and '.join(missing)}")
 
 
-def build(program: Path, compiler: Sequence[str], instruction_set: str) -> Path:
-    """Build native/logits.cpp with one instruction set."""
-    sources = SOURCES.glob("engine/*.cpp")
+def build(
+    program: Path, compiler: Sequence[str], instruction_set: str, *others: str | Path
+) -> Path:
+    """Build native/core.cpp with one instruction set."""
+    sources = [NATIVE / "core.cpp", *SOURCES.glob("engine/*.cpp"), *others]
     command = [*compiler, "-std=c++17", "-ffp-contract=off", f"-I{SOURCES}"]
     command += [f'-DSUNSPRING_VECTORS="vectors/{instruction_set}.h"']
     command += [f"-DSUNSPRING_KERNELS={instruction_set}_kernels"]
     command += [f"-DSUNSPRING_HAS_{instruction_set.upper()}"]
-    command += [str(NATIVE / "logits.cpp"), *map(str, sources), "-o", str(program), "-pthread"]
-    subprocess.run(command, check=True)
+    subprocess.run([*command, *map(str, sources), "-o", str(program)], check=True)
     return program
 
 
-def check_logits(command: Sequence[str], folder: Path, instruction_set: str) -> None:
+def write(reader: engine.Reader, model: engine.Model) -> list[str]:
+    """Write what core.cpp does."""
+    session = engine.Session(model, blend=[], lanes=1, threads=1)
+    session.add(
+        [reader],
+        recent=np.zeros(0, np.int64),
+        seed=0,
+        texts=3,
+        length=40,
+        stops=[],
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        min_p=0.0,
+        repetition_penalty=1.0,
+        pattern=None,
+        pattern_state=0,
+    )
+    return [text for _, _, text, _, _ in session.run(60.0)]
+
+
+def check_core(command: Sequence[str], folder: Path, instruction_set: str) -> None:
     """Compare what a program computes with this process's engine, for every kind of model."""
     for index, (config, quantized) in enumerate(product(CONFIGS, (False, True))):
         files = pack_model(random_model(config, std=0.15), LETTERS, quantized=quantized)
-        model = folder / str(index)
-        files.write(model)
+        folder_of_model = folder / str(index)
+        files.write(folder_of_model)
         done = subprocess.run(
-            [*command, str(model), *map(str, TOKENS)], capture_output=True, text=True, check=True
+            [*command, str(folder_of_model), *map(str, TOKENS)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         name, *lines = done.stdout.splitlines()
         assert name == instruction_set
-        found = np.array([np.frombuffer(bytes.fromhex(line), ">f4") for line in lines])
-        reader = engine.Reader(load_native(files))
+        logits, written = lines[: len(TOKENS)], lines[len(TOKENS) :]
+        found = np.array([np.frombuffer(bytes.fromhex(line), ">f4") for line in logits])
+        texts = [bytes.fromhex(line).decode() for line in written]
+        model = load_native(files)
+        reader = engine.Reader(model)
         wanted = np.stack([reader.read(TOKENS[i : i + 1]) for i in range(len(TOKENS))])
         if quantized:
             assert found.astype(np.float32).tobytes() == wanted.tobytes(), config
+            assert texts == write(reader, model), config
         else:
             np.testing.assert_allclose(found, wanted, atol=1e-4)
+            assert [len(text) for text in texts] == [40] * 3
 
 
 @needs("aarch64-linux-gnu-g++", "qemu-aarch64")
 def test_neon_computes_the_same(tmp_path: Path) -> None:
     compiler = ["aarch64-linux-gnu-g++", "-O2", "-static", "-march=armv8.2-a+dotprod"]
-    program = build(tmp_path / "logits", compiler, "neon")
-    check_logits(["qemu-aarch64", str(program)], tmp_path, "neon")
+    program = build(tmp_path / "core", [*compiler, "-pthread"], "neon")
+    check_core(["qemu-aarch64", str(program)], tmp_path, "neon")
 
 
 @needs("g++")
 def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     sanitizers = "-fsanitize=address,undefined,float-cast-overflow"
     compiler = ["g++", "-O1", "-g", sanitizers, "-fno-sanitize-recover=all"]
-    program = build(tmp_path / "logits", compiler, "scalar")
-    check_logits([str(program)], tmp_path, "scalar")
+    program = build(tmp_path / "core", [*compiler, "-pthread"], "scalar")
+    check_core([str(program)], tmp_path, "scalar")
 
 
-WASM = [
-    *("clang++", "--target=wasm32-wasi", "-msimd128", "-std=c++17", "-O2", "-nostartfiles"),
-    *("-Wl,--no-entry", "-Wl,--export=digest", f"-I{SOURCES}"),
-]
+WASM = ["clang++", "--target=wasm32-wasi", "-msimd128", "-std=c++17", "-O2"]
+NO_PROGRAM = ["-nostartfiles", "-Wl,--no-entry", "-Wl,--export=digest", f"-I{SOURCES}"]
 RUN_WASM = """
 const module = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));
 const nothing = () => 0;
@@ -100,6 +128,16 @@ for (const {module: from, name} of WebAssembly.Module.imports(module)) {
 }
 console.log(new WebAssembly.Instance(module, imports).exports.digest() >>> 0);
 """
+RUN_WASI = """
+const {WASI} = require('wasi');
+const wasi = new WASI({version: 'preview1', args: process.argv.slice(1), preopens: {'/': '/'}});
+const module = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));
+wasi.start(new WebAssembly.Instance(module, {wasi_snapshot_preview1: wasi.wasiImport}));
+"""
+needs_wasm = pytest.mark.skipif(
+    not list(Path("/usr/lib").glob("llvm-*/**/libclang_rt.builtins-wasm32.a")),
+    reason="needs Debian's libc++-dev-wasm32 and libclang-rt-dev-wasm32",
+)
 
 
 def kernels_of(instruction_set: str) -> list[str]:
@@ -111,20 +149,25 @@ def kernels_of(instruction_set: str) -> list[str]:
 
 
 @needs("clang++", "wasm-ld", "node", "g++")
-@pytest.mark.skipif(
-    not list(Path("/usr/lib").glob("llvm-*/**/libclang_rt.builtins-wasm32.a")),
-    reason="needs Debian's libc++-dev-wasm32 and libclang-rt-dev-wasm32",
-)
+@needs_wasm
 def test_webassembly_computes_the_same(tmp_path: Path) -> None:
     plain = ["g++", "-std=c++17", "-ffp-contract=off", f"-I{SOURCES}", *kernels_of("scalar")]
     subprocess.run([*plain, "-o", tmp_path / "digest"], check=True)
-    subprocess.run([*WASM, *kernels_of("wasm"), "-o", tmp_path / "digest.wasm"], check=True)
+    wasm = [*WASM, *NO_PROGRAM, *kernels_of("wasm")]
+    subprocess.run([*wasm, "-o", tmp_path / "digest.wasm"], check=True)
     commands = [tmp_path / "digest"], ["node", "-e", RUN_WASM, tmp_path / "digest.wasm"]
     printed = [
         subprocess.run(command, capture_output=True, text=True, check=True).stdout
         for command in commands
     ]
     assert printed[0] == printed[1]
+
+
+@needs("clang++", "wasm-ld", "node")
+@needs_wasm
+def test_webassembly_reads_and_writes_without_python(tmp_path: Path) -> None:
+    program = build(tmp_path / "core.wasm", WASM, "wasm", NATIVE / "no_exceptions.cpp")
+    check_core(["node", "--no-warnings", "-e", RUN_WASI, str(program)], tmp_path, "wasm")
 
 
 def test_without_a_compiler_the_package_is_built_of_python_alone(tmp_path: Path) -> None:

@@ -128,6 +128,27 @@ class TestBadFiles:
         with pytest.raises(engine.FormatError, match=value):
             engine.Model(json.dumps(config).encode(), GOOD[False].weights, tokenizer)
 
+    @pytest.mark.parametrize("number", ["01", "1.", ".5", "+1", "1e", "1e+", "-", "--1", "0x1"])
+    def test_with_numbers_that_are_none_are_refused(self, number: str) -> None:
+        config = SMALL.to_json().replace("{", f'{{"other": {number}, ', 1).encode()
+        tokenizer = json.dumps(LETTERS.document()).encode()
+        with pytest.raises(engine.FormatError, match="damaged"):
+            engine.Model(config, GOOD[False].weights, tokenizer)
+
+    @pytest.mark.parametrize("size", ["2.5", "-2", "2e9", "9007199254740993", "1" * 30])
+    def test_with_sizes_that_cannot_be_are_refused(self, size: str) -> None:
+        config = SMALL.to_json().replace('"hidden_size": 3', f'"hidden_size": {size}').encode()
+        assert config != SMALL.to_json().encode()
+        tokenizer = json.dumps(LETTERS.document()).encode()
+        with pytest.raises(engine.FormatError, match="not whole, or negative, or too large"):
+            engine.Model(config, GOOD[False].weights, tokenizer)
+
+    @pytest.mark.parametrize("number", ["0", "-0", "0.5", "-1.25e-7", "1E400", "1" * 400])
+    def test_with_any_number_where_none_is_asked_for_are_run(self, number: str) -> None:
+        config = SMALL.to_json().replace("{", f'{{"other": {number}, ', 1).encode()
+        tokenizer = json.dumps(LETTERS.document()).encode()
+        engine.Reader(engine.Model(config, GOOD[False].weights, tokenizer)).read(TOKENS)
+
     @settings(max_examples=300)
     @given(which=st.sampled_from(["config", "tokenizer"]), data=st.data())
     def test_with_a_changed_configuration_or_vocabulary_are_refused_or_run(

@@ -217,6 +217,63 @@ class TestSessions:
         assert session.is_over
         assert session.run(1.0) == []
 
+    @pytest.mark.parametrize(("lanes", "threads"), [(1, 1), (2, 1), (3, 2), (8, 2)])
+    @pytest.mark.parametrize("slices", [0, 1, 20])
+    def test_lose_a_cancelled_request_and_write_the_others_the_same(
+        self, lanes: int, threads: int, slices: int
+    ) -> None:
+        session = self.session(lanes=lanes, threads=threads)
+        self.add(session, length=1 << 40, texts=5, seed=100)
+        kept = self.add(session, prompt="ab", length=200, texts=4)
+        found: dict[int, str] = {}
+        for index in range(slices + 1):
+            if index == slices:
+                session.cancel(0)
+            for request, seed, text, _, _ in session.run(1e-5):
+                assert request == kept or index < slices
+                found[seed] = found.get(seed, "") + text
+        for (request, seed), text in self.texts(session, 1e-4).items():
+            assert request == kept
+            found[seed] = found.get(seed, "") + text
+        alone = self.texts(self.session(prompt="ab", length=200, texts=4), 60)
+        assert {seed: text for seed, text in found.items() if seed < 100} == {
+            seed: text for (_, seed), text in alone.items()
+        }
+
+    def test_give_no_more_of_a_request_that_is_cancelled_during_a_run(self) -> None:
+        session = self.session(length=1 << 40, texts=4, lanes=4, threads=2)
+        pieces: list[Any] = []
+        thread = threading.Thread(target=lambda: pieces.extend(session.run(60.0)))
+        thread.start()
+        time.sleep(0.05)
+        session.cancel(0)
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+        assert session.is_over
+        assert pieces == []
+
+    def test_are_over_when_all_requests_are_cancelled(self) -> None:
+        session = self.session(lanes=2)
+        numbers = [self.add(session, length=1 << 40, texts=3) for _ in range(3)]
+        session.run(1e-5)
+        for number in numbers:
+            assert not session.is_over
+            session.cancel(number)
+        assert session.is_over
+        assert session.run(1.0) == []
+        assert self.add(session, length=5) == 3
+        assert [text for text in self.texts(session, 1.0).values() if len(text) == 5]
+
+    def test_are_left_alone_by_the_cancelling_of_what_is_not_written(self) -> None:
+        session = self.session(length=7, lanes=2)
+        finished = session.run(10.0)
+        assert finished
+        self.add(session, length=300, texts=3)
+        for number in (0, 0, 2, 1 << 60):
+            session.cancel(number)
+        alone = self.texts(self.session(length=300, texts=3), 60)
+        assert list(self.texts(session, 1e-4).values()) == list(alone.values())
+
     @pytest.mark.parametrize("slice_seconds", [1e-6, 1e-5, 10.0])
     def test_write_the_same_however_they_are_sliced(self, slice_seconds: float) -> None:
         session = self.session(length=300, texts=5, lanes=2, threads=2)
@@ -253,6 +310,27 @@ class TestSessions:
         session.cancel()
         thread.join(timeout=10)
         assert numbers == list(range(1, 10))
+
+    def test_let_go_of_patterns_while_texts_join(self) -> None:
+        def anything() -> engine.Pattern:
+            size = ENDLESS_LETTERS.size
+            return engine.Pattern(
+                np.array([0, size]),
+                np.arange(size, dtype=np.int32),
+                np.zeros(size, np.int32),
+                np.zeros(1, np.int64),
+                np.ones(1, np.uint8),
+                np.ones(size, np.int32),
+            )
+
+        session = self.session(lanes=4, threads=2, length=1 << 40)
+        thread = threading.Thread(target=session.run, args=(60.0,), daemon=True)
+        thread.start()
+        for _ in range(3000):
+            self.add(session, length=1, pattern=anything())
+        session.cancel()
+        thread.join(timeout=10)
+        assert not thread.is_alive()
 
     def test_refuse_what_is_not_of_the_model(self) -> None:
         other = native_model(make_model(ENDLESS), ENDLESS_LETTERS)

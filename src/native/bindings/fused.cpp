@@ -1,4 +1,4 @@
-// The Python face of the kernels: checks shapes and types, allocates nothing.
+// What Python sees of the loops of training: checks shapes and types, allocates nothing.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -14,10 +14,13 @@
 
 namespace nb = nanobind;
 using sunspring::bfloat16;
+using sunspring::Pointer;
+using sunspring::Scan;
 
 template <>
 struct nanobind::detail::dtype_traits<bfloat16> {
-  static constexpr dlpack::dtype value{static_cast<std::uint8_t>(dlpack::dtype_code::Bfloat), 16, 1};
+  static constexpr dlpack::dtype value{static_cast<std::uint8_t>(dlpack::dtype_code::Bfloat), 16,
+                                       1};
   static constexpr auto name = const_name("bfloat16");
 };
 
@@ -26,12 +29,8 @@ namespace {
 template <typename Value, int dimensions>
 using Array = nb::ndarray<Value, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
 
-// Whether this processor has what the kernels are compiled for; asked here, where it need not.
-bool is_supported() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512bf16");
-}
+const Scan& scan = sunspring::avx512_bf16_scan;
+const Pointer& pointer = sunspring::avx512_bf16_pointer;
 
 void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
@@ -51,15 +50,15 @@ bool are_between(const Array<const std::int64_t, 2>& values, std::int64_t least,
                      [=](std::int64_t value) { return least <= value && value < limit; });
 }
 
-struct Scan {
+struct ScanArguments {
   sunspring::Shape shape;
   sunspring::Activations activations;
 };
 
-Scan check(const Array<const float, 2>& weights, const Array<const float, 2>& first_cell,
-           const Array<bfloat16, 3>& outputs, const Array<bfloat16, 3>& gates,
-           const Array<float, 3>& cells, const Array<bfloat16, 1>& packed) {
-  require(is_supported(), "this processor has no bfloat16 products");
+ScanArguments check(const Array<const float, 2>& weights, const Array<const float, 2>& first_cell,
+                    const Array<bfloat16, 3>& outputs, const Array<bfloat16, 3>& gates,
+                    const Array<float, 3>& cells, const Array<bfloat16, 1>& packed) {
+  require(scan.is_supported(), "this processor has no bfloat16 products");
   const std::size_t batch = outputs.shape(0), time = outputs.shape(1), hidden = outputs.shape(2);
   require(hidden % sunspring::kUnitsPerBlock == 0, "hidden must be a multiple of 64");
   require_shape<const float, 2>(weights, {4 * hidden, hidden}, "weights: wrong shape");
@@ -71,18 +70,20 @@ Scan check(const Array<const float, 2>& weights, const Array<const float, 2>& fi
   return {{batch, time, hidden}, {outputs.data(), gates.data(), cells.data()}};
 }
 
-struct Pointer {
+struct PointerArguments {
   sunspring::PointerShape shape;
   sunspring::PointerInputs inputs;
   sunspring::Pointed result;
 };
 
-Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat16, 3>& keys,
-              const Array<const std::int64_t, 2>& followers,
-              const Array<const std::int64_t, 2>& targets, const Array<float, 2>& at_targets,
-              const Array<float, 2>& own, const Array<float, 2>& sentinels,
-              const Array<float, 2>& scales, const std::optional<Array<bfloat16, 4>>& weights) {
-  require(is_supported(), "this processor has no bfloat16 products");
+PointerArguments check(const Array<const bfloat16, 3>& queries,
+                       const Array<const bfloat16, 3>& keys,
+                       const Array<const std::int64_t, 2>& followers,
+                       const Array<const std::int64_t, 2>& targets,
+                       const Array<float, 2>& at_targets, const Array<float, 2>& own,
+                       const Array<float, 2>& sentinels, const Array<float, 2>& scales,
+                       const std::optional<Array<bfloat16, 4>>& weights) {
+  require(pointer.is_supported(), "this processor has no bfloat16 products");
   const std::size_t batch = queries.shape(0), time = queries.shape(1), size = queries.shape(2);
   require(size % sunspring::kUnitsPerBlock == 0, "size must be a multiple of 64");
   require(keys.shape(1) > time, "keys: none before those of the window");
@@ -117,21 +118,23 @@ Pointer check(const Array<const bfloat16, 3>& queries, const Array<const bfloat1
 NB_MODULE(fused, module) {
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
   module.attr("QUERIES_PER_BLOCK") = sunspring::kQueriesPerBlock;
-  module.def("is_supported", &is_supported);
+  module.def("is_supported", scan.is_supported);
   module.def("packed_size", &sunspring::packed_size);
   // A converted array would be a copy: what is written into it would be lost.
-  const auto given = nb::arg().noconvert();
+  const auto exact = nb::arg().noconvert();
   const auto optional = nb::arg().noconvert().none();
   module.def(
       "scan_forward",
-      [](std::optional<Array<const bfloat16, 3>> dense, std::optional<Array<const bfloat16, 2>> table,
+      [](std::optional<Array<const bfloat16, 3>> dense,
+         std::optional<Array<const bfloat16, 2>> table,
          std::optional<Array<const std::int64_t, 2>> tokens, Array<const float, 2> weights,
          Array<const bfloat16, 2> first_output, Array<const float, 2> first_cell,
          Array<bfloat16, 1> packed, Array<bfloat16, 3> outputs, Array<bfloat16, 3> gates,
          Array<float, 3> cells) {
-        const Scan scan = check(weights, first_cell, outputs, gates, cells, packed);
-        const auto [batch, time, hidden] = scan.shape;
-        require_shape<const bfloat16, 2>(first_output, {batch, hidden}, "first_output: wrong shape");
+        const ScanArguments given = check(weights, first_cell, outputs, gates, cells, packed);
+        const auto [batch, time, hidden] = given.shape;
+        require_shape<const bfloat16, 2>(first_output, {batch, hidden},
+                                         "first_output: wrong shape");
         sunspring::Inputs inputs{};
         if (dense) {
           require_shape<const bfloat16, 3>(*dense, {batch, time, 4 * hidden}, "dense: wrong shape");
@@ -146,28 +149,29 @@ NB_MODULE(fused, module) {
           inputs.tokens = tokens->data();
         }
         const nb::gil_scoped_release release;
-        sunspring::scan_forward(scan.shape, inputs, weights.data(), first_output.data(),
-                                first_cell.data(), packed.data(), scan.activations);
+        scan.forward(given.shape, inputs, weights.data(), first_output.data(), first_cell.data(),
+                     packed.data(), given.activations);
       },
-      optional, optional, optional, given, given, given, given, given, given, given);
-  module.def("scan_backward", [](Array<const bfloat16, 3> output_gradients,
-                                 Array<const float, 2> weights, Array<const float, 2> first_cell,
-                                 Array<bfloat16, 3> outputs, Array<bfloat16, 3> gates,
-                                 Array<float, 3> cells, Array<bfloat16, 1> packed,
-                                 Array<bfloat16, 3> input_gradients,
-                                 Array<float, 2> cell_gradients) {
-    const Scan scan = check(weights, first_cell, outputs, gates, cells, packed);
-    const auto [batch, time, hidden] = scan.shape;
-    require_shape<const bfloat16, 3>(output_gradients, {batch, time, hidden},
-                                     "output_gradients: wrong shape");
-    require_shape<bfloat16, 3>(input_gradients, {batch, time, 4 * hidden},
-                               "input_gradients: wrong shape");
-    require_shape<float, 2>(cell_gradients, {batch, hidden}, "cell_gradients: wrong shape");
-    const nb::gil_scoped_release release;
-    sunspring::scan_backward(scan.shape, output_gradients.data(), weights.data(),
-                             first_cell.data(), scan.activations, packed.data(),
-                             input_gradients.data(), cell_gradients.data());
-  }, given, given, given, given, given, given, given, given, given);
+      optional, optional, optional, exact, exact, exact, exact, exact, exact, exact);
+  module.def(
+      "scan_backward",
+      [](Array<const bfloat16, 3> output_gradients, Array<const float, 2> weights,
+         Array<const float, 2> first_cell, Array<bfloat16, 3> outputs, Array<bfloat16, 3> gates,
+         Array<float, 3> cells, Array<bfloat16, 1> packed, Array<bfloat16, 3> input_gradients,
+         Array<float, 2> cell_gradients) {
+        const ScanArguments given = check(weights, first_cell, outputs, gates, cells, packed);
+        const auto [batch, time, hidden] = given.shape;
+        require_shape<const bfloat16, 3>(output_gradients, {batch, time, hidden},
+                                         "output_gradients: wrong shape");
+        require_shape<bfloat16, 3>(input_gradients, {batch, time, 4 * hidden},
+                                   "input_gradients: wrong shape");
+        require_shape<float, 2>(cell_gradients, {batch, hidden}, "cell_gradients: wrong shape");
+        const nb::gil_scoped_release release;
+        scan.backward(given.shape, output_gradients.data(), weights.data(), first_cell.data(),
+                      given.activations, packed.data(), input_gradients.data(),
+                      cell_gradients.data());
+      },
+      exact, exact, exact, exact, exact, exact, exact, exact, exact);
   module.def(
       "pointer_forward",
       [](Array<const bfloat16, 3> queries, Array<const bfloat16, 3> keys,
@@ -175,14 +179,13 @@ NB_MODULE(fused, module) {
          Array<const float, 1> sentinel, Array<float, 2> at_targets, Array<float, 2> own,
          Array<float, 2> sentinels, Array<float, 2> scales,
          std::optional<Array<bfloat16, 4>> weights) {
-        const Pointer pointer = check(queries, keys, followers, targets, at_targets, own,
-                                      sentinels, scales, weights);
+        const PointerArguments given =
+            check(queries, keys, followers, targets, at_targets, own, sentinels, scales, weights);
         require_shape<const float, 1>(sentinel, {1}, "sentinel: wrong shape");
         const nb::gil_scoped_release release;
-        sunspring::pointer_forward(pointer.shape, pointer.inputs, sentinel.data()[0],
-                                   pointer.result);
+        pointer.forward(given.shape, given.inputs, sentinel.data()[0], given.result);
       },
-      given, given, given, given, given, given, given, given, given, optional);
+      exact, exact, exact, exact, exact, exact, exact, exact, exact, optional);
   module.def(
       "pointer_backward",
       [](Array<const float, 2> target_gradients, Array<const float, 2> own_gradients,
@@ -191,9 +194,9 @@ NB_MODULE(fused, module) {
          Array<float, 2> at_targets, Array<float, 2> own, Array<float, 2> sentinels,
          Array<float, 2> scales, Array<bfloat16, 4> weights, Array<bfloat16, 3> query_gradients,
          Array<bfloat16, 3> key_gradients, Array<float, 2> sentinel_gradients) {
-        const Pointer pointer = check(queries, keys, followers, targets, at_targets, own,
-                                      sentinels, scales, weights);
-        const auto [batch, time, reach, size] = pointer.shape;
+        const PointerArguments given =
+            check(queries, keys, followers, targets, at_targets, own, sentinels, scales, weights);
+        const auto [batch, time, reach, size] = given.shape;
         require_shape<const float, 2>(target_gradients, {batch, time},
                                       "target_gradients: wrong shape");
         require_shape<const float, 2>(own_gradients, {batch, time}, "own_gradients: wrong shape");
@@ -204,11 +207,10 @@ NB_MODULE(fused, module) {
         require_shape<float, 2>(sentinel_gradients, {batch, time},
                                 "sentinel_gradients: wrong shape");
         const nb::gil_scoped_release release;
-        sunspring::pointer_backward(pointer.shape, pointer.inputs, pointer.result,
-                                    {target_gradients.data(), own_gradients.data(),
-                                     query_gradients.data(), key_gradients.data(),
-                                     sentinel_gradients.data()});
+        pointer.backward(given.shape, given.inputs, given.result,
+                         {target_gradients.data(), own_gradients.data(), query_gradients.data(),
+                          key_gradients.data(), sentinel_gradients.data()});
       },
-      given, given, given, given, given, given, given, given, given, given, given, given, given,
-      given);
+      exact, exact, exact, exact, exact, exact, exact, exact, exact, exact, exact, exact, exact,
+      exact);
 }

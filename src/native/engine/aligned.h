@@ -2,29 +2,38 @@
 
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
 
 namespace sunspring {
 
+// It fills and copies by functions of the C library and has no loops of its own: parts of a program
+// that are compiled for different processors use it, and the linker keeps one copy for them all.
 template <typename Value>
 class Aligned {
+  static_assert(std::is_trivially_copyable_v<Value>);
+
  public:
   explicit Aligned(std::size_t size = 0) : size_(size), values_(size ? take(size) : nullptr) {
-    std::fill_n(values_.get(), size, Value{});
+    clear();
   }
   Aligned(const Aligned& other) : size_(other.size_), values_(size_ ? take(size_) : nullptr) {
-    std::copy_n(other.values_.get(), size_, values_.get());
+    copy(other);
   }
   Aligned(Aligned&&) = default;
   Aligned& operator=(const Aligned& other) {
     if (size_ != other.size_) return *this = Aligned(other);
-    std::copy_n(other.values_.get(), size_, values_.get());
+    copy(other);
     return *this;
   }
   Aligned& operator=(Aligned&&) = default;
+
+  void clear() {
+    if (size_) std::memset(data(), 0, size_ * sizeof(Value));
+  }
 
   Value* data() const { return values_.get(); }
   Value* end() const { return data() + size_; }
@@ -39,6 +48,10 @@ class Aligned {
   struct Release {
     void operator()(Value* values) const { ::operator delete(values, kLine); }
   };
+
+  void copy(const Aligned& other) {  // of the same size
+    if (size_) std::memcpy(data(), other.data(), size_ * sizeof(Value));
+  }
 
   std::size_t size_;
   std::unique_ptr<Value, Release> values_;

@@ -1,13 +1,14 @@
 #include "json.h"
 
 #include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "utf8.h"
 
 namespace sunspring {
+
+constexpr std::uint64_t kLargest = std::uint64_t{1} << 53;  // that all readers of JSON agree on
 
 class JsonParser {
  public:
@@ -90,16 +91,28 @@ class JsonParser {
     return result;
   }
 
-  double number() {
-    const std::size_t size = rest_.find_first_not_of("+-.0123456789eE");
-    const std::string_view digits = rest_.substr(0, size);
-    double result = 0;
-    const auto [end, error] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), result);
-    if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {
-      fail("there is no value");
+  Json::Number number() {
+    const bool is_negative = take("-");
+    const std::string_view whole = digits();
+    if (whole.size() > 1 && whole.front() == '0') fail("a number begins with 0");
+    bool is_whole = !is_negative;
+    if (take(".")) is_whole = false, digits();
+    if (take("e") || take("E")) {
+      is_whole = false;
+      if (!take("+")) take("-");
+      digits();
     }
-    rest_.remove_prefix(digits.size());
+    std::uint64_t result = 0;
+    const auto error = std::from_chars(whole.data(), whole.data() + whole.size(), result).ec;
+    if (!is_whole || error != std::errc() || result > kLargest) return {};
+    return {result};
+  }
+
+  // At least one.
+  std::string_view digits() {
+    const std::string_view result = rest_.substr(0, rest_.find_first_not_of("0123456789"));
+    if (result.empty()) fail("there is no value");
+    rest_.remove_prefix(result.size());
     return result;
   }
 
@@ -179,11 +192,11 @@ Json Json::parse(std::string_view text) {
 }
 
 std::size_t Json::whole() const {
-  const double held = number();
-  if (!(held >= 0 && held <= 9007199254740992.0 && held == std::floor(held))) {
+  const std::optional<std::uint64_t>& held = get<Number>("a number").whole;
+  if (!held || *held > std::numeric_limits<std::size_t>::max()) {
     throw JsonError("a number is not whole, or negative, or too large");
   }
-  return static_cast<std::size_t>(held);
+  return static_cast<std::size_t>(*held);
 }
 
 const Json* Json::find(std::string_view name) const {

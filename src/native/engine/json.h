@@ -3,7 +3,9 @@
 
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -29,10 +31,9 @@ class Json {
 
   bool is_null() const { return std::holds_alternative<std::nullptr_t>(value_); }
 
-  // What it holds; these throw JsonError if that is something else, or no whole number from 0 to
-  // 2^53.
+  // What it holds; these throw JsonError if that is something else. A whole number is one from 0
+  // to 2^53 that is written without a fraction and an exponent.
   bool boolean() const { return get<bool>("true or false"); }
-  double number() const { return get<double>("a number"); }
   std::size_t whole() const;
   const std::string& text() const { return get<std::string>("a text"); }
   const Array& array() const { return get<Array>("a list"); }
@@ -45,7 +46,11 @@ class Json {
 
  private:
   friend class JsonParser;
-  using Value = std::variant<std::nullptr_t, bool, double, std::string, Array, Object>;
+  // Of a number that is not whole, negative or too large, nothing is kept but that it is one.
+  struct Number {
+    std::optional<std::uint64_t> whole;
+  };
+  using Value = std::variant<std::nullptr_t, bool, Number, std::string, Array, Object>;
 
   template <typename Kind>
   const Kind& get(const char* what) const {

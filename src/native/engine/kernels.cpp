@@ -264,9 +264,9 @@ void multiply_floats(const Matrix& matrix, std::size_t first, const Vector* vect
   });
   for (std::size_t column = 0; column < matrix.columns; ++column, weights += place.step * kRows) {
     times<texts>([&](std::size_t text) {
-      const float x = static_cast<const float*>(vectors[text].values)[column];
+      const Floats x = fill(static_cast<const float*>(vectors[text].values)[column]);
       times<blocks>([&](std::size_t block) {
-        sums[text][block] = multiply_add(sums[text][block], weights + block * kRows, x);
+        sums[text][block] = multiply_add(sums[text][block], load(weights + block * kRows), x);
       });
     });
   }

@@ -37,7 +37,7 @@ class Linear {
 
   std::size_t blocks() const { return rows_ / kRows; }
   std::size_t bytes() const;  // that it reads
-  void apply(const Reading* readings, std::size_t texts, Aligned<float> State::*out, Range blocks,
+  void apply(const Input* inputs, std::size_t texts, Aligned<float> State::*out, Range blocks,
              const Worker& worker) const;
 
  private:

@@ -12,7 +12,8 @@
 namespace sunspring {
 namespace {
 
-constexpr std::size_t kLargest = std::size_t{1} << 32;  // values of a matrix
+// Values of a matrix: fewer where a size has 32 bits, which must count the bytes of a padded one.
+constexpr std::size_t kLargest = std::size_t{1} << (sizeof(std::size_t) > 4 ? 32 : 24);
 constexpr std::size_t kWidest = std::size_t{1} << 16;   // columns of bytes whose sums fit 32 bits
 constexpr std::size_t kFarthest = std::size_t{1} << 20;  // steps that a pointer may look back
 constexpr std::string_view kQuantization = "int8-rows-1";
@@ -49,7 +50,9 @@ Configuration read_configuration(const Json& json) {
                                   result.embedding_size, result.pointer_size}) {
     if (least == 0) fail("a size in config.json is 0");
   }
-  if (result.pointer > kFarthest) fail("its pointer looks back further than this version does");
+  if (result.pointer > kFarthest || result.pointer > kLargest / result.pointer_size) {
+    fail("its pointer looks back further than this version does");
+  }
   if (result.tied && result.features() != result.embedding_size) {
     fail("config.json ties a head to an embedding of another width");
   }

@@ -167,35 +167,37 @@ State Network::initial() const {
   return state;
 }
 
-void Network::step(const Reading* readings, std::size_t texts, const Worker& worker) const {
-  if (worker.is_first()) std::for_each_n(readings, texts, [&](const Reading& r) { embed(r); });
+void Network::step(const Input* inputs, std::size_t texts, const Worker& worker) const {
+  if (worker.is_first()) std::for_each_n(inputs, texts, [&](const Input& input) { embed(input); });
   worker.wait();
   const std::size_t gates = configuration_.gates();
   const Range units = worker.share(hidden_ / kRows);
   const Range rows = {units.first * gates, units.last * gates};
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-    const auto& [input, recurrent] = layers_[layer];
-    input.apply(readings, texts, &State::gates, rows, worker);
-    if (recurrent) recurrent->apply(readings, texts, &State::recurrent_gates, rows, worker);
+    const Layer& each = layers_[layer];
+    each.gates.apply(inputs, texts, &State::gates, rows, worker);
+    if (each.recurrent) {
+      each.recurrent->apply(inputs, texts, &State::recurrent_gates, rows, worker);
+    }
     worker.wait();  // until nobody reads the outputs of the step before
-    for (std::size_t text = 0; text < texts; ++text) run_cells(layer, *readings[text].state, units);
+    for (std::size_t text = 0; text < texts; ++text) run_cells(layer, *inputs[text].state, units);
     worker.wait();
   }
   if (score_) {
     if (worker.is_first()) {
-      std::for_each_n(readings, texts, [&](const Reading& r) { attend(*r.state); });
+      std::for_each_n(inputs, texts, [&](const Input& input) { attend(*input.state); });
     }
     worker.wait();
   }
-  head_->apply(readings, texts, &State::logits, worker.share(head_->blocks()), worker);
+  head_->apply(inputs, texts, &State::logits, worker.share(head_->blocks()), worker);
   if (pointer_) {
-    pointer_->apply(readings, texts, &State::projected, worker.share(pointer_->blocks()), worker);
+    pointer_->apply(inputs, texts, &State::projected, worker.share(pointer_->blocks()), worker);
   }
   worker.wait();
   if (!worker.is_first()) return;
   for (std::size_t text = 0; text < texts; ++text) {
-    State& state = *readings[text].state;
-    if (pointer_) point(state, readings[text].token);
+    State& state = *inputs[text].state;
+    if (pointer_) point(state, inputs[text].token);
     std::fill(&state.logits[configuration_.vocabulary_size], state.logits.end(), kForbidden);
   }
 }
@@ -207,13 +209,13 @@ void Network::copy_outputs(const State& state, float* to) const {
   }
 }
 
-void Network::embed(const Reading& reading) const {
+void Network::embed(const Input& input) const {
   const std::size_t size = embeddings_.size;
-  Values& embedded = reading.state->slots[embeddings_.slot];
+  Values& embedded = input.state->slots[embeddings_.slot];
   float* values = embedded.floats.data();
-  std::copy_n(embeddings_.values.data() + reading.token * size, size, values);
+  std::copy_n(embeddings_.values.data() + input.token * size, size, values);
   if (configuration_.labels) {
-    const float* label = label_embeddings_.data() + reading.label * size;
+    const float* label = label_embeddings_.data() + input.label * size;
     kernels_.accumulate(values, 1, label, 1, size);
     if (configuration_.squashes_embedding) kernels_.squash(values, size);
   }

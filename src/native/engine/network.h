@@ -27,7 +27,7 @@ class Network {
   // the next token, `kForbidden` where they are padded. What a text gets does not depend on the
   // others. All workers must call it, and the first of them may read the logits. Once a worker is
   // cancelled the step is short and the states are worth nothing.
-  void step(const Reading* readings, std::size_t texts, const Worker& worker = {}) const;
+  void step(const Input* inputs, std::size_t texts, const Worker& worker = {}) const;
 
   // The outputs of a state's layers, (layers · hidden).
   void copy_outputs(const State& state, float* to) const;
@@ -43,7 +43,7 @@ class Network {
   std::size_t bytes() const;  // that a step reads
   void add_layer(const ModelFile& file, std::size_t index);
   void add_pointer(const ModelFile& file, const std::vector<Columns>& features);
-  void embed(const Reading& reading) const;
+  void embed(const Input& input) const;
   void run_cells(std::size_t layer, State& state, Range blocks) const;
   void attend(State& state) const;
   void point(State& state, std::int32_t token) const;

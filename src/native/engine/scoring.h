@@ -5,20 +5,24 @@
 #include <cstdint>
 #include <vector>
 
-#include "network.h"
+#include "model.h"
 
 namespace sunspring {
 
-struct ReadText {
-  const std::int32_t* tokens;
-  std::size_t size;
-  std::int32_t label;  // of a network that has labels
-  float* nats;         // (size), what each token costs; or null
-  float* outputs;      // (layers · hidden), the layers' outputs after the last token; or null
+// Texts that stand one after another.
+struct Texts {
+  Span<std::int64_t> tokens;   // of all
+  Span<std::int64_t> lengths;  // of each
+  Span<std::int64_t> labels;   // of each, or none at all
 };
 
-// Read texts and fill in what they ask for. Nothing depends on the others, nor on the threads.
-void read_texts(const Network& network, std::int32_t start, const std::vector<ReadText>& texts,
-                std::size_t threads);
+// These throw std::invalid_argument if the texts contradict themselves or are not of the model.
+// What they give of a text depends neither on the others nor on the threads.
+
+// Nats of each token by what stands before it in its text, (tokens).
+std::vector<float> score(const Model& model, const Texts& texts, std::size_t threads);
+
+// The outputs of all layers after each text, (texts, layers, hidden).
+std::vector<float> encode(const Model& model, const Texts& texts, std::size_t threads);
 
 }  // namespace sunspring

@@ -1,35 +1,74 @@
 #include "session.h"
 
 #include <algorithm>
-#include <iterator>
+#include <numeric>
+#include <stdexcept>
 
 namespace sunspring {
 
-Session::Session(const Vocabulary& vocabulary, std::vector<Voice> voices, std::size_t lanes,
-                 std::size_t threads)
-    : vocabulary_(vocabulary), voices_(std::move(voices)) {
-  const Network& first = *voices_[0].network;
+Session::Session(std::shared_ptr<const Model> model, const std::vector<Blended>& blend,
+                 std::size_t lanes, std::size_t threads) {
+  lanes = std::max<std::size_t>(lanes, 1), threads = usable(threads);
+  const std::size_t size = model->tokens();
+  std::vector<std::int32_t> own(size);
+  std::iota(own.begin(), own.end(), 0);
+  voices_.push_back({std::move(model), 1, std::move(own)});
+  for (const Blended& each : blend) {
+    if (each.tokens.size != size) {
+      throw std::invalid_argument("a blended model lacks a token for each of the vocabulary");
+    }
+    voices_.push_back(
+        {each.model, each.share, checked(each.tokens, Vocabulary::kNone, each.model->tokens())});
+    voices_[0].share -= each.share;
+  }
+  const Network& first = voices_[0].model->network;
   const bool shares_rows = lanes == 1 && first.is_worth_sharing();
   workers_ = shares_rows ? threads : 1;
   const std::size_t groups = shares_rows ? 1 : std::min(lanes, threads);
-  const std::size_t size = vocabulary_.pieces.size();
   for (std::size_t group = 0; group < groups; ++group) {
-    groups_.push_back({{},
+    groups_.push_back({std::vector<Lane>(share(lanes, group, groups).size()),
                        Sampler(size, first.kernels()),
-                       std::vector<std::vector<Reading>>(voices_.size()),
+                       std::vector<std::vector<Input>>(voices_.size()),
                        {},
                        Aligned<float>(padded(size)),
                        false});
-    groups_.back().lanes.resize(lanes * (group + 1) / groups - lanes * group / groups);
   }
 }
 
-std::size_t Session::add(Request request) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (request.texts) {
-    waiting_.push_back({std::make_shared<const Request>(std::move(request)), requests_, 0});
+std::size_t Session::add(const Request& request) {
+  const Model& model = *voices_[0].model;
+  const auto job = std::make_shared<Job>();
+  if (request.readers.size() != voices_.size()) {
+    throw std::invalid_argument("the readers are not those of the models");
   }
-  return requests_++;
+  for (std::size_t voice = 0; voice < voices_.size(); ++voice) {
+    const Reader& reader = *request.readers[voice];
+    if (reader.model() != voices_[voice].model) {
+      throw std::invalid_argument("the readers are not those of the models");
+    }
+    job->states.push_back(reader.state());
+    job->labels.push_back(reader.label());
+  }
+  job->recent = model.checked(request.recent);
+  job->draft = request.draft;
+  if (const Pattern* pattern = job->draft.pattern.get()) {
+    if (pattern->characters.size() != model.tokens()) {
+      throw std::invalid_argument("the pattern is of another vocabulary");
+    }
+    checked(job->draft.pattern_state, 0, pattern->needed.size());
+  }
+  if (request.known) {
+    job->draft.novel = std::make_shared<const NovelTokens>(model.vocabulary, request.known);
+    for (const char32_t each : code_points(request.prompt)) {
+      job->draft.prompt.push_back(scatter(each));
+    }
+  }
+  job->sampling = request.sampling;
+  job->seed = request.seed, job->texts = request.texts;
+  const Lock lock(mutex_);
+  job->number = requests_++;
+  if (job->texts) jobs_.emplace(job->number, job);
+  return job->number;
 }
 
 std::vector<Piece> Session::run(std::chrono::microseconds duration) {
@@ -47,27 +86,34 @@ std::vector<Piece> Session::run(std::chrono::microseconds duration) {
   });
   std::vector<Piece> result;
   for (Group& group : groups_) {
-    std::move(group.pieces.begin(), group.pieces.end(), std::back_inserter(result));
-    group.pieces.clear();
+    for (Written& each : group.written) {
+      if (!each.job->is_cancelled) result.push_back(std::move(each.piece));
+    }
+    group.written.clear();
   }
   return result;
 }
 
 bool Session::is_over() const {
-  if (is_cancelled_) return true;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return waiting_.empty() &&
-         std::none_of(groups_.begin(), groups_.end(), [](const Group& group) {
-           return std::any_of(group.lanes.begin(), group.lanes.end(),
-                              [](const Lane& lane) { return lane.draft.has_value(); });
-         });
+  const Lock lock(mutex_);
+  return is_cancelled_ || jobs_.empty();
+}
+
+void Session::cancel(std::size_t request) {
+  std::shared_ptr<Job> job;  // outlives the lock
+  const Lock lock(mutex_);
+  const auto found = jobs_.find(request);
+  if (found == jobs_.end()) return;
+  job = std::move(found->second);
+  job->is_cancelled = true;
+  jobs_.erase(found);
 }
 
 void Session::write(Group& group, Clock::time_point deadline, const Worker& worker) {
   group.is_done = false;
   while (!is_cancelled_) {
     choose_tokens(group);
-    if (group.readings[0].empty()) break;
+    if (group.inputs[0].empty()) break;
     worker.wait();
     step(group, worker);
     if (Clock::now() >= deadline) break;  // after one at least, so that any duration gets on
@@ -75,20 +121,16 @@ void Session::write(Group& group, Clock::time_point deadline, const Worker& work
   group.is_done = true;
   worker.wait();
   for (Lane& lane : group.lanes) {
-    if (!lane.draft) continue;
-    std::string text = lane.draft->take();
-    if (!text.empty()) {
-      group.pieces.push_back(
-          {lane.number, lane.seed, std::move(text), Finish::none, lane.draft->tokens()});
-    }
+    if (lane.draft) keep_piece(group, lane);
   }
 }
 
 // Choose the next token of each lane's text, or of the next one where that is over.
 void Session::choose_tokens(Group& group) {
-  for (std::vector<Reading>& readings : group.readings) readings.clear();
+  for (std::vector<Input>& inputs : group.inputs) inputs.clear();
   bool is_waiting = true;  // as far as is known
   for (Lane& lane : group.lanes) {
+    if (lane.draft && lane.job->is_cancelled) lane.draft.reset();
     do {
       if (!lane.draft && is_waiting) is_waiting = begin(lane);
     } while (lane.draft && !choose(group, lane));
@@ -96,8 +138,7 @@ void Session::choose_tokens(Group& group) {
     for (std::size_t voice = 0; voice < voices_.size(); ++voice) {
       const std::int32_t token = voices_[voice].tokens[lane.token];
       if (token >= 0) {
-        group.readings[voice].push_back(
-            {&lane.states[voice], token, lane.request->labels[voice]});
+        group.inputs[voice].push_back({&lane.states[voice], token, lane.job->labels[voice]});
       }
     }
   }
@@ -105,28 +146,29 @@ void Session::choose_tokens(Group& group) {
 
 void Session::step(const Group& group, const Worker& worker) const {
   for (std::size_t voice = 0; voice < voices_.size(); ++voice) {
-    const std::vector<Reading>& readings = group.readings[voice];
-    for (std::size_t first = 0; first < readings.size(); first += kMostTexts) {
-      const std::size_t texts = std::min(kMostTexts, readings.size() - first);
-      voices_[voice].network->step(&readings[first], texts, worker);
+    const std::vector<Input>& inputs = group.inputs[voice];
+    for (std::size_t first = 0; first < inputs.size(); first += kMostTexts) {
+      const std::size_t texts = std::min(kMostTexts, inputs.size() - first);
+      voices_[voice].model->network.step(&inputs[first], texts, worker);
     }
   }
 }
 
 // Give a lane the next text that waits; tells whether there was one.
 bool Session::begin(Lane& lane) {
+  std::shared_ptr<Job> job;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (waiting_.empty()) return false;
-    Waiting& next = waiting_.front();
-    lane.request = next.request;
-    lane.number = next.number;
-    lane.seed = next.request->seed + next.begun;
-    if (++next.begun == next.request->texts) waiting_.pop_front();
+    const Lock lock(mutex_);
+    const auto next = jobs_.lower_bound(next_);
+    if (next == jobs_.end()) return false;
+    job = next->second;
+    lane.seed = job->seed + job->begun;
+    next_ = job->number + (++job->begun == job->texts);
   }
-  lane.draft.emplace(vocabulary_, lane.request->draft, lane.seed);
-  lane.states = lane.request->states;  // into the same memory
-  lane.recent = lane.request->recent;
+  lane.job = std::move(job);
+  lane.draft.emplace(vocabulary(), lane.job->draft, lane.seed);
+  lane.states = lane.job->states;  // into the same memory
+  lane.recent = lane.job->recent;
   return true;
 }
 
@@ -137,24 +179,39 @@ bool Session::choose(Group& group, Lane& lane) {
     if (voices_.size() > 1) mix(group, lane);
     float* logits = lane.states[0].logits.data();
     draft.forbid(logits, kForbidden);
-    lane.token = group.sampler.draw(lane.request->sampling, logits, lane.recent, draft.uniform());
+    lane.token = group.sampler.draw(lane.job->sampling, logits, lane.recent, draft.uniform());
     draft.push(lane.token);
     if (lane.recent.size() == Sampler::kWindow) lane.recent.erase(lane.recent.begin());
     lane.recent.push_back(lane.token);
   }
   if (!draft.is_over()) return true;
-  group.pieces.push_back({lane.number, lane.seed, draft.take(), draft.finish(), draft.tokens()});
-  lane.draft.reset();
+  keep_piece(group, lane);
+  end(lane);
   return false;
+}
+
+// Keep what was written of a text, if that is anything or its end.
+void Session::keep_piece(Group& group, Lane& lane) {
+  Draft& draft = *lane.draft;
+  std::string text = draft.take();
+  if (text.empty() && draft.finish() == Finish::none) return;
+  group.written.push_back(
+      {lane.job, {lane.job->number, lane.seed, std::move(text), draft.finish(), draft.tokens()}});
+}
+
+void Session::end(Lane& lane) {
+  lane.draft.reset();
+  const Lock lock(mutex_);
+  if (++lane.job->over == lane.job->texts) jobs_.erase(lane.job->number);  // the lane keeps it
 }
 
 // Put into the first network's logits those of all, by their shares.
 void Session::mix(Group& group, Lane& lane) const {
-  const std::size_t tokens = vocabulary_.pieces.size();
+  const std::size_t tokens = voices_[0].model->tokens();
   std::fill_n(group.mixed.data(), group.mixed.size(), kLeast);
   for (std::size_t index = 0; index < voices_.size(); ++index) {
     const Voice& voice = voices_[index];
-    const Kernels& kernels = voice.network->kernels();
+    const Kernels& kernels = voice.model->network.kernels();
     Aligned<float> weights = lane.states[index].logits;  // kept, should it skip a token
     const float largest = kernels.largest(weights.data(), weights.size());
     kernels.exponentials(weights.data(), weights.size(), largest, 1);
@@ -169,7 +226,7 @@ void Session::mix(Group& group, Lane& lane) const {
       }
     }
   }
-  const Kernels& kernels = voices_[0].network->kernels();
+  const Kernels& kernels = voices_[0].model->network.kernels();
   kernels.logarithms(group.mixed.data(), group.mixed.size());
   std::copy_n(group.mixed.data(), tokens, lane.states[0].logits.data());
 }

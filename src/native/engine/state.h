@@ -39,8 +39,8 @@ struct State {
   std::optional<Values> query;
 };
 
-// One text's next token.
-struct Reading {
+// What a network reads next of one text.
+struct Input {
   State* state;
   std::int32_t token, label;  // label: of a model that has labels
 };

@@ -6,10 +6,36 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <thread>
 #include <vector>
 
+#ifndef __wasm__
+#include <mutex>
+#include <thread>
+#endif
+
+#include "range.h"
+
 namespace sunspring {
+
+#ifdef __wasm__
+
+// WebAssembly has one thread here: it does one share of the work after another.
+constexpr bool kHasThreads = false;
+struct Mutex {};
+struct [[maybe_unused]] Lock {
+  explicit Lock(Mutex&) {}
+};
+inline void yield() {}
+inline void in_threads(std::size_t count, const std::function<void(std::size_t)>& work) {
+  for (std::size_t index = 0; index < count; ++index) work(index);
+}
+
+#else
+
+constexpr bool kHasThreads = true;
+using Mutex = std::mutex;
+using Lock = std::lock_guard<Mutex>;
+inline void yield() { std::this_thread::yield(); }
 
 // Call `work(index)` in so many threads, of which this is the first; throws what one of them threw.
 inline void in_threads(std::size_t count, const std::function<void(std::size_t)>& work) {
@@ -30,6 +56,11 @@ inline void in_threads(std::size_t count, const std::function<void(std::size_t)>
   }
 }
 
+#endif
+
+// Of so many threads, those that can work at the same time; at least one.
+constexpr std::size_t usable(std::size_t threads) { return kHasThreads && threads ? threads : 1; }
+
 // Lets `count` threads meet. They spin, as a step takes microseconds.
 class Barrier {
  public:
@@ -43,7 +74,7 @@ class Barrier {
       return;
     }
     for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
-      if (spins > kSpins) std::this_thread::yield();  // more threads than processors
+      if (spins > kSpins) yield();  // more threads than processors
     }
   }
 
@@ -53,10 +84,6 @@ class Barrier {
   const std::size_t count_;
   alignas(64) std::atomic<std::size_t> arrived_{0};
   alignas(64) std::atomic<std::size_t> round_{0};
-};
-
-struct Range {
-  std::size_t first, last;
 };
 
 // One thread of those that take a step together.
@@ -70,7 +97,7 @@ struct Worker {
   void wait() const {
     if (barrier) barrier->wait();
   }
-  Range share(std::size_t size) const { return {size * index / count, size * (index + 1) / count}; }
+  Range share(std::size_t total) const { return sunspring::share(total, index, count); }
 };
 
 }  // namespace sunspring

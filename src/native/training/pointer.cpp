@@ -1,14 +1,19 @@
-// The pointer of pointer.h for x86-64 processors with AVX-512 and its bfloat16 products.
+// The pointer of pointer.h; compiled once for each instruction set, with its header in
+// SUNSPRING_VECTORS.
 //
-// A register holds one value for each of sixteen queries, so that maxima and sums over keys are
-// operations of registers.
+// A vector holds one value for each of sixteen queries, so that maxima and sums over keys are
+// operations of vectors.
 
 #include "pointer.h"
 
 #include <algorithm>
-#include <vector>
+#include <cstring>
+#include <initializer_list>
 
-#include "vectors.h"
+#include "engine/aligned.h"
+#include "functions.h"
+#include "products.h"
+#include "threads.h"
 
 namespace sunspring {
 namespace {
@@ -31,38 +36,39 @@ struct Block {
   }
 };
 
-std::uint64_t first_of(std::size_t count) { return ~std::uint64_t{0} >> (kWidth - count); }
-
-__mmask16 part_of(std::uint64_t mask, std::size_t part) {
-  return static_cast<__mmask16>(mask >> (part * kLanes));
+Mask part_of(std::uint64_t queries, std::size_t part) {
+  return mask_of(static_cast<std::uint16_t>(queries >> (part * kLanes)));
 }
 
 // One value for each of 64 queries.
-using PerQuery = __m512[kRegisters];
+using PerQuery = Floats[kVectors];
+
+void set(PerQuery& values, Floats to) {
+  for (Floats& each : values) each = to;
+}
 
 // Values of the first `count` queries of a block; zero beyond.
 void read(const float* from, std::size_t count, PerQuery& values) {
-  for (std::size_t part = 0; part < kRegisters; ++part) {
-    values[part] = _mm512_maskz_loadu_ps(part_of(first_of(count), part), from + part * kLanes);
-  }
+  float padded[kWidth] = {};
+  std::memcpy(padded, from, count * sizeof(float));
+  for (std::size_t part = 0; part < kVectors; ++part) values[part] = load(padded + part * kLanes);
 }
 
 void write(const PerQuery& values, std::size_t count, float* to) {
-  for (std::size_t part = 0; part < kRegisters; ++part) {
-    _mm512_mask_storeu_ps(to + part * kLanes, part_of(first_of(count), part), values[part]);
-  }
+  float padded[kWidth];
+  for (std::size_t part = 0; part < kVectors; ++part) store(values[part], padded + part * kLanes);
+  std::memcpy(to, padded, count * sizeof(float));
+}
+
+void clear(bfloat16* from, bfloat16* end) {
+  std::memset(from, 0, static_cast<std::size_t>(end - from) * sizeof(bfloat16));
 }
 
 // Interleave pairs of rows, 64 wide, to the weights of `multiply`.
 void pack(const bfloat16* rows, std::size_t stride, std::size_t pairs, bfloat16* packed) {
   for (std::size_t pair = 0; pair < pairs; ++pair, rows += 2 * stride) {
-    for (std::size_t part = 0; part < kRegisters; ++part, packed += 2 * kLanes) {
-      const auto half = [=](std::size_t row) {
-        return _mm256_loadu_si256(
-            reinterpret_cast<const __m256i*>(rows + row * stride + part * kLanes));
-      };
-      const __m512i low = _mm512_cvtepu16_epi32(half(0)), high = _mm512_cvtepu16_epi32(half(1));
-      _mm512_store_si512(packed, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    for (std::size_t place = 0; place < kWidth; place += kLanes, packed += 2 * kLanes) {
+      store_pairs(interleave(rows + place, rows + stride + place), packed);
     }
   }
 }
@@ -77,7 +83,7 @@ class Pass {
   template <typename Work>
   void for_blocks(Work work) {
     const Range rows = share(shape_.batch);
-    for (std::size_t row = rows.begin; row < rows.end; ++row) {
+    for (std::size_t row = rows.first; row < rows.last; ++row) {
       for (std::size_t first = 0; first < shape_.time; first += kWidth) {
         const Block block{first, std::min(kWidth, shape_.time - first), shape_.reach};
         take_up(row * shape_.time + first, block.count);
@@ -95,8 +101,8 @@ class Pass {
   }
 
   // Which of sixteen queries ask for this token, one that is a token.
-  __mmask16 asking(std::int64_t token, std::size_t part) const {
-    return _mm512_cmpeq_epi32_mask(_mm512_set1_epi32(static_cast<int>(token)), targets_[part]);
+  Mask asking(std::int64_t token, std::size_t part) const {
+    return equal(fill(static_cast<std::int32_t>(token)), targets_[part]);
   }
 
   bfloat16* weights(std::size_t row, const Block& block) const {
@@ -108,31 +114,33 @@ class Pass {
   const PointerShape shape_;
   const PointerInputs inputs_;
   const Pointed result_;
-  std::vector<bfloat16> queries_;  // (64, size)
+  Aligned<bfloat16> queries_;  // (64, size)
 
  private:
   // Take up the queries of a block, padded with zeros, and what they ask for.
   void take_up(std::size_t step, std::size_t count) {
-    const bfloat16* from = inputs_.queries + step * shape_.size;
-    const auto end = std::copy(from, from + count * shape_.size, queries_.begin());
-    std::fill(end, queries_.end(), bfloat16{0});
+    const std::size_t size = count * shape_.size;
+    std::memcpy(queries_.data(), inputs_.queries + step * shape_.size, size * sizeof(bfloat16));
+    clear(queries_.data() + size, queries_.end());
     std::int32_t targets[kWidth];
-    std::fill_n(targets, kWidth, kNoToken);
-    std::copy_n(inputs_.targets + step, count, targets);
-    for (std::size_t part = 0; part < kRegisters; ++part) {
-      targets_[part] = _mm512_loadu_si512(targets + part * kLanes);
+    for (std::size_t query = 0; query < kWidth; ++query) {
+      targets[query] =
+          static_cast<std::int32_t>(query < count ? inputs_.targets[step + query] : kNoToken);
+    }
+    for (std::size_t part = 0; part < kVectors; ++part) {
+      targets_[part] = load(targets + part * kLanes);
     }
   }
 
-  __m512i targets_[kRegisters];
+  Ints targets_[kVectors];
 };
 
 class ForwardPass : Pass {
  public:
   ForwardPass(PointerShape shape, PointerInputs inputs, float sentinel, Pointed result)
       : Pass(shape, inputs, result),
-        sentinel_(_mm512_set1_ps(sentinel)),
-        packed_queries_(aligned<bfloat16>(shape.size * kWidth)),
+        sentinel_(fill(sentinel)),
+        packed_queries_(shape.size * kWidth),
         scores_((shape.reach + kWidth) * kWidth) {}
 
   void run() {
@@ -150,19 +158,19 @@ class ForwardPass : Pass {
             queries_[query * shape_.size + place];
       }
     }
-    std::fill_n(maxima_, kRegisters, sentinel_);
+    set(maxima_, sentinel_);
     for_row_blocks(block.keys(), [&](std::size_t first, auto count) {
-      __m512 scores[count()][kRegisters];
-      for (auto& of_key : scores) std::fill_n(of_key, kRegisters, _mm512_setzero_ps());
+      Floats scores[count()][kVectors];
+      for (PerQuery& of_key : scores) set(of_key, fill(0.0f));
       multiply<count()>(scores, keys(row) + first * shape_.size, shape_.size,
-                        packed_queries_.get(), shape_.size / 2);
+                        packed_queries_.data(), shape_.size / 2);
       for (int key = 0; key < count(); ++key) {
         const std::uint64_t reaching = block.reaching(first + key);
         float* to = &scores_[(first + key - block.first) * kWidth];
-        for (std::size_t part = 0; part < kRegisters; ++part) {
-          maxima_[part] = _mm512_mask_max_ps(maxima_[part], part_of(reaching, part),
-                                             maxima_[part], scores[key][part]);
-          _mm512_storeu_ps(to + part * kLanes, scores[key][part]);
+        for (std::size_t part = 0; part < kVectors; ++part) {
+          maxima_[part] = choose(part_of(reaching, part), most(maxima_[part], scores[key][part]),
+                                 maxima_[part]);
+          store(scores[key][part], to + part * kLanes);
         }
       }
     });
@@ -171,37 +179,37 @@ class ForwardPass : Pass {
   // Sum the exponentials of the scores: in all, at the targets, and where there is no follower.
   void sum(std::size_t row, const Block& block) {
     PerQuery sentinels, totals, at_targets, own;
-    for (std::size_t part = 0; part < kRegisters; ++part) {
-      sentinels[part] = exponential(_mm512_sub_ps(sentinel_, maxima_[part]));
+    for (std::size_t part = 0; part < kVectors; ++part) {
+      sentinels[part] = exponential(sentinel_ - maxima_[part]);
       totals[part] = own[part] = sentinels[part];
-      at_targets[part] = _mm512_setzero_ps();
+      at_targets[part] = fill(0.0f);
     }
     bfloat16* to = result_.weights ? weights(row, block) : nullptr;
     const float* scores = scores_.data();
     const Range keys = block.keys();
-    for (std::size_t key = keys.begin; key < keys.end; ++key, scores += kWidth) {
+    for (std::size_t key = keys.first; key < keys.last; ++key, scores += kWidth) {
       const std::uint64_t reaching = block.reaching(key);
       const std::int64_t follower = followers(row)[key];
-      for (std::size_t part = 0; part < kRegisters; ++part) {
-        const __m512 score = _mm512_loadu_ps(scores + part * kLanes);
-        const __m512 weight = _mm512_maskz_mov_ps(
-            part_of(reaching, part), exponential(_mm512_sub_ps(score, maxima_[part])));
-        totals[part] = _mm512_add_ps(totals[part], weight);
+      for (std::size_t part = 0; part < kVectors; ++part) {
+        const Floats score = load(scores + part * kLanes);
+        const Floats weight =
+            choose(part_of(reaching, part), exponential(score - maxima_[part]), fill(0.0f));
+        totals[part] = totals[part] + weight;
         if (follower == kNoToken) {
-          own[part] = _mm512_add_ps(own[part], weight);
+          own[part] = own[part] + weight;
         } else {
-          at_targets[part] = _mm512_mask_add_ps(at_targets[part], asking(follower, part),
-                                                at_targets[part], weight);
+          at_targets[part] =
+              choose(asking(follower, part), at_targets[part] + weight, at_targets[part]);
         }
-        if (to) store(to + part * kLanes, weight);
+        if (to) store(weight, to + part * kLanes);
       }
       if (to) to += kWidth;
     }
     PerQuery scales;
-    for (std::size_t part = 0; part < kRegisters; ++part) {
-      scales[part] = _mm512_div_ps(_mm512_set1_ps(1.0f), totals[part]);
+    for (std::size_t part = 0; part < kVectors; ++part) {
+      scales[part] = one() / totals[part];
       for (PerQuery* each : {&sentinels, &at_targets, &own}) {
-        (*each)[part] = _mm512_mul_ps((*each)[part], scales[part]);
+        (*each)[part] = (*each)[part] * scales[part];
       }
     }
     const std::size_t step = row * shape_.time + block.first;
@@ -211,9 +219,9 @@ class ForwardPass : Pass {
     write(scales, block.count, result_.scales + step);
   }
 
-  const __m512 sentinel_;
+  const Floats sentinel_;
   Aligned<bfloat16> packed_queries_;  // (size / 2, 64, 2)
-  std::vector<float> scores_;         // (keys, 64)
+  Aligned<float> scores_;             // (keys, 64)
   PerQuery maxima_;
 };
 
@@ -222,25 +230,25 @@ class BackwardPass : Pass {
   BackwardPass(PointerShape shape, PointerInputs inputs, Pointed result, PointerGradients gradients)
       : Pass(shape, inputs, result),
         gradients_(gradients),
-        paired_queries_(aligned<bfloat16>(kWidth * shape.size)),
+        paired_queries_(kWidth * shape.size),
         of_scores_(kKeysPerChunk * kWidth),
-        paired_of_scores_(aligned<bfloat16>(kKeysPerChunk * kWidth)),
-        paired_keys_(aligned<bfloat16>(kKeysPerChunk * kWidth)),
+        paired_of_scores_(kKeysPerChunk * kWidth),
+        paired_keys_(kKeysPerChunk * kWidth),
         of_queries_(kWidth * shape.size),
         of_keys_(shape.time * shape.size) {}
 
   void run() {
     for_blocks([&](std::size_t row, const Block& block) {
-      if (block.first == 0) std::fill(of_keys_.begin(), of_keys_.end(), 0.0f);
-      std::fill(of_queries_.begin(), of_queries_.end(), 0.0f);
+      if (block.first == 0) of_keys_.clear();
+      of_queries_.clear();
       const std::size_t step = row * shape_.time + block.first;
       take_gradients(step, block.count);
       for (std::size_t place = 0; place < shape_.size; place += kWidth) {
-        pack(&queries_[place], shape_.size, kWidth / 2, paired_queries_.get() + place * kWidth);
+        pack(&queries_[place], shape_.size, kWidth / 2, &paired_queries_[place * kWidth]);
       }
       const Range all = block.keys();
-      for (std::size_t first = all.begin; first < all.end; first += kKeysPerChunk) {
-        const Range chunk{first, std::min(first + kKeysPerChunk, all.end)};
+      for (std::size_t first = all.first; first < all.last; first += kKeysPerChunk) {
+        const Range chunk{first, std::min(first + kKeysPerChunk, all.last)};
         through_softmax(row, weights(row, block) + (first - block.first) * kWidth, chunk);
         add_to_queries(row, block.count, chunk);
         add_to_keys(chunk);
@@ -263,13 +271,13 @@ class BackwardPass : Pass {
     read(result_.scales + step, count, scales);
     read(gradients_.at_targets + step, count, of_targets);
     read(gradients_.own + step, count, of_own);
-    for (std::size_t part = 0; part < kRegisters; ++part) {
-      const __m512 mean = _mm512_fmadd_ps(at_targets[part], of_targets[part],
-                                          _mm512_mul_ps(own[part], of_own[part]));
-      sentinels[part] = _mm512_mul_ps(sentinels[part], _mm512_sub_ps(of_own[part], mean));
-      of_others_[part] = _mm512_mul_ps(scales[part], _mm512_sub_ps(_mm512_setzero_ps(), mean));
-      of_targets_[part] = _mm512_mul_ps(scales[part], _mm512_sub_ps(of_targets[part], mean));
-      of_own_[part] = _mm512_mul_ps(scales[part], _mm512_sub_ps(of_own[part], mean));
+    for (std::size_t part = 0; part < kVectors; ++part) {
+      const Floats mean =
+          multiply_add(own[part] * of_own[part], at_targets[part], of_targets[part]);
+      sentinels[part] = sentinels[part] * (of_own[part] - mean);
+      of_others_[part] = scales[part] * negative(mean);
+      of_targets_[part] = scales[part] * (of_targets[part] - mean);
+      of_own_[part] = scales[part] * (of_own[part] - mean);
     }
     write(sentinels, count, gradients_.sentinels + step);
   }
@@ -277,75 +285,76 @@ class BackwardPass : Pass {
   // The gradients of the scores, a_s (G of the follower of s − D), of the keys of a chunk.
   void through_softmax(std::size_t row, const bfloat16* weights, Range chunk) {
     bfloat16* to = of_scores_.data();
-    for (std::size_t key = chunk.begin; key < chunk.end; ++key) {
+    for (std::size_t key = chunk.first; key < chunk.last; ++key) {
       const std::int64_t follower = followers(row)[key];
-      for (std::size_t part = 0; part < kRegisters; ++part) {
-        const __m512 above = follower == kNoToken
-                                 ? of_own_[part]
-                                 : _mm512_mask_mov_ps(of_others_[part], asking(follower, part),
-                                                      of_targets_[part]);
-        store(to + part * kLanes, _mm512_mul_ps(load(weights + part * kLanes), above));
+      for (std::size_t part = 0; part < kVectors; ++part) {
+        const Floats above = follower == kNoToken ? of_own_[part]
+                                                  : choose(asking(follower, part),
+                                                           of_targets_[part], of_others_[part]);
+        store(load(weights + part * kLanes) * above, to + part * kLanes);
       }
       weights += kWidth;
       to += kWidth;
     }
-    std::fill(to, of_scores_.data() + of_scores_.size(), bfloat16{0});
+    clear(to, of_scores_.end());
   }
 
   // dq_t += Σ_s dscore_ts k_s
   void add_to_queries(std::size_t row, std::size_t queries, Range chunk) {
     // If they are odd, the key after the last stands beside it, and counts nothing.
-    const std::size_t pairs = (chunk.end - chunk.begin + 1) / 2;
-    pack(of_scores_.data(), kWidth, pairs, paired_of_scores_.get());
+    const std::size_t pairs = (chunk.size() + 1) / 2;
+    pack(of_scores_.data(), kWidth, pairs, paired_of_scores_.data());
     for (std::size_t place = 0; place < shape_.size; place += kWidth) {
-      pack(keys(row) + chunk.begin * shape_.size + place, shape_.size, pairs, paired_keys_.get());
+      pack(keys(row) + chunk.first * shape_.size + place, shape_.size, pairs, paired_keys_.data());
       for_row_blocks({0, queries}, [&](std::size_t query, auto count) {
         accumulate<count()>(&of_queries_[query * shape_.size + place], shape_.size,
-                            paired_of_scores_.get() + 2 * query, 2, paired_keys_.get(), pairs,
-                            kPanel);
+                            &paired_of_scores_[2 * query], 2, paired_keys_.data(), pairs, kPanel);
       });
     }
   }
 
   // dk_s += Σ_t dscore_ts q_t, for the keys of this window.
   void add_to_keys(Range chunk) {
-    const Range mine{std::max(chunk.begin, shape_.reach), std::max(chunk.end, shape_.reach)};
+    const Range mine{std::max(chunk.first, shape_.reach), std::max(chunk.last, shape_.reach)};
     for (std::size_t place = 0; place < shape_.size; place += kWidth) {
       for_row_blocks(mine, [&](std::size_t key, auto count) {
         accumulate<count()>(&of_keys_[(key - shape_.reach) * shape_.size + place], shape_.size,
-                            &of_scores_[(key - chunk.begin) * kWidth], kWidth,
-                            paired_queries_.get() + place * kWidth, kWidth / 2);
+                            &of_scores_[(key - chunk.first) * kWidth], kWidth,
+                            &paired_queries_[place * kWidth], kWidth / 2);
       });
     }
   }
 
   void round(const float* sums, std::size_t count, bfloat16* to) const {
     for (std::size_t place = 0; place < count * shape_.size; place += kLanes) {
-      store(to + place, _mm512_loadu_ps(sums + place));
+      store(load(sums + place), to + place);
     }
   }
 
   const PointerGradients gradients_;
   PerQuery of_targets_, of_own_, of_others_;
   Aligned<bfloat16> paired_queries_;    // (size / 64, 32, 64, 2)
-  std::vector<bfloat16> of_scores_;     // (keys, 64)
+  Aligned<bfloat16> of_scores_;         // (keys, 64)
   Aligned<bfloat16> paired_of_scores_;  // (keys / 2, 64, 2)
   Aligned<bfloat16> paired_keys_;       // the same of 64 places of the keys
-  std::vector<float> of_queries_;       // (64, size)
-  std::vector<float> of_keys_;          // (time, size)
+  Aligned<float> of_queries_;           // (64, size)
+  Aligned<float> of_keys_;              // (time, size)
 };
 
-}  // namespace
-
-void pointer_forward(PointerShape shape, PointerInputs inputs, float sentinel, Pointed result) {
+void forward(PointerShape shape, PointerInputs inputs, float sentinel, Pointed result) {
 #pragma omp parallel
   ForwardPass(shape, inputs, sentinel, result).run();
 }
 
-void pointer_backward(PointerShape shape, PointerInputs inputs, Pointed result,
-                      PointerGradients gradients) {
+void backward(PointerShape shape, PointerInputs inputs, Pointed result,
+              PointerGradients gradients) {
 #pragma omp parallel
   BackwardPass(shape, inputs, result, gradients).run();
 }
+
+}  // namespace
+
+extern const Pointer SUNSPRING_POINTER;
+const Pointer SUNSPRING_POINTER = {has_bfloat16, forward, backward};
 
 }  // namespace sunspring

@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "bfloat16.h"
+#include "vectors/bfloat16.h"
 
 namespace sunspring {
 
@@ -42,9 +42,6 @@ struct Pointed {
   bfloat16* weights;
 };
 
-// sentinel: a score beside those of the keys.
-void pointer_forward(PointerShape shape, PointerInputs inputs, float sentinel, Pointed result);
-
 // The gradients of the loss with respect to the queries, the keys of this window (the last `time`;
 // those before are constants) and, for each step, the sentinel; from those of `at_targets` and
 // `own`.
@@ -56,7 +53,16 @@ struct PointerGradients {
   float* sentinels;         // (batch, time)
 };
 
-void pointer_backward(PointerShape shape, PointerInputs inputs, Pointed result,
-                      PointerGradients gradients);
+// The pointer for one instruction set.
+struct Pointer {
+  bool (*is_supported)();
+
+  // sentinel: a score beside those of the keys.
+  void (*forward)(PointerShape shape, PointerInputs inputs, float sentinel, Pointed result);
+  void (*backward)(PointerShape shape, PointerInputs inputs, Pointed result,
+                   PointerGradients gradients);
+};
+
+extern const Pointer avx512_bf16_pointer;
 
 }  // namespace sunspring

@@ -1,28 +1,18 @@
-// The scan of scan.h for x86-64 processors with AVX-512 and its bfloat16 products.
+// The scan of scan.h; compiled once for each instruction set, with its header in SUNSPRING_VECTORS.
 
 #include "scan.h"
 
-#include <vector>
-
-#include "vectors.h"
+#include "engine/aligned.h"
+#include "functions.h"
+#include "products.h"
+#include "threads.h"
 
 namespace sunspring {
 namespace {
 
 constexpr std::size_t kGates = 4;
 constexpr std::size_t kPairsPerChunk = 128;  // a chunk's weights (32 KiB) stay in the L1 cache
-static_assert(kGates == kRegisters && kUnitsPerBlock == kWidth);
-
-__m512 sigmoid(__m512 x) {
-  const __m512 one = _mm512_set1_ps(1.0f);
-  return _mm512_div_ps(
-      one, _mm512_add_ps(one, exponential(_mm512_sub_ps(_mm512_setzero_ps(), x))));
-}
-
-__m512 hyperbolic_tangent(__m512 x) {
-  return _mm512_fmsub_ps(_mm512_set1_ps(2.0f), sigmoid(_mm512_add_ps(x, x)),
-                         _mm512_set1_ps(1.0f));
-}
+static_assert(kGates == kVectors && kUnitsPerBlock == kWidth);
 
 // Where the values of one row of the batch at one time begin.
 struct Layout {
@@ -35,7 +25,7 @@ struct Layout {
 // Pack a thread's share of the weights for h W^T: blocks of 16 units with their four gates.
 void pack_for_forward(std::size_t hidden, const float* weights, bfloat16* packed) {
   const Range blocks = share(hidden / kLanes);
-  for (std::size_t block = blocks.begin; block < blocks.end; ++block) {
+  for (std::size_t block = blocks.first; block < blocks.last; ++block) {
     for (std::size_t gate = 0; gate < kGates; ++gate) {
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
         const float* row = weights + (gate * hidden + block * kLanes + lane) * hidden;
@@ -52,7 +42,7 @@ void pack_for_forward(std::size_t hidden, const float* weights, bfloat16* packed
 void pack_for_backward(std::size_t hidden, const float* weights, bfloat16* packed) {
   const std::size_t pairs = kGates * hidden / 2;
   const Range mine = share(pairs);
-  for (std::size_t pair = mine.begin; pair < mine.end; ++pair) {
+  for (std::size_t pair = mine.first; pair < mine.last; ++pair) {
     const float* row = weights + 2 * pair * hidden;
     for (std::size_t unit = 0; unit < hidden; ++unit) {
       bfloat16* to = packed + (unit / kUnitsPerBlock * pairs + pair) * kPanel;
@@ -68,13 +58,13 @@ struct ForwardPass {
   const bfloat16* packed;
   Activations result;
 
-  __m512 input(std::size_t row, std::size_t time, std::size_t gate_unit) const {
-    __m512 sum = _mm512_setzero_ps();
+  Floats input(std::size_t row, std::size_t time, std::size_t gate_unit) const {
+    Floats sum = fill(0.0f);
     if (inputs.dense) sum = load(inputs.dense + kGates * layout.at(row, time) + gate_unit);
     if (inputs.table) {
       const std::size_t token = inputs.tokens[row * layout.shape.time + time];
       const bfloat16* of_token = inputs.table + token * kGates * layout.shape.hidden;
-      sum = _mm512_add_ps(sum, load(of_token + gate_unit));
+      sum = sum + load(of_token + gate_unit);
     }
     return sum;
   }
@@ -84,7 +74,7 @@ struct ForwardPass {
   void block(std::size_t first, std::size_t time, std::size_t unit, const bfloat16* before,
              const float* cells, std::size_t stride) const {
     const std::size_t hidden = layout.shape.hidden;
-    __m512 sums[rows][kGates];
+    Floats sums[rows][kGates];
     for (int row = 0; row < rows; ++row) {
       for (std::size_t gate = 0; gate < kGates; ++gate) {
         sums[row][gate] = input(first + row, time, gate * hidden + unit);
@@ -94,14 +84,14 @@ struct ForwardPass {
                    hidden / 2);
     for (int row = 0; row < rows; ++row) {
       const std::size_t place = layout.at(first + row, time);
-      const __m512 values[kGates] = {sigmoid(sums[row][0]), sigmoid(sums[row][1]),
+      const Floats values[kGates] = {sigmoid(sums[row][0]), sigmoid(sums[row][1]),
                                      hyperbolic_tangent(sums[row][2]), sigmoid(sums[row][3])};
       bfloat16* gates = result.gates + kGates * place + unit;
-      for (std::size_t gate = 0; gate < kGates; ++gate) store(gates + gate * hidden, values[gate]);
-      const __m512 cell = _mm512_fmadd_ps(values[1], _mm512_loadu_ps(cells + row * stride + unit),
-                                          _mm512_mul_ps(values[0], values[2]));
-      _mm512_storeu_ps(result.cells + place + unit, cell);
-      store(result.outputs + place + unit, _mm512_mul_ps(values[3], hyperbolic_tangent(cell)));
+      for (std::size_t gate = 0; gate < kGates; ++gate) store(values[gate], gates + gate * hidden);
+      const Floats cell =
+          multiply_add(values[0] * values[2], values[1], load(cells + row * stride + unit));
+      store(cell, result.cells + place + unit);
+      store(values[3] * hyperbolic_tangent(cell), result.outputs + place + unit);
     }
   }
 };
@@ -122,7 +112,7 @@ struct BackwardPass {
       for (std::size_t pair = 0; pair < pairs; pair += kPairsPerChunk) {
         for_row_blocks(rows, [&](std::size_t first, auto count) {
           const bfloat16* later = input_gradients + kGates * layout.at(first, time + 1) + 2 * pair;
-          accumulate<count()>(output_gradient + (first - rows.begin) * hidden + unit, hidden, later,
+          accumulate<count()>(output_gradient + (first - rows.first) * hidden + unit, hidden, later,
                               kGates * layout.shape.time * hidden,
                               packed + (unit / kUnitsPerBlock * pairs + pair) * kPanel,
                               kPairsPerChunk);
@@ -132,61 +122,56 @@ struct BackwardPass {
   }
 
   // From dh and dc of sixteen units of a row to the gradients of their gates, and dc a step earlier.
-  void through_gates(std::size_t row, std::size_t time, std::size_t unit, __m512 output_gradient,
+  void through_gates(std::size_t row, std::size_t time, std::size_t unit, Floats output_gradient,
                      float* cell_gradient) const {
     const std::size_t hidden = layout.shape.hidden, place = layout.at(row, time);
-    const float* before = time > 0 ? activations.cells + layout.at(row, time - 1)
-                                   : first_cell + row * hidden;
+    const float* before =
+        time > 0 ? activations.cells + layout.at(row, time - 1) : first_cell + row * hidden;
     const bfloat16* gates = activations.gates + kGates * place + unit;
-    const __m512 input = load(gates), forget = load(gates + hidden),
+    const Floats input = load(gates), forget = load(gates + hidden),
                  candidate = load(gates + 2 * hidden), output = load(gates + 3 * hidden);
-    const __m512 one = _mm512_set1_ps(1.0f);
-    const __m512 squashed = hyperbolic_tangent(_mm512_loadu_ps(activations.cells + place + unit));
-    const __m512 through_cell =
-        _mm512_fmadd_ps(_mm512_mul_ps(output_gradient, output),
-                        _mm512_fnmadd_ps(squashed, squashed, one), _mm512_loadu_ps(cell_gradient));
-    const auto through_sigmoid = [one](__m512 gradient, __m512 value) {
-      return _mm512_mul_ps(gradient, _mm512_mul_ps(value, _mm512_sub_ps(one, value)));
+    const Floats squashed = hyperbolic_tangent(load(activations.cells + place + unit));
+    const auto through_tangent = [](Floats value) {
+      return multiply_add(one(), negative(value), value);
     };
+    const auto through_sigmoid = [](Floats gradient, Floats value) {
+      return gradient * (value * (one() - value));
+    };
+    const Floats through_cell =
+        multiply_add(load(cell_gradient), output_gradient * output, through_tangent(squashed));
     bfloat16* to = input_gradients + kGates * place + unit;
-    store(to, through_sigmoid(_mm512_mul_ps(through_cell, candidate), input));
-    store(to + hidden, through_sigmoid(
-                           _mm512_mul_ps(through_cell, _mm512_loadu_ps(before + unit)), forget));
-    store(to + 2 * hidden, _mm512_mul_ps(_mm512_mul_ps(through_cell, input),
-                                         _mm512_fnmadd_ps(candidate, candidate, one)));
-    store(to + 3 * hidden, through_sigmoid(_mm512_mul_ps(output_gradient, squashed), output));
-    _mm512_storeu_ps(cell_gradient, _mm512_mul_ps(through_cell, forget));
+    store(through_sigmoid(through_cell * candidate, input), to);
+    store(through_sigmoid(through_cell * load(before + unit), forget), to + hidden);
+    store(through_cell * input * through_tangent(candidate), to + 2 * hidden);
+    store(through_sigmoid(output_gradient * squashed, output), to + 3 * hidden);
+    store(through_cell * forget, cell_gradient);
   }
 
   // Take some rows from the last step to the first.
   void run(Range rows) const {
     const Shape& shape = layout.shape;
-    std::vector<float> output_gradient((rows.end - rows.begin) * shape.hidden);
+    const Aligned<float> output_gradient(rows.size() * shape.hidden);
+    const auto for_units = [&](auto work) {  // of each row; and where dh of sixteen units is
+      for (std::size_t row = rows.first; row < rows.last; ++row) {
+        for (std::size_t unit = 0; unit < shape.hidden; unit += kLanes) {
+          work(row, unit, &output_gradient[(row - rows.first) * shape.hidden + unit]);
+        }
+      }
+    };
     for (std::size_t time = shape.time; time-- > 0;) {
-      for (std::size_t row = rows.begin; row < rows.end; ++row) {
-        for (std::size_t unit = 0; unit < shape.hidden; unit += kLanes) {
-          _mm512_storeu_ps(output_gradient.data() + (row - rows.begin) * shape.hidden + unit,
-                           load(output_gradients + layout.at(row, time) + unit));
-        }
-      }
+      for_units([&](std::size_t row, std::size_t unit, float* own) {
+        store(load(output_gradients + layout.at(row, time) + unit), own);
+      });
       if (time + 1 < shape.time) add_from_later(rows, time, output_gradient.data());
-      for (std::size_t row = rows.begin; row < rows.end; ++row) {
-        for (std::size_t unit = 0; unit < shape.hidden; unit += kLanes) {
-          const float* own = output_gradient.data() + (row - rows.begin) * shape.hidden + unit;
-          through_gates(row, time, unit, _mm512_loadu_ps(own),
-                        cell_gradients + row * shape.hidden + unit);
-        }
-      }
+      for_units([&](std::size_t row, std::size_t unit, const float* own) {
+        through_gates(row, time, unit, load(own), cell_gradients + row * shape.hidden + unit);
+      });
     }
   }
 };
 
-}  // namespace
-
-std::size_t packed_size(std::size_t hidden) { return kGates * hidden * hidden; }
-
-void scan_forward(Shape shape, Inputs inputs, const float* weights, const bfloat16* first_output,
-                  const float* first_cell, bfloat16* packed, Activations result) {
+void forward(Shape shape, Inputs inputs, const float* weights, const bfloat16* first_output,
+             const float* first_cell, bfloat16* packed, Activations result) {
   const ForwardPass pass{{shape}, inputs, packed, result};
 #pragma omp parallel
   {
@@ -208,9 +193,9 @@ void scan_forward(Shape shape, Inputs inputs, const float* weights, const bfloat
   }
 }
 
-void scan_backward(Shape shape, const bfloat16* output_gradients, const float* weights,
-                   const float* first_cell, const Activations& activations, bfloat16* packed,
-                   bfloat16* input_gradients, float* cell_gradients) {
+void backward(Shape shape, const bfloat16* output_gradients, const float* weights,
+              const float* first_cell, const Activations& activations, bfloat16* packed,
+              bfloat16* input_gradients, float* cell_gradients) {
   const BackwardPass pass{{shape},     output_gradients, first_cell,    packed,
                           activations, input_gradients,  cell_gradients};
 #pragma omp parallel
@@ -220,5 +205,10 @@ void scan_backward(Shape shape, const bfloat16* output_gradients, const float* w
     pass.run(share(shape.batch));
   }
 }
+
+}  // namespace
+
+extern const Scan SUNSPRING_SCAN;
+const Scan SUNSPRING_SCAN = {has_bfloat16, forward, backward};
 
 }  // namespace sunspring

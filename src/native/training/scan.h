@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "bfloat16.h"
+#include "vectors/bfloat16.h"
 
 namespace sunspring {
 
@@ -24,7 +24,7 @@ struct Shape {
 inline constexpr std::size_t kUnitsPerBlock = 64;
 
 // Values of a packed copy of the recurrent weights, aligned to 64 bytes.
-std::size_t packed_size(std::size_t hidden);
+constexpr std::size_t packed_size(std::size_t hidden) { return 4 * hidden * hidden; }
 
 // What forward leaves, and backward takes up again. Gates stand in PyTorch's order: input, forget,
 // candidate, output.
@@ -37,23 +37,30 @@ struct Activations {
 // What a layer's inputs and biases add to its gates: the sum of the two, either of which may be
 // missing (null).
 struct Inputs {
-  const bfloat16* dense;      // (batch, time, 4 hidden)
-  const bfloat16* table;      // (vocabulary, 4 hidden): a row for every token
+  const bfloat16* dense;       // (batch, time, 4 hidden)
+  const bfloat16* table;       // (vocabulary, 4 hidden): a row for every token
   const std::int64_t* tokens;  // (batch, time)
 };
 
-// Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000:
-//   i, f, o = σ(…), g = tanh(…) of inputs_t + W h_{t-1};  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
-//
-// weights (4 hidden, hidden): W; first_output, first_cell (batch, hidden): h and c before t = 0.
-void scan_forward(Shape shape, Inputs inputs, const float* weights, const bfloat16* first_output,
+// The scan for one instruction set.
+struct Scan {
+  bool (*is_supported)();
+
+  // Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000:
+  //   i, f, o = σ(…), g = tanh(…) of inputs_t + W h_{t-1};  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
+  //
+  // weights (4 hidden, hidden): W; first_output, first_cell (batch, hidden): h and c before t = 0.
+  void (*forward)(Shape shape, Inputs inputs, const float* weights, const bfloat16* first_output,
                   const float* first_cell, bfloat16* packed, Activations result);
 
-// The gradient of the loss with respect to the inputs, (batch, time, 4 hidden), from that with
-// respect to the outputs, (batch, time, hidden). `cell_gradients` (batch, hidden) comes in with
-// respect to the last cell and goes out with respect to the first.
-void scan_backward(Shape shape, const bfloat16* output_gradients, const float* weights,
+  // The gradient of the loss with respect to the inputs, (batch, time, 4 hidden), from that with
+  // respect to the outputs, (batch, time, hidden). `cell_gradients` (batch, hidden) comes in with
+  // respect to the last cell and goes out with respect to the first.
+  void (*backward)(Shape shape, const bfloat16* output_gradients, const float* weights,
                    const float* first_cell, const Activations& activations, bfloat16* packed,
                    bfloat16* input_gradients, float* cell_gradients);
+};
+
+extern const Scan avx512_bf16_scan;
 
 }  // namespace sunspring

@@ -52,11 +52,9 @@ inline Floats most(Floats a, Floats b) {
   return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
 }
 
-// sums + weights · x, in one rounding where the processor has it: for matrices in float32 alone.
-inline Floats multiply_add(Floats sums, const float* weights, float x) {
-  const __m256 factor = _mm256_set1_ps(x);
-  return {_mm256_fmadd_ps(_mm256_load_ps(weights), factor, sums.low),
-          _mm256_fmadd_ps(_mm256_load_ps(weights + 8), factor, sums.high)};
+// sums + a · b, in one rounding where the processor has it: not the same bits everywhere.
+inline Floats multiply_add(Floats sums, Floats a, Floats b) {
+  return {_mm256_fmadd_ps(a.low, b.low, sums.low), _mm256_fmadd_ps(a.high, b.high, sums.high)};
 }
 
 inline Floats floats(Ints x) { return {_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)}; }

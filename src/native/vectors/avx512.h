@@ -36,9 +36,9 @@ inline Ints fill(std::int32_t x) { return ints_of(_mm512_set1_epi32(x)); }
 inline Floats least(Floats a, Floats b) { return floats_of(_mm512_min_ps(raw(a), raw(b))); }
 inline Floats most(Floats a, Floats b) { return floats_of(_mm512_max_ps(raw(a), raw(b))); }
 
-// sums + weights · x, in one rounding where the processor has it: for matrices in float32 alone.
-inline Floats multiply_add(Floats sums, const float* weights, float x) {
-  return floats_of(_mm512_fmadd_ps(_mm512_load_ps(weights), _mm512_set1_ps(x), raw(sums)));
+// sums + a · b, in one rounding where the processor has it: not the same bits everywhere.
+inline Floats multiply_add(Floats sums, Floats a, Floats b) {
+  return floats_of(_mm512_fmadd_ps(raw(a), raw(b), raw(sums)));
 }
 
 inline Floats floats(Ints x) { return floats_of(_mm512_cvtepi32_ps(raw(x))); }

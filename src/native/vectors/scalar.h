@@ -62,9 +62,9 @@ inline Floats most(const Floats& a, const Floats& b) {
   return each<Floats>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }
 
-// sums + weights · x, in one rounding where the processor has it: for matrices in float32 alone.
-inline Floats multiply_add(const Floats& sums, const float* weights, float x) {
-  return each<Floats>([&](int i) { return sums.v[i] + weights[i] * x; });
+// sums + a · b, in one rounding where the processor has it: not the same bits everywhere.
+inline Floats multiply_add(const Floats& sums, const Floats& a, const Floats& b) {
+  return each<Floats>([&](int i) { return sums.v[i] + a.v[i] * b.v[i]; });
 }
 
 inline Floats floats(const Ints& x) {

@@ -61,9 +61,9 @@ inline Floats most(const Floats& a, const Floats& b) {
   return each<Floats>([&](int i) { return wasm_f32x4_max(a.v[i], b.v[i]); });
 }
 
-// sums + weights · x: for matrices in float32 alone.
-inline Floats multiply_add(const Floats& sums, const float* weights, float x) {
-  return sums + load(weights) * fill(x);
+// sums + a · b
+inline Floats multiply_add(const Floats& sums, const Floats& a, const Floats& b) {
+  return sums + a * b;
 }
 
 inline Floats floats(const Ints& x) {

@@ -172,7 +172,7 @@ class Mixture(Predictor):
         """Return what the shares depend on, (positions, 2 · orders).
 
         The number one; the entropy of the network's prediction, in nats; for each order above 1 the
-        share that it leaves to lower orders, T(c) / (count(c) + T(c)), and ln(1 + count(c)), scaled.
+        share it leaves to lower orders, T(c) / (count(c) + T(c)), and ln(1 + count(c)), scaled.
         """
         entropy = -(np.exp(expected) * expected.clip(min=-1e4)).sum(axis=1)
         totals, types = (each[1:].T for each in self.ngrams.totals_and_types(contexts))

@@ -131,8 +131,12 @@ class Session:
 
     @property
     def is_over(self) -> bool: ...
-    def cancel(self) -> None:
-        """Stop the writing for good, within a step; may be called from any thread."""
+    def cancel(self, request: int | None = None) -> None:
+        """Stop writing for a request, or for all, within a step; may be called from any thread.
+
+        `run` returns nothing more for a cancelled request, and writes the others as if nothing had
+        happened. Cancelling a request that is over, or was never made, does nothing.
+        """
 
 class CopyFinder:
     """Finds which stretches of a text also occur in another one, which is read piece by piece."""

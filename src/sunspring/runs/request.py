@@ -1,4 +1,4 @@
-"""What a user asks of a training, as the notebook, the command line and run.json share it."""
+"""A user's request for a training, shared by notebooks, the command line and run.json."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Names = str | Path | Sequence[str | Path]
 
 @dataclass(frozen=True)
 class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
-    """What a user asks of a training.
+    """A user's request for a training.
 
     It is flat, so that each field is an option and a parameter; `reading`, `tokenization` and
     `budget` are its parts.
@@ -76,28 +76,28 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """Names of the training text; none at all is the embedded text."""
+        """Names of the training text's sources; empty for the embedded text."""
         return several(self.sources)
 
     @property
     def heldout_names(self) -> tuple[str, ...]:
-        """Names of the held-out text, if it is not to be cut from the sources."""
+        """Names of the held-out text's sources, if it is not cut from the others."""
         return several(self.heldout)
 
     @property
     def folder(self) -> Path:
-        """The run folder to make.
+        """The run folder to create.
 
         Raises:
             SettingsError: none was named.
         """
         if self.out is None:
-            raise SettingsError("there is no folder for the run: name one with out")
+            raise SettingsError("no folder was given for the run: name one with out")
         return Path(self.out)
 
     @property
     def base(self) -> Path | None:
-        """The model to go on from."""
+        """The model to start from."""
         return None if self.init_from is None else Path(self.init_from)
 
     @property
@@ -111,18 +111,18 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
         return part_of(self, TokenSettings)
 
     def with_budget(self, budget: Budget) -> Self:
-        """Give the same request with another budget."""
+        """Return the same request with another budget."""
         ends: dict[str, Any] = {"minutes": None, "epochs": None, "steps": None}
         return replace(self, **{**ends, budget.unit: budget.amount})
 
     def to_json(self) -> dict[str, Any]:
         """Describe the request for run.json; local sources by their absolute paths."""
         base = self.base
-        if base is not None and base.exists():  # what is not is the name of one that comes along
+        if base is not None and base.exists():  # otherwise it is the name of a bundled model
             base = base.absolute()
         return {
             **{each.name: getattr(self, each.name) for each in fields(TrainingRequest)},
-            self.budget.unit: self.budget.amount,  # the usual one may be another some day
+            self.budget.unit: self.budget.amount,  # the default may change some day
             "sources": list(map(_absolute, self.source_names)),
             "heldout": list(map(_absolute, self.heldout_names)),
             "settings": {name: str(value) for name, value in (self.settings or {}).items()},
@@ -132,7 +132,7 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> TrainingRequest:
-        """Read from a run.json what `to_json` wrote, this version's or an earlier one's.
+        """Read a request from a run.json of this version or an earlier one.
 
         Raises:
             ModelError: the record is damaged.
@@ -145,7 +145,7 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
 
 
 def _flattened(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a request as it is today, of one that format 1 of run.json has in parts."""
+    """Convert a request from format 1 of run.json, which has it in parts, to today's form."""
     parts = ("budget", "reading", "encoding", "overrides")
     flat = {name: value for name, value in values.items() if name not in parts}
     flat |= {values["budget"]["unit"]: values["budget"]["amount"], "settings": values["overrides"]}
@@ -160,10 +160,10 @@ def _flattened(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def reading_record() -> Iterator[None]:
-    """Explain what is missing or odd in a run.json.
+    """Explain what is missing or wrong in a run.json.
 
     Raises:
-        ModelError: in place of what Python raises.
+        ModelError: instead of the errors that Python raises.
     """
     try:
         yield
@@ -174,6 +174,7 @@ def reading_record() -> Iterator[None]:
 
 
 def _absolute(source: str) -> str:
-    """Make a source's name independent of the folder that the user stood in."""
+    """Make a source's name independent of the current folder."""
+
     is_elsewhere = source == "-" or source.startswith(("http://", "https://", "gutenberg:"))
     return source if is_elsewhere else str(Path(source).absolute())

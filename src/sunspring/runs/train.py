@@ -337,7 +337,7 @@ def _report(
 
 
 def _plan_scoring(model: RecurrentModel, corpus: Corpus, budget: Budget) -> tuple[int, float]:
-    """Return how many held-out tokens to score in the end, and the seconds needed after training."""
+    """Return how many held-out tokens to score, and how many seconds to keep for the end."""
     if budget.unit != "minutes":
         return HELDOUT_TOKENS, 0.0
     budget_seconds = 60 * budget.amount
