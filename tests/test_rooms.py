@@ -426,3 +426,39 @@ def test_the_page_leads_to_the_one_line_that_a_change_takes(feature: str, tmp_pa
     assert code.count(change.old) == 1
     (package / change.file).write_text(code.replace(change.old, change.new), encoding="utf-8")
     assert re.search(change.after, printed(change.program, package, tmp_path), re.DOTALL)
+
+
+@pytest.mark.long  # it builds the engine
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_an_instruction_set_is_a_header_and_a_line(tmp_path: Path) -> None:
+    (row,) = [each for each in rows("Where to change what") if each[0].startswith("an instruction")]
+    assert re.findall(r"`([\w/.]+)`", row[1]) == ["src/native/vectors/"]
+    project = tmp_path / "project"
+    for name in ("src", "CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        project.mkdir(exist_ok=True)
+        copy(ROOT / name, project / name)
+    vectors, build = project / "src/native/vectors", project / "CMakeLists.txt"
+    header = (
+        (vectors / "scalar.h").read_text("utf-8").replace('kName = "scalar"', 'kName = "plain"')
+    )
+    (vectors / "plain.h").write_text(header, encoding="utf-8")
+    line = "add_kernels(scalar)\n"
+    assert build.read_text("utf-8").count(line) == 1
+    build.write_text(build.read_text("utf-8").replace(line, f"add_kernels(plain)\n{line}"), "utf-8")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path]
+    subprocess.run([*pip, project], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    shutil.unpack_archive(wheel, tmp_path, "zip")
+    program = """
+import os
+import sunspring
+from sunspring.network import engine
+print(*[name for name in engine.instruction_sets() if name in ("plain", "scalar")])
+for name in ("plain", "scalar"):
+    os.environ["SUNSPRING_ENGINE_ISA"] = name
+    print(repr(sunspring.load("shakespeare").write("ROMEO:", length=40, seed=1)))
+"""
+    names, plain, scalar = printed(program, tmp_path / "sunspring", tmp_path).splitlines()
+    assert names == "plain scalar"
+    assert plain == scalar

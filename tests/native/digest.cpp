@@ -6,7 +6,7 @@
 
 #include "engine/kernels.h"
 
-namespace sunspring {
+namespace sunspring::kernels {
 extern const Kernels SUNSPRING_KERNELS;
 }
 
@@ -41,7 +41,7 @@ alignas(64) std::int8_t bytes[kColumns], output_bytes[kUnits];
 }  // namespace
 
 extern "C" std::uint32_t digest() {
-  const Kernels& kernels = SUNSPRING_KERNELS;
+  const Kernels& kernels = sunspring::kernels::SUNSPRING_KERNELS;
   const Matrix matrix = {weights, scales, offsets, kRowsOfAll / kRows, kColumns};
   for (std::size_t row = 0; row < kRowsOfAll; ++row) {
     std::int8_t values[kColumns];

@@ -24,9 +24,9 @@ SANITIZERS = "-fsanitize=fuzzer,address,undefined,float-cast-overflow"
 
 def build(program: Path) -> None:
     kernels = [
-        "-DSUNSPRING_HAS_SCALAR",
+        "-DSUNSPRING_INSTRUCTION_SETS=scalar",
         '-DSUNSPRING_VECTORS="vectors/scalar.h"',
-        "-DSUNSPRING_KERNELS=scalar_kernels",
+        "-DSUNSPRING_KERNELS=scalar",
     ]
     command = ["clang++", "-std=c++17", "-g", "-O1", SANITIZERS, "-fno-sanitize-recover=all"]
     sources = [HERE / "fuzz_model.cpp", *SOURCES.glob("engine/*.cpp")]

@@ -47,8 +47,8 @@ def build(
     sources = [NATIVE / "core.cpp", *SOURCES.glob("engine/*.cpp"), *others]
     command = [*compiler, "-std=c++17", "-ffp-contract=off", f"-I{SOURCES}"]
     command += [f'-DSUNSPRING_VECTORS="vectors/{instruction_set}.h"']
-    command += [f"-DSUNSPRING_KERNELS={instruction_set}_kernels"]
-    command += [f"-DSUNSPRING_HAS_{instruction_set.upper()}"]
+    command += [f"-DSUNSPRING_KERNELS={instruction_set}"]
+    command += [f"-DSUNSPRING_INSTRUCTION_SETS={instruction_set}"]
     subprocess.run([*command, *map(str, sources), "-o", str(program)], check=True)
     return program
 
@@ -143,7 +143,7 @@ needs_wasm = pytest.mark.skipif(
 def kernels_of(instruction_set: str) -> list[str]:
     return [
         f'-DSUNSPRING_VECTORS="vectors/{instruction_set}.h"',
-        f"-DSUNSPRING_KERNELS={instruction_set}_kernels",
+        f"-DSUNSPRING_KERNELS={instruction_set}",
         *map(str, (NATIVE / "digest.cpp", SOURCES / "engine" / "kernels.cpp")),
     ]
 

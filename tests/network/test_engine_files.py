@@ -131,7 +131,7 @@ class TestBadFiles:
     @pytest.mark.parametrize("number", ["01", "1.", ".5", "+1", "1e", "1e+", "-", "--1", "0x1"])
     def test_with_numbers_that_are_none_are_refused(self, number: str) -> None:
         config = SMALL.to_json().replace("{", f'{{"other": {number}, ', 1).encode()
-        tokenizer = json.dumps(LETTERS.document()).encode()
+        tokenizer = json.dumps(LETTERS.to_json()).encode()
         with pytest.raises(engine.FormatError, match="damaged"):
             engine.Model(config, GOOD[False].weights, tokenizer)
 
@@ -139,14 +139,14 @@ class TestBadFiles:
     def test_with_sizes_that_cannot_be_are_refused(self, size: str) -> None:
         config = SMALL.to_json().replace('"hidden_size": 3', f'"hidden_size": {size}').encode()
         assert config != SMALL.to_json().encode()
-        tokenizer = json.dumps(LETTERS.document()).encode()
+        tokenizer = json.dumps(LETTERS.to_json()).encode()
         with pytest.raises(engine.FormatError, match="not whole, or negative, or too large"):
             engine.Model(config, GOOD[False].weights, tokenizer)
 
     @pytest.mark.parametrize("number", ["0", "-0", "0.5", "-1.25e-7", "1E400", "1" * 400])
     def test_with_any_number_where_none_is_asked_for_are_run(self, number: str) -> None:
         config = SMALL.to_json().replace("{", f'{{"other": {number}, ', 1).encode()
-        tokenizer = json.dumps(LETTERS.document()).encode()
+        tokenizer = json.dumps(LETTERS.to_json()).encode()
         engine.Reader(engine.Model(config, GOOD[False].weights, tokenizer)).read(TOKENS)
 
     @settings(max_examples=300)
@@ -179,5 +179,5 @@ class TestInstructionSets:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(INSTRUCTION_SET, "mmx")
-        with pytest.raises(SettingsError, match=r"'mmx': this machine has .*scalar"):
+        with pytest.raises(SettingsError, match=r"'mmx', but this machine has .*scalar"):
             load_native(GOOD[True])

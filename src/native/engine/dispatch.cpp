@@ -1,46 +1,41 @@
 #include "dispatch.h"
 
+#include <array>
 #include <stdexcept>
 
 namespace sunspring {
 
-extern const Kernels avx512_kernels, avx2_kernels, neon_kernels, wasm_kernels, scalar_kernels;
+// The build defines SUNSPRING_INSTRUCTION_SETS: their names, separated by commas, the fastest first.
+namespace kernels {
+extern const Kernels SUNSPRING_INSTRUCTION_SETS;
+}
 
 namespace {
 
-// The fastest first.
-constexpr const Kernels* kAll[] = {
-#ifdef SUNSPRING_HAS_AVX512
-    &avx512_kernels,
-#endif
-#ifdef SUNSPRING_HAS_AVX2
-    &avx2_kernels,
-#endif
-#ifdef SUNSPRING_HAS_NEON
-    &neon_kernels,
-#endif
-#ifdef SUNSPRING_HAS_WASM
-    &wasm_kernels,
-#endif
-#ifdef SUNSPRING_HAS_SCALAR
-    &scalar_kernels,
-#endif
-};
+template <typename... Each>
+constexpr std::array<const Kernels*, sizeof...(Each)> pointers_to(const Each&... each) {
+  return {&each...};
+}
+
+auto all_kernels() {
+  using namespace kernels;
+  return pointers_to(SUNSPRING_INSTRUCTION_SETS);
+}
 
 }  // namespace
 
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> names;
-  for (const Kernels* kernels : kAll) {
-    if (kernels->is_supported()) names.emplace_back(kernels->name);
+  for (const Kernels* each : all_kernels()) {
+    if (each->is_supported()) names.emplace_back(each->name);
   }
   return names;
 }
 
 const Kernels& find_kernels(std::string_view instruction_set) {
-  for (const Kernels* kernels : kAll) {
-    const bool is_wanted = instruction_set.empty() || instruction_set == kernels->name;
-    if (is_wanted && kernels->is_supported()) return *kernels;
+  for (const Kernels* each : all_kernels()) {
+    const bool is_wanted = instruction_set.empty() || instruction_set == each->name;
+    if (is_wanted && each->is_supported()) return *each;
   }
   throw std::invalid_argument("this build or this processor has no instruction set " +
                               std::string(instruction_set));

@@ -308,10 +308,12 @@ void multiply(const Matrix& matrix, std::size_t first, std::size_t last, const V
 
 }  // namespace
 
+namespace kernels {
 extern const Kernels SUNSPRING_KERNELS;
 const Kernels SUNSPRING_KERNELS = {
     kName, is_supported, pack_row, keep_row, multiply, lstm, gru, rnn, squash, logarithms,
     exponentials, largest, dot, accumulate, scale, quantize,
 };
+}  // namespace kernels
 
 }  // namespace sunspring

@@ -101,6 +101,11 @@ class Session:
             for request, seed, text, finish_reason, tokens in self._session.run(seconds)
         ]
 
-    def cancel(self) -> None:
-        """Stop all writing for good, within a step; may be called from any thread."""
-        self._session.cancel()
+    def cancel(self, request: int | None = None) -> None:
+        """Stop writing for good, within a step; may be called from any thread.
+
+        Args:
+            request: the number of the request to stop; None stops all. The texts of the others stay
+                what they would have been.
+        """
+        self._session.cancel(request)
