@@ -25,7 +25,7 @@ if find_spec("sunspring.network.engine") is None:
 def pytest_report_header() -> str:
     if not collect_ignore:
         return "with the native engine"
-    return f"without a native engine, as there was no C++ compiler: no {', '.join(collect_ignore)}"
+    return f"without a native engine (there was no C++ compiler): no {', '.join(collect_ignore)}"
 
 
 @pytest.fixture(scope="session", autouse=True)

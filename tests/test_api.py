@@ -162,7 +162,7 @@ class TestTraining:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"steps": 5, "minutes": 1}, "one of minutes, epochs and steps"),
+            ({"steps": 5, "minutes": 1}, "minutes, epochs or steps: give only one"),
             ({"steps": 0}, "steps is 0: it must be above 0"),
             ({"steps": math.nan}, "steps is nan"),
             ({"preset": "huge"}, "there is no preset 'huge': choose auto, article"),
@@ -171,7 +171,7 @@ class TestTraining:
             ({"device": "tpu"}, "device is 'tpu': choose auto, cpu or cuda"),
             ({"tokens": "words"}, "tokens is 'words': choose chars, bytes or subwords"),
             ({"documents": "pages"}, "documents is 'pages'"),
-            ({"settings": {"hiden_size": 3}}, "there is no setting 'hiden_size': choose among"),
+            ({"settings": {"hiden_size": 3}}, "there is no setting 'hiden_size': choose from"),
             ({"settings": {"hidden_size": "big"}}, "hidden_size is 'big': it must be a whole"),
             ({"init_from": "nowhere"}, "there is no model folder nowhere"),
         ],
@@ -390,7 +390,7 @@ class TestMixture:
     def test_without_the_training_text_is_an_error(self, model: Model) -> None:
         model.save("saved")
         Path("saved/run.json").unlink()
-        with pytest.raises(SunspringError, match="does not know its training text"):
+        with pytest.raises(SunspringError, match="training text of this model is not known"):
             sunspring.load("saved").mixed()
 
 

@@ -25,11 +25,11 @@ class TestSources:
             (None, "text.txt does not exist: check the path"),
             ("", "text.txt is empty"),
             ("\n \n", "there is no text in text.txt"),
-            ("a", "one window needs 17: give more text, or set a smaller one"),
+            ("a", "one window needs 17: give more text, or set a smaller window"),
             ("ab" * 8, "one window needs 17"),
-            (b"To be\0or not", "text.txt is binary, with a zero at byte 5"),
-            (b"caf\xe9 and more", "text.txt is not utf-8 at byte 3: name its encoding"),
-            (gzip.compress(TEXT.encode())[:-9], "text.txt is damaged or cut short gzip data"),
+            (b"To be\0or not", "text.txt is binary, with a zero byte at 5"),
+            (b"caf\xe9 and more", "text.txt is not valid utf-8 at byte 3: give its encoding"),
+            (gzip.compress(TEXT.encode())[:-9], "text.txt is a damaged or truncated gzip file"),
         ],
     )
     def test_that_are_bad_are_named(self, content: str | bytes | None, message: str) -> None:
@@ -40,7 +40,7 @@ class TestSources:
 
     def test_in_folders_and_patterns_without_text(self) -> None:
         Path("f").mkdir()
-        assert "the folder f has no file with text" in error_of("train", "f", *FEW)
+        assert "the folder f has no text files" in error_of("train", "f", *FEW)
         assert "*.md matches no file" in error_of("train", "*.md", *FEW)
 
     def test_in_tables_without_the_column(self) -> None:
@@ -49,7 +49,7 @@ class TestSources:
 
     def test_at_an_address_where_nobody_answers(self) -> None:
         message = error_of("train", "http://127.0.0.1:9/text.txt", *FEW)
-        assert message.startswith("http://127.0.0.1:9/text.txt cannot be fetched")
+        assert message.startswith("http://127.0.0.1:9/text.txt cannot be downloaded")
 
     def test_from_standard_input_that_is_empty(self) -> None:
         assert "is empty" in error_of("train", "-", *FEW)
@@ -96,7 +96,7 @@ class TestSettings:
         [
             (["--preset", "huge"], "there is no preset 'huge': choose auto, article"),
             (["--set", "hidden"], "--set hidden has no value: write it as key=value"),
-            (["--set", "hiden_size=3"], "there is no setting 'hiden_size': choose among"),
+            (["--set", "hiden_size=3"], "there is no setting 'hiden_size': choose from"),
             (["--set", "hidden_size=x"], "hidden_size is 'x': it must be a whole number"),
             (["--set", "hidden_size=0"], "hidden_size is 0"),
             (["--set", "window=0"], "window is 0: it must be at least 1"),
@@ -107,9 +107,9 @@ class TestSettings:
             (["--set", "layers=1000000000"], "choose fewer layers"),
             (["--set", "embedding_size=10000000000"], "GB of memory"),
             (["--set", "window=1000000000"], "one window needs 1000000001"),
-            (["--encoding", "klingon"], "Python knows no text encoding 'klingon'"),
+            (["--encoding", "klingon"], "Python does not know the text encoding 'klingon'"),
             (["--seed", "-1"], "seed is -1: it must be at least 0"),
-            (["--minutes", "1"], "one of minutes, epochs and steps"),
+            (["--minutes", "1"], "minutes, epochs or steps: give only one"),
             (["--label-folders"], "--documents files or lines"),
             (["--label-column", "x", "--documents", "lines"], "a.txt has no column"),
             (["--minimum-count", "0"], "minimum_count is 0: it must be at least 1"),
@@ -178,7 +178,7 @@ class TestOut:
             write("a.txt", TEXT * 100)
             message = error_of("train", "a.txt", "--out", "run", *FEW, environment=environment)
             assert message.startswith(
-                f"the encoded text cannot be kept in {disk}/corpora (No space"
+                f"the encoded text cannot be stored in {disk}/corpora (No space"
             )
             assert "SUNSPRING_CACHE" in message
             assert list(disk.glob("corpora/*")) == []

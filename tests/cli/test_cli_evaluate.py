@@ -70,7 +70,7 @@ class TestEvaluation:
         shutil.copytree(trained, "run")
         Path("run/run.json").unlink()
         assert error_of("evaluate", "run") == (
-            "this model does not know its training text (it has no run.json): "
+            "the training text of this model is not known (it has no run.json): "
             "name a text, or use the run folder that it was trained in"
         )
         Path("other.txt").write_text("The rest of the operators.\n" * 30)
@@ -127,7 +127,7 @@ class TestBeyondTheNetwork:
         Path("run/run.json").unlink()
         Path("other.txt").write_text("The rest of the operators.\n" * 30)
         assert "dynamic" in succeed("evaluate", "run", "other.txt", "--dynamic", "--json").json
-        assert "does not know its training text" in error_of(
+        assert "training text of this model is not known" in error_of(
             "evaluate", "run", "other.txt", "--mixture"
         )
 

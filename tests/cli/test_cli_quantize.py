@@ -70,7 +70,7 @@ def test_loss_can_be_measured_on_another_text(trained: Path) -> None:
 def test_without_a_text_the_loss_is_null_and_said_to_be_unknown(trained: Path) -> None:
     done = succeed("quantize", without_its_text(trained), "--out", "small", "--json")
     assert done.json["loss"] is None
-    assert "the loss is not known: this model does not know its training text" in done.err
+    assert "the loss is not known: the training text of this model is not known" in done.err
     assert done.err.endswith("name a text after MODEL to measure the loss\n")
     assert succeed("write", "small", "--length", "9").out
 

@@ -61,7 +61,7 @@ class TestFromTextToText:
 
     def test_the_default_text_is_said_to_be_so(self) -> None:
         done = succeed("train", *FEW)
-        assert done.err.startswith("no source was named: learning from the English text")
+        assert done.err.startswith("no source was given: training on the English text")
         assert done.json["corpus"]["characters"] > 1_000_000
         assert done.json["run"] == "runs/python-help"
 
@@ -99,7 +99,9 @@ class TestOut:
         train(write("a.txt", TEXT), "--out", "run")
         before = {path: path.read_bytes() for path in Path("run").iterdir() if path.is_file()}
         message = error_of("train", "a.txt", "--out", "run", *FEW)
-        assert message == "run already holds a run: go on with --resume, or name another --out"
+        assert (
+            message == "run already holds a run: continue it with --resume, or name another --out"
+        )
         assert all(path.read_bytes() == content for path, content in before.items())
 
 

@@ -151,7 +151,7 @@ class TestBeyondTheNetwork:
     def test_mixture_needs_the_training_text(self, trained: Path) -> None:
         shutil.copytree(trained, "run")
         Path("run/run.json").unlink()
-        assert "does not know its training text" in error_of("write", "run", "--mixture")
+        assert "training text of this model is not known" in error_of("write", "run", "--mixture")
 
     def test_pages_are_learned_from_and_written_on(self, trained: Path) -> None:
         Path("pages.txt").write_text("zq" * 1500)
@@ -177,7 +177,7 @@ class TestBeyondTheNetwork:
         done = succeed("write", trained, "--adapt", "pages.txt", "--length", "5")
         assert done.err == (
             "characters that the model has never seen: '\u00ef' is read as 'i'\n"
-            "9 characters that the model cannot know are left out: '\u0416'\n"
+            "9 characters that the model does not know are left out: '\u0416'\n"
         )
 
     @pytest.mark.parametrize(
@@ -233,10 +233,14 @@ class TestBlend:
         [
             ("", (), "has no share: write it as MODEL:0.3"),
             (":much", (), "has no share: write it as MODEL:0.3"),
-            (":1.5", (), "the shares of a blend are 1.5: above 0, and at most 1 in all"),
-            (":0", (), "the shares of a blend are 0: above 0, and at most 1 in all"),
-            (":0.5", ("--engine", "torch"), "models are blended by the native engine alone"),
-            (":0.5", ("--mixture",), "models are blended by the native engine alone"),
+            (
+                ":1.5",
+                (),
+                "the shares of a blend are 1.5: they must be above 0, and at most 1 together",
+            ),
+            (":0", (), "the shares of a blend are 0: they must be above 0, and at most 1 together"),
+            (":0.5", ("--engine", "torch"), "only the native engine can blend models"),
+            (":0.5", ("--mixture",), "only the native engine can blend models"),
         ],
     )
     def test_that_cannot_be_is_an_error(
@@ -265,7 +269,7 @@ class TestNames:
     def test_that_run_out_are_an_error(self, namer: Path) -> None:
         options = ("--temperature", "0", "--count", "2", "--unique")
         message = error_of("write", namer, *options)
-        assert message.startswith("only 1 of 2 texts after")
+        assert message.startswith("found only 1 of 2 texts in")
         assert "--temperature" in message
 
 
@@ -527,8 +531,8 @@ class TestBadRequests:
 
     def test_of_a_model_that_is_not_there(self) -> None:
         message = (
-            "there is no model folder nowhere: name what sunspring train wrote, "
-            "or a bundled model: shakespeare"
+            "there is no model folder nowhere: name one that sunspring train wrote, "
+            "or a bundled model (shakespeare)"
         )
         assert error_of("write", "nowhere") == message
         Path("run").mkdir()

@@ -397,7 +397,7 @@ class TestTooShort:
             kind(split_of([12]), START, batch_size=1, window=12, seed=0)
         assert str(caught.value) == (
             "the training part of the text has 12 tokens and one window needs 13: "
-            "give more text, or set a smaller one with --set window=N"
+            "give more text, or set a smaller window with --set window=N"
         )
 
     def test_a_text_of_one_window_is_enough(self, kind: type[Batches]) -> None:
@@ -438,5 +438,5 @@ class TestCheckWindow:
             check_window(split_of([64]), 64)
         assert str(caught.value) == (
             "the training part of the text has 64 tokens and one window needs 65: "
-            "give more text, or set a smaller one with --set window=N"
+            "give more text, or set a smaller window with --set window=N"
         )

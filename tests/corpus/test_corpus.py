@@ -93,7 +93,7 @@ class TestVocabularies:
             expected = 63 if documents is PLAIN else 63 + 1
             assert corpus.characters == expected
             assert notices == [
-                "27 characters that the model cannot know are left out: '\\udcfe\\udcff'"
+                "27 characters that the model does not know are left out: '\\udcfe\\udcff'"
             ]
 
     def test_of_labels_given_as_base_keep_their_places(self) -> None:
@@ -250,7 +250,7 @@ class TestEncodeSources:
         split = self.encode([write("a", "abcxaybcx")], vocabulary, notify=notices.append)
         assert vocabulary.decode(split.tokens) == "abcabc"
         assert split.characters == 6
-        assert notices == ["3 characters that the model cannot know are left out: 'xy'"]
+        assert notices == ["3 characters that the model does not know are left out: 'xy'"]
 
     def test_names_no_more_than_some_of_many_unknown_characters(self) -> None:
         notices: list[str] = []

@@ -139,7 +139,7 @@ class TestCache:
         elif how != "gone":
             path.write_bytes(content[: len(content) // 2 + 1 if how == "cut" else 0])
         if not (damage.endswith("labels") and how == "empty"):
-            with pytest.raises(SourceError, match="is gone or damaged") as caught:
+            with pytest.raises(SourceError, match="is missing or damaged") as caught:
                 open_corpus(first.folder)
             assert str(first.folder) in str(caught.value)
             assert "\n" not in str(caught.value)

@@ -86,5 +86,5 @@ def test_nothing_is_learned_from_the_heldout_text() -> None:
 
 
 def test_text_without_a_validation_part_is_a_clear_error() -> None:
-    with pytest.raises(SourceError, match="too short to have a validation part"):
+    with pytest.raises(SourceError, match="too short for a validation part"):
         learn_mixture(ignorant_network(), make_corpus(phrases(100, 0), [], phrases(10, 1)))

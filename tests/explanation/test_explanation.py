@@ -352,7 +352,9 @@ class TestCommand:
         assert "give --out" in error_of("explain", "shakespeare", "--text", "a")
         assert "no text to explain" in error_of("explain", "shakespeare", "--text", "", "--json")
         assert "not both" in error_of("explain", "shakespeare", "a.txt", "--text", "a", "--json")
-        assert "does not know its training text" in error_of("explain", "shakespeare", "--json")
+        assert "training text of this model is not known" in error_of(
+            "explain", "shakespeare", "--json"
+        )
         assert "nowhere.txt" in error_of("explain", "shakespeare", "nowhere.txt", "--json")
         assert error_of("explain", "shakespeare", "--text=a", "--json", "--top=0") == (
             "top is 0: it must be at least 1"

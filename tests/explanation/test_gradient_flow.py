@@ -296,6 +296,6 @@ def test_what_cannot_be_is_one_line(trained: Path) -> None:
     assert "--steps are those of --gradients" in error_of(
         "explain", trained, "--steps", "3", "--json"
     )
-    assert "does not know its training text" in error_of(
+    assert "training text of this model is not known" in error_of(
         "explain", "shakespeare", "--gradients", "--json"
     )

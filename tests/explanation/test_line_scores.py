@@ -104,7 +104,7 @@ class TestThreshold:
         assert message == f"threshold is {percentile}.0: it must be between 0 and 100"
 
     def test_needs_the_text_of_the_run(self) -> None:
-        assert "does not know its training text" in error_of(
+        assert "training text of this model is not known" in error_of(
             "score", "shakespeare", "--threshold", "99"
         )
 

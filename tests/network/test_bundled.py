@@ -60,7 +60,7 @@ def test_is_a_start_for_training(english: Path) -> None:
 def test_that_is_not_there_is_named_with_those_that_are() -> None:
     message = error_of("write", "marlowe")
     assert message.startswith("there is no model folder marlowe")
-    assert message.endswith("shakespeare")
+    assert message.endswith("a bundled model (shakespeare)")
 
 
 @pytest.mark.parametrize("name", bundled.bundled_models())

@@ -89,7 +89,7 @@ def test_config_comes_back_from_its_file(config: ModelConfig, tmp_path: Path) ->
 def test_wrong_config_is_one_clear_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ModelError, match="is damaged or of another version") as caught:
+    with pytest.raises(ModelError, match="is damaged or from another version") as caught:
         ModelConfig.read(path)
     assert "\n" not in str(caught.value)
 

@@ -121,7 +121,10 @@ def test_folder_that_takes_no_checkpoint_is_one_clear_line(tmp_path: Path) -> No
 def test_run_that_saved_nothing_yet_says_so(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.begin(CONFIG, VOCABULARY, {})
-    with pytest.raises(ModelError, match=r"no model\.safetensors yet.*--resume"):
+    with pytest.raises(
+        ModelError,
+        match=r"has no model\.safetensors, as its training has saved nothing yet.*--resume",
+    ):
         load_network(run.path)
 
 

@@ -190,5 +190,5 @@ class TestRunLog:
     def test_that_is_not_there_says_that_it_is_no_run(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         for folder in (tmp_path, tmp_path / "none", tmp_path / "file"):
-            with pytest.raises(ModelError, match=r"has no log\.jsonl, so it is no run: name"):
+            with pytest.raises(ModelError, match=r"is not a run, as it has no log\.jsonl: name"):
                 RunLog.read(folder)

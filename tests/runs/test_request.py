@@ -111,7 +111,7 @@ class TestRequest:
     def test_has_a_folder_that_must_be_named(self) -> None:
         assert TrainingRequest(out="run").folder == TrainingRequest(out=Path("run")).folder
         with pytest.raises(
-            SettingsError, match="there is no folder for the run: name one with out"
+            SettingsError, match="no folder was given for the run: name one with out"
         ):
             _ = TrainingRequest().folder
 
@@ -131,15 +131,15 @@ class TestRequest:
             ({"tensorboard": "yes"}, "tensorboard is 'yes': it must be true or false"),
             (
                 {"minutes": 1, "steps": 1},
-                "give one of minutes, epochs and steps: training ends at one of them",
+                "training ends after minutes, epochs or steps: give only one of these",
             ),
             (
                 {"label_folders": True},
-                "folders label documents: use --documents files or lines with them",
+                "folders label whole documents: use --documents files or lines",
             ),
             (
                 {"tokens": "bytes", "encoding": "utf-8"},
-                "an encoding says nothing about bytes: leave out --encoding or --tokens bytes",
+                "bytes are read without decoding: leave out --encoding or --tokens bytes",
             ),
         ],
         ids=str,

@@ -263,7 +263,7 @@ class TestResuming:
         done = run("train", "--out", "run", "--resume")
         assert done.code == 1
         assert done.err.splitlines()[-1].startswith(
-            "sunspring: run/checkpoints has no whole checkpoint: train again"
+            "sunspring: run/checkpoints has no intact checkpoint: train again"
         )
 
     @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ class TestFetch:
             record.unlink()
         notices: list[str] = []
         assert fetch(f"{site.address}/a", notify=notices.append).read_bytes() == b"whole"
-        assert notices == [f"the cached copy of {site.address}/a is damaged: it is fetched again"]
+        assert notices == [f"the cached copy of {site.address}/a is damaged: downloading it again"]
         assert len(site.requests) == 2
         fetch(f"{site.address}/a", notify=notices.append)
         assert len(notices) == 1
@@ -119,7 +119,7 @@ class TestFetch:
     def test_leaves_nothing_of_a_download_that_breaks_off(self, site: Site) -> None:
         site.files["/a"] = b"x" * 100_000
         site.breaks_off = True
-        with pytest.raises(SourceError, match="the connection broke off"):
+        with pytest.raises(SourceError, match="the connection was lost"):
             fetch(f"{site.address}/a")
         assert list((cache_folder() / "downloads").iterdir()) == []
         site.breaks_off = False
@@ -152,14 +152,14 @@ class TestFetch:
         ]:
             with pytest.raises(SourceError) as caught:
                 fetch(url)
-            assert str(caught.value).startswith(f"{url} cannot be fetched (")
+            assert str(caught.value).startswith(f"{url} cannot be downloaded (")
             assert reason in str(caught.value)
             assert "\n" not in str(caught.value)
 
     def test_says_where_copies_could_not_be_kept(self, site: Site, tmp_path: Path) -> None:
         site.files["/a"] = b"x"
         (tmp_path / "taken").write_text("a file")
-        with pytest.raises(SourceError, match=r"cannot be kept in .*taken.*SUNSPRING_CACHE"):
+        with pytest.raises(SourceError, match=r"cannot be stored in .*taken.*SUNSPRING_CACHE"):
             fetch(f"{site.address}/a", tmp_path / "taken")
 
     def test_prints_nothing(self, site: Site, capfd: pytest.CaptureFixture[str]) -> None:
@@ -186,11 +186,11 @@ class TestSources:
         site.files["/epub/1/pg1.txt"] = b"\n\nJust a text.\n"
         notices: list[str] = []
         assert text_of("gutenberg:1", notify=notices.append) == "\n\nJust a text.\n"
-        assert notices == ["gutenberg:1 has no START and no END marker: nothing is cut off there"]
+        assert notices == ["gutenberg:1 has no START and no END marker: nothing is removed there"]
 
     def test_errors_name_the_source_and_not_the_copy(self, site: Site) -> None:
         site.files["/epub/1/pg1.txt"] = b"\xff"
-        with pytest.raises(SourceError, match=r"^gutenberg:1 is not utf-8 at byte 0"):
+        with pytest.raises(SourceError, match=r"^gutenberg:1 is not valid utf-8 at byte 0"):
             text_of("gutenberg:1")
 
     def test_the_signature_is_that_of_the_copy(self, site: Site) -> None:

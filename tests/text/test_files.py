@@ -92,7 +92,7 @@ class TestFindSources:
     def test_reads_nothing_of_a_file_that_is_named(self) -> None:
         name = write("a.txt", b"\xff")
         sources = find_sources([name], PLAIN)
-        with pytest.raises(SourceError, match=r"a.txt is not utf-8 at byte 0"):
+        with pytest.raises(SourceError, match=r"a.txt is not valid utf-8 at byte 0"):
             list(read_passages(sources))
 
     def test_refuses_an_encoding_of_bytes(self) -> None:
@@ -100,5 +100,5 @@ class TestFindSources:
         with pytest.raises(SettingsError) as caught:
             find_sources([name], ReadingOptions(encoding="utf-8"), as_bytes=True)
         assert str(caught.value) == (
-            "an encoding says nothing about bytes: leave out --encoding or --tokens bytes"
+            "bytes are read without decoding: leave out --encoding or --tokens bytes"
         )

@@ -105,7 +105,7 @@ class TestText:
     ) -> None:
         name = write("a.txt", b"a\xffb")
         if expected is None:
-            assert error_of(name).startswith("a.txt is not utf-8 at byte 1")
+            assert error_of(name).startswith("a.txt is not valid utf-8 at byte 1")
         else:
             assert text_of(name, ReadingOptions(errors=errors)) == expected
 
@@ -130,7 +130,7 @@ class TestText:
     @pytest.mark.parametrize("chunk_size", [1, 7, 1 << 20])
     def test_with_a_zero_is_binary_and_the_byte_is_named(self, chunk_size: int) -> None:
         name = write("a.png", b"some text, then \0 and more")
-        with pytest.raises(SourceError, match=r"a.png is binary, with a zero at byte 16: .*bytes"):
+        with pytest.raises(SourceError, match=r"a.png is binary, with a zero byte at 16: .*bytes"):
             text_of(name, chunk_size=chunk_size)
 
     @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -207,7 +207,7 @@ class TestNames:
         write("f/e.png", b"\x89PNG\0")
         notices: list[str] = []
         assert text_of("f", notify=notices.append).split() == ["text", "wide", "packed"]
-        assert notices == ["skipped, as they are binary: 2 files (f/d.tar.gz, f/e.png)"]
+        assert notices == ["skipped binary files: 2 (f/d.tar.gz, f/e.png)"]
 
     def test_a_folder_of_unmarked_utf_16_is_text_when_the_encoding_is_named(self) -> None:
         write("f/a.txt", "wide".encode("utf-16-be"))
@@ -268,7 +268,7 @@ class TestDocuments:
         assert documents_of("f", FILES, chunk_size=3) == expected
         notices: list[str] = []
         assert documents_of(names, FILES, notify=notices.append) == expected
-        assert notices == ["f/b is empty: it is skipped"]
+        assert notices == ["f/b is empty: skipping it"]
 
     def test_all_is_one_unless_asked_otherwise(self) -> None:
         passages = list(passages_of([write("a", "one"), write("b", "two")], PLAIN))
@@ -451,9 +451,9 @@ class TestErrors:
 
     def test_a_folder_without_text(self) -> None:
         Path("f").mkdir()
-        assert "the folder f has no file with text" in error_of("f")
+        assert "the folder f has no text files" in error_of("f")
         write("f/a.png", b"\0")
-        assert "the folder f has no file with text" in error_of("f")
+        assert "the folder f has no text files" in error_of("f")
 
     @pytest.mark.parametrize("options", [PLAIN, LINES])
     def test_an_empty_file(self, options: ReadingOptions) -> None:
@@ -476,7 +476,7 @@ class TestErrors:
             packed[-6] ^= 1
         else:
             packed[10:100] = b"\xff" * 90
-        assert "damaged or cut short" in error_of(write("a.gz", bytes(packed)))
+        assert "damaged or truncated" in error_of(write("a.gz", bytes(packed)))
 
     def test_a_device(self) -> None:
         assert "/dev/null is a device" in error_of("/dev/null")

@@ -59,7 +59,7 @@ def test_steps_are_whole(steps: Any) -> None:
     ids=str,
 )
 def test_more_than_one_budget_is_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="give one of minutes, epochs and steps"):
+    with pytest.raises(SettingsError, match="minutes, epochs or steps: give only one"):
         BudgetSettings(**given)
 
 

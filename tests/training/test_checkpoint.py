@@ -184,13 +184,13 @@ def test_a_folder_whose_checkpoints_are_all_damaged_says_so(tmp_path: Path) -> N
     with pytest.raises(ModelError) as caught:
         checkpoints.latest(warnings.append)
     assert str(caught.value) == (
-        f"{tmp_path / 'kept'} has no whole checkpoint: train again with another --out"
+        f"{tmp_path / 'kept'} has no intact checkpoint: train again with another --out"
     )
     assert len(warnings) == 2
 
 
 def test_a_folder_without_a_checkpoint_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no whole checkpoint: train again"):
+    with pytest.raises(ModelError, match="no intact checkpoint: train again"):
         Checkpoints(tmp_path / "kept").latest(fail)
 
 

@@ -293,8 +293,8 @@ def test_unknown_setting_names_the_known_ones(key: str) -> None:
     with pytest.raises(SettingsError) as caught:
         plan_for("small", overrides={key: "3"})
     message = str(caught.value)
-    assert f"there is no setting {key!r}: choose among " in message
-    known = message.split("choose among ")[1].split(", ")
+    assert f"there is no setting {key!r}: choose from " in message
+    known = message.split("choose from ")[1].split(", ")
     assert {"hidden_size", "window", "learning_rate", "dropout", "precision"} < {*known}
     assert not {"vocabulary_size", "labels", "optimization"} & {*known}
 
@@ -309,7 +309,7 @@ def test_every_setting_that_is_named_can_be_set() -> None:
         **vars(plan.recipe.optimization),
         "dropout": 0,
     }
-    for key in str(caught.value).split("choose among ")[1].split(", "):
+    for key in str(caught.value).split("choose from ")[1].split(", "):
         plan_for("small", overrides={key: str(values[key])})
 
 

@@ -25,8 +25,8 @@ def test_bf16_is_refused_in_one_line_before_a_folder_is_made(english: Path) -> N
     done = without_avx512("train", english, "--out", "run", "--steps", "2", *SMALL, *IN_BF16)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == (
-        "sunspring: this cpu cannot train lstm layers in bf16: leave out precision=bf16, "
-        "and the faster of the formats that it has is taken"
+        "sunspring: this cpu cannot train lstm layers in bf16: leave out precision=bf16 "
+        "to train in the fastest format that it has"
     )
     assert "Traceback" not in done.stderr
     assert not Path("run").exists()
@@ -39,5 +39,5 @@ def test_a_run_begun_in_bf16_elsewhere_goes_on_in_fp32(english: Path) -> None:
     done = without_avx512("train", "--out", "run", "--resume", "--steps", "4", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["precision"] == "fp32"
-    assert "cannot go on in bf16, in which the run was begun: fp32 is taken" in done.stderr
+    assert "cannot continue in bf16, as the run was started: using fp32" in done.stderr
     assert json.loads(Path("run/run.json").read_text())["precision"] == "fp32"

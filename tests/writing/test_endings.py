@@ -198,7 +198,7 @@ class TestRegex:
         )
 
     def test_that_is_none_is_an_error(self, make_writer: MakeWriter) -> None:
-        with pytest.raises(SettingsError, match="cannot be followed"):
+        with pytest.raises(SettingsError, match="cannot be used"):
             written(abc_of(make_writer), regex="(")
 
 
@@ -251,6 +251,6 @@ class TestDistinctTexts:
         task = writer.begin(seeded(length=3, temperature=0))
         texts = writer.write_distinct(task, count, unique=True)
         assert next(texts).text == "abc"
-        message = f"only 1 of {count} texts after {100 * count} tries: raise --temperature"
+        message = f"found only 1 of {count} texts in {100 * count} tries: raise --temperature"
         with pytest.raises(SunspringError, match=message):
             next(texts)

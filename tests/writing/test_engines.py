@@ -77,7 +77,7 @@ class TestChoosing:
         ("name", "device", "message"),
         [
             ("numpy", "cpu", "engine is 'numpy': choose auto, native or torch"),
-            ("native", "cuda", "the native engine computes on the processor: leave out"),
+            ("native", "cuda", "the native engine only runs on the processor: leave out"),
         ],
     )
     def test_refuses_what_cannot_be(self, name: Any, device: str, message: str) -> None:
@@ -89,7 +89,7 @@ class TestChoosing:
     ) -> None:
         monkeypatch.setattr(engines, "HAS_ENGINE", False)
         assert choose_engine("auto", "cpu") == choose_engine("torch", "cpu") == "torch"
-        with pytest.raises(SettingsError, match=r"has no native engine.*or take --engine torch"):
+        with pytest.raises(SettingsError, match=r"has no native engine.*or use --engine torch"):
             choose_engine("native", "cpu")
         monkeypatch.setattr(engines, "has_torch", lambda: False)
         with pytest.raises(SettingsError, match=r"nor PyTorch: .*'sunspring\[train\]'"):
@@ -232,7 +232,7 @@ class TestWriting:
             if one is another is native:
                 assert write_texts(one.writer(None, [(other, 1.0)]), seeded(length=9))
                 continue
-            with pytest.raises(SettingsError, match="by the native engine alone"):
+            with pytest.raises(SettingsError, match="only the native engine can blend"):
                 one.writer(None, [(another.writer(), 0.5)])
 
     def test_shows_what_is_inside_in_the_native_engine_alone(self) -> None:

@@ -88,7 +88,7 @@ def test_what_is_needed_is_the_length_of_the_shortest_match(regex: str) -> None:
 
 @pytest.mark.parametrize("regex", ["(", "(?=a)b", "a{3", "[z-a]"])
 def test_what_is_no_regular_expression_is_an_error_that_names_it(regex: str) -> None:
-    with pytest.raises(SettingsError, match="cannot be followed") as caught:
+    with pytest.raises(SettingsError, match="cannot be used") as caught:
         Pattern(regex, LETTERS)
     assert repr(regex) in str(caught.value)
     assert "\n" not in str(caught.value)

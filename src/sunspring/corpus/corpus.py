@@ -231,7 +231,7 @@ def open_corpus(folder: Path) -> Corpus:
     """Open a corpus folder that `build_corpus` wrote.
 
     Raises:
-        SourceError: the folder is gone or damaged.
+        SourceError: the folder is missing or damaged.
     """
     try:
         meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))

@@ -373,7 +373,6 @@ def replace_unknown(text: str, vocabulary: Vocabulary) -> tuple[str, dict[str, s
     Returns:
         The text, and what each replaced character became; empty if it was dropped.
     """
-
     replaced: dict[str, str] = {}
     for character in vocabulary.unknown_characters(text):
         for candidate in _candidates(character):

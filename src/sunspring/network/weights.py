@@ -253,5 +253,4 @@ def _check_sizes(config: ModelConfig, weights: Weights) -> None:
         raise ModelError(
             f"the weights do not fit the model's config.json, which needs {least:,} values or more "
             f"but gets {found:,}: save the model again"
-
         )

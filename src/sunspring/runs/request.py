@@ -175,6 +175,5 @@ def reading_record() -> Iterator[None]:
 
 def _absolute(source: str) -> str:
     """Make a source's name independent of the current folder."""
-
     is_elsewhere = source == "-" or source.startswith(("http://", "https://", "gutenberg:"))
     return source if is_elsewhere else str(Path(source).absolute())

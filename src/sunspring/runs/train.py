@@ -128,9 +128,7 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
     _check_size(plan.model, device)
     model = _new_model(plan, request.seed, base)
     if precision == "bf16" and not runs_in_bf16(model.to(device), plan.recipe):
-        notify(
-            f"this {device.type} cannot continue in bf16, as the run was started: using fp32"
-        )
+        notify(f"this {device.type} cannot continue in bf16, as the run was started: using fp32")
         precision = "fp32"
     setup = Setup(request, corpus, plan, precision, device)
     folder.write_record({**record, **setup.record(), "corpus": record["corpus"]})
@@ -377,7 +375,6 @@ def _callbacks(
 @contextlib.contextmanager
 def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
     """Let Ctrl-C or SIGTERM end training after the current step, and a second one at once."""
-
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -97,7 +97,8 @@ def find_sources(
     for file in files:
         if options.label_column is not None and not file.table:
             raise SettingsError(
-                f"{file.name} is not read as a table: name its text column, as in poems.csv:text"
+                f"{file.name} has no columns for labels: name a table's text column, as in "
+                "poems.csv:text"
             )
         if options.label_folders and file.label is None and not file.is_binary:
             raise SourceError(

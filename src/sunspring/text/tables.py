@@ -123,4 +123,3 @@ TABLES: Mapping[
     "ndjson": _read_json,
 }
 """Readers of tables by file extension: they yield each row's line number and wanted values."""
-

@@ -280,7 +280,6 @@ class Trainer:
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
-
         state, carried = checkpoint.state, checkpoint.carried
         load_weights(self.model, checkpoint.weights)
         self.optimizers.load(checkpoint.optimizers)

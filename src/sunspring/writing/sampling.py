@@ -20,7 +20,7 @@ REPETITION_WINDOW = 64
 def token_probabilities(
     logits: ArrayLike, settings: SamplingSettings, recent: NDArray[np.int64] | None = None
 ) -> Floats:
-    """Turn logits into the probabilities to draw from, by the settings.
+    """Turn logits into the probabilities to draw from, as the settings ask.
 
     Args:
         logits: (batch, vocabulary); minus infinity forbids a token.

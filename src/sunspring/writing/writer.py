@@ -310,5 +310,4 @@ class Writer(ABC, Generic[AnyReader]):
 
     def recent(self, task: Task) -> Tokens:
         """Return the latest tokens before the first one written."""
-
         return np.concatenate((self._before, task.prompt.tokens))[-REPETITION_WINDOW:]
