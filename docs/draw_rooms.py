@@ -1,4 +1,4 @@
-"""Draw the rooms of architecture.md and the imports between them as docs/rooms.svg.
+"""Draw the rooms of architecture.md, and the imports between them, as docs/rooms.svg.
 
     python docs/draw_rooms.py
 
@@ -33,7 +33,7 @@ circle { fill: #c2571a }
 
 
 def rooms() -> list[tuple[list[str], str]]:
-    """Read the table: the names in each of its rows, and what becomes of what in that room."""
+    """Read the table: for each row, the names of the rooms and what they turn into what."""
     page = (_DOCS / "architecture.md").read_text(encoding="utf-8")
     table = page.split("\n## The rooms\n\n")[1].split("\n\n")[0]
     cells = [row.strip("|").split("|") for row in table.splitlines()[2:]]
@@ -41,7 +41,7 @@ def rooms() -> list[tuple[list[str], str]]:
 
 
 def imports() -> Counter[tuple[str, str]]:
-    """Count the imports from one entry of the package to another."""
+    """Count how often each entry of the package imports from each other one."""
     found: Counter[tuple[str, str]] = Counter()
     for path in _PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -57,7 +57,7 @@ def imports() -> Counter[tuple[str, str]]:
 
 
 def picture() -> str:
-    """Draw the rooms from top to bottom, with an arc up to each room that one imports from."""
+    """Draw the rooms from top to bottom, with an arc from each room up to those it imports from."""
     table = rooms()
     row_of = {
         re.sub(r"\.py$|/$", "", name): row for row, (names, _) in enumerate(table) for name in names
@@ -66,10 +66,10 @@ def picture() -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         f'width="{_WIDTH}" height="{height}"><style>{_STYLE}</style>',
-        f'<text class="note" x="{_LEFT}" y="18">text flows from top to bottom; an arc leads from a '
-        "room up to one that it imports from</text>",
-        f'<text class="note" x="{_LEFT}" y="34">(all import from the first row, which is not '
-        "drawn; the thicker, the more often)</text>",
+        f'<text class="note" x="{_LEFT}" y="18">Text flows from top to bottom. An arc leads from a '
+        "room up to one that it imports from;</text>",
+        f'<text class="note" x="{_LEFT}" y="34">the thicker, the more imports. Arcs to the '
+        "first row, which all import, are not drawn.</text>",
     ]
     for row, (names, what) in enumerate(table):
         y = _TOP + _ROW * row

@@ -1,4 +1,4 @@
-"""Take the beginning of a report, light and dark, as docs/report-light.png and report-dark.png.
+"""Photograph the top of a report, light and dark, as docs/report-light.png and report-dark.png.
 
 python docs/photograph_report.py report.html
 """

@@ -1,4 +1,4 @@
-"""Run the two commands of the README and record what a terminal shows as docs/terminal.svg.
+"""Run the two commands of the README, and save what a terminal shows as docs/terminal.svg.
 
 python docs/record_terminal.py [SOURCES…] [--minutes 3]
 """
@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 _PICTURE = Path(__file__).parent / "terminal.svg"
-_SHOWN = 14  # lines of a training's progress: its beginning, and its end
+_SHOWN = 14  # lines shown of the beginning of a long output, and of its end
 
 
 def run(console: Console, arguments: list[str], out: str, shown: str) -> None:
-    """Run a command of Sunspring and record it under the words that a user would type."""
+    """Run a Sunspring command, and record its output under the command that a user would type."""
     console.print(Text("$ ", style="bold green") + Text(shown, style="bold"))
     command = [sys.executable, "-m", "sunspring", *arguments]
     done = subprocess.run(
@@ -55,7 +55,7 @@ def main() -> None:
             'sunspring write romeo --prompt "ROMEO:" --length 400 --seed 1',
         )
     svg = console.export_svg(title="sunspring")
-    # The picture must not load its font from elsewhere.
+    # The picture must not load a font from the web.
     head, _, rest = svg.partition("@font-face")
     while rest:
         rest = rest.partition("}")[2]

@@ -1,9 +1,9 @@
-"""Bring the reference up to date with the program; run it after a change of options or settings.
+"""Update the reference from the program; run it after changing options or settings.
 
     python docs/update_reference.py
 
-It writes the program's own help into reference/command-line.md, and the settings, which are
-declared once in the code, into reference/settings.md. A test compares both with the program.
+It writes the program's own help into reference/command-line.md, and the settings declared in the
+code into reference/settings.md. A test compares both with the program.
 """
 
 import os
@@ -65,7 +65,7 @@ _SECTIONS: tuple[tuple[str, str, tuple[type, ...], bool], ...] = (
 
 
 def with_help(page: str) -> str:
-    """Replace each listing `$ sunspring … --help` of a page by what the program prints."""
+    """Replace each listing `$ sunspring … --help` on a page by what the program prints."""
     return _LISTING.sub(lambda match: f"$ {match[1]}\n{_output(match[1])}", page)
 
 
@@ -88,7 +88,7 @@ def settings_page() -> str:
 
 
 def _section(heading: str, opening: str, owners: tuple[type, ...], on: bool) -> Iterator[str]:
-    """Write a table: of what is declared in some dataclasses, and perhaps of its options."""
+    """Write a table of the settings declared in some dataclasses, perhaps with their options."""
     yield from (f"## {heading}", "", opening, "")
     yield f"| name | {'option | ' * on}default | range | what it is |"
     yield f"|---|{'---|' * on}---|---|---|"

@@ -1,9 +1,9 @@
-"""Learn from a text, then write on where it ends, as fast as the model can.
+"""Learn from a text, then continue it where it ends.
 
     python examples/continue_a_text.py [FILE] [--minutes 3] [--length 600] [--temperature 0.7]
 
-Without a file it takes the English text that every Python carries. The continuation goes to the
-standard output, progress to the standard error.
+Without a file it takes the English text that comes with every Python. The continuation goes to
+standard output, progress to standard error.
 """
 
 import argparse

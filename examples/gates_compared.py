@@ -1,10 +1,10 @@
-"""Train a plain RNN, a GRU and an LSTM alike, and compare what each makes of unseen text.
+"""Train a plain RNN, a GRU and an LSTM in the same way, and compare them on unseen text.
 
     python examples/gates_compared.py [SOURCE] [--steps 400] [--hidden-size 256]
 
-Same text, sizes, batches, optimiser, seed and number of steps; only the layers differ. Less is
-better: bits per character of the held-out tenth, beside the best of the n-gram
-models, which only count.
+Text, sizes, batches, optimiser, seed and number of steps are the same; only the layers differ. The
+last column is bits per character of the held-out tenth; lower is better. The last row is the best
+n-gram model, which only counts what followed the last few characters.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sunspring
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", nargs="?", help="a text; none is the one in every Python")
+    parser.add_argument("source", nargs="?", help="a text; default: one in every Python")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--hidden-size", type=int, default=256, help="units of each layer")
     wanted = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Learn from a list of names, then invent new ones: none twice, none that is in the list.
+"""Learn from a list of names, then invent new ones: no duplicates, none from the list.
 
     python examples/names.py [names.txt] [--minutes 1] [--count 20] [--pattern '[A-Z][a-z]{3,8}']
 
@@ -14,7 +14,7 @@ import sunspring
 
 
 def made_up_names(count: int) -> list[str]:
-    """Names of a country that is on no map."""
+    """Return invented names."""
     draw = random.Random(1)
     begins = ["Ka", "Mi", "Tor", "Vel", "An", "Bri", "Sel", "Dor", "Hal", "Is", "Lo", "Ner"]
     middles = ["ra", "li", "no", "the", "ma", "si", "lan", "dre", "vi", "mo"]
@@ -25,7 +25,7 @@ def made_up_names(count: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="?", help="a file with one name a line")
+    parser.add_argument("names", nargs="?", help="a file with one name per line")
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--pattern", help="a regular expression for the whole name")

@@ -227,7 +227,9 @@ class TestWriting:
         assert len({writing.text for writing in model.write_many(9, **asked)}) < 9
 
     def test_piece_by_piece_does_not_go_with_novel(self, model: Model) -> None:
-        with pytest.raises(SettingsError, match="shows when it is whole: leave out novel, or use"):
+        with pytest.raises(
+            SettingsError, match="is known only at its end: leave out novel, or use"
+        ):
             model.stream("The ", novel=True)
 
     def test_tells_the_prompt_from_what_follows(self, model: Model) -> None:

@@ -30,6 +30,7 @@ def run(script: str, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_plain_lstm_is_trained_and_scored(text: Path) -> None:
     figures = json.loads(run("training/plain_lstm.py", str(text), "--json"))
     uniform = math.log(len(set(text.read_text(encoding="utf-8"))))
@@ -38,6 +39,7 @@ def test_the_plain_lstm_is_trained_and_scored(text: Path) -> None:
         assert 1 < figures[name] < uniform
 
 
+@pytest.mark.long
 def test_the_peer_stands_in_the_table_beside_sunspring(text: Path) -> None:
     table = run("training/quality.py", str(text), "--seeds", "0", "--article")
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]

@@ -1,10 +1,10 @@
-"""The package without extras: its size, and how soon and in how much memory it writes.
+"""The package without extras: its size, and the time and memory that writing takes.
 
     python bench/cli/base_install.py [--runs 9]
 
-Builds a wheel, installs it with its dependencies into a fresh environment, adds up the files, and
-writes 200 characters with the model in the box again and again, each time in a process of its own.
-Beside it, as peers in the same run: an empty Python process, and one that imports numpy.
+Builds a wheel, installs it with its dependencies into a fresh environment, adds up the file sizes,
+and writes 200 characters with the bundled model several times, each time in a new process. For
+comparison it times an empty Python process, and one that imports numpy.
 """
 
 import argparse
@@ -21,7 +21,7 @@ WRITE = ["-m", "sunspring", "write", "shakespeare", "--prompt", "ROMEO:", "--len
 
 
 def install(folder: Path) -> Path:
-    """Give the interpreter of an environment with the base package alone."""
+    """Make an environment with only the base package, and return its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
     pip = [sys.executable, "-m", "pip", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, ROOT], check=True)
@@ -33,7 +33,7 @@ def install(folder: Path) -> Path:
 
 
 def megabytes(python: Path) -> dict[str, float]:
-    """What each package takes, the largest first, compiled files included."""
+    """Return the size of each package, the largest first, with compiled files."""
     sizes: dict[str, float] = {}
     (packages,) = python.parents[1].glob("lib/python*/site-packages")
     for path in packages.rglob("*"):
@@ -44,7 +44,7 @@ def megabytes(python: Path) -> dict[str, float]:
 
 
 def run(command: list[str]) -> tuple[float, float]:
-    """Seconds from start to end, and megabytes resident at the peak."""
+    """Run a command; return its seconds from start to end, and its peak resident megabytes."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -73,7 +73,7 @@ def main() -> None:
     print(f"installed without extras: {sum(sizes.values()):.1f} MB")
     for name, size in list(sizes.items())[:8]:
         print(f"  {name:<20} {size:5.1f} MB")
-    print(f"the first time, when Python compiles the modules: {first:.2f} s")
+    print(f"the first run, in which Python compiles the modules: {first:.2f} s")
     for name, values in measured.items():
         seconds = [value[0] for value in values]
         print(

@@ -2,7 +2,7 @@
 
     python bench/cli/startup.py [--runs 5]
 
-Peers in the same run: an empty Python process, and `import torch` alone.
+For comparison it times an empty Python process, and `import torch`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def seconds(command: list[str]) -> float:
 
 
 def seconds_to_first_step(folder: Path) -> float:
-    """Time a training of one step without what comes after it: the log says when it was taken."""
+    """Return the seconds until a training logs its first step; it is then killed."""
     log = folder / "log.jsonl"
     command = [sys.executable, "-m", "sunspring", "train", "--out", str(folder), "--minutes", "1"]
     began = time.perf_counter()

@@ -1,9 +1,9 @@
-"""Encoding: seconds for 100 MB of characters, and the memory that a corpus of 2 GB takes.
+"""Encoding: seconds for 100 MB of text, and peak memory for a corpus of any size.
 
     python bench/corpus/corpus.py [--megabytes 100] [--steps 100] [--documents none|lines]
 
-Makes a text of so many megabytes, encodes it and trains so many steps on it in a child process;
-prints the child's peak resident memory beside that of one which trains on a small text.
+Makes a text of the given size, encodes it and trains a few steps on it in a child process; prints
+the child's peak resident memory, and for comparison that of training on a small text.
 """
 
 import argparse
@@ -37,7 +37,7 @@ print(json.dumps({"seconds": seconds, "peak_mb": peak / 1024}))
 
 
 def measure(source: Path, steps: int, documents: str) -> dict[str, float]:
-    """Encode a text and train on it, in a child process with a cache of its own."""
+    """Encode a text and train on it, in a child process with its own cache."""
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         environment = {**os.environ, "SUNSPRING_CACHE": str(Path(folder) / "cache")}
         command = [sys.executable, "-c", _CHILD, str(source), folder, str(steps), documents]
@@ -47,7 +47,7 @@ def measure(source: Path, steps: int, documents: str) -> dict[str, float]:
 
 
 def make_text(path: Path, size: int) -> None:
-    """Write lines of invented words, about so many bytes."""
+    """Write lines of invented words, about `size` bytes."""
     draw = random.Random(0)
     words = ["".join(draw.choices("etaoinshrdlu", k=draw.randint(2, 9))) for _ in range(5000)]
     block = "".join(" ".join(draw.choices(words, k=7)) + "\n" for _ in range(20_000))

@@ -1,11 +1,11 @@
-"""How fast a model should learn while it reads: dynamic evaluation of validation parts.
+"""Dynamic evaluation of validation text: how fast should a model learn while it reads?
 
     python bench/evaluation/dynamic.py RUN… [--rates 0.0001,0.0003,0.001]
                             [--decays 0.001,0.003,0.01] [--segments 64]
 
-Each RUN is a folder that `sunspring train` made. All figures are nats per character of its
-validation part by `stream`; held-out text is not looked at. The defaults of `LearningSettings` come
-from here.
+Each RUN is a folder made by `sunspring train`. All figures are nats per character of its validation
+part by `stream`; held-out text is not used. This is how the defaults of `LearningSettings` were
+chosen.
 """
 
 import argparse

@@ -1,11 +1,12 @@
-"""Broken log lines among usual ones: precision and recall of `score --threshold`, and of n-grams.
+"""Broken log lines among normal ones: precision and recall of `score --threshold` and of n-grams.
 
     python bench/explanation/anomalies.py [--minutes 1] [--percentile 99.5]
 
-Usual lines come from a small grammar; one in twenty of those to be judged is broken in one of
-seven ways. The model learns from usual lines alone. Both sides call a line broken if it costs more
-per character than that percentile of their own held-out lines. The n-gram model, of the order that
-predicts these best, learned from the same text, and is charged alike for characters it lacks.
+Normal lines come from a small grammar; of the lines to be judged, one in twenty is broken in one of
+seven ways. The model learns from normal lines only. Both models call a line broken if it costs more
+per character than the given percentile of their held-out lines. The n-gram model learns from the
+same text, has the order that predicts the held-out lines best, and pays the same for characters
+that it does not know.
 """
 
 import argparse
@@ -56,14 +57,14 @@ BREAKS: dict[str, Callable[[str, random.Random], str]] = {
     "words swapped": _swapped,
     "a letter changed": _changed,
     "a field of another kind": lambda line, draw: line.replace("user=", "user=admin';--"),
-    "an hour that is none": lambda line, draw: f"{draw.randrange(25, 99)}{line[2:]}",
+    "an impossible hour": lambda line, draw: f"{draw.randrange(25, 99)}{line[2:]}",
     "binary": _binary,
     "two users": lambda line, draw: f"{line.rsplit(' ', 1)[0]} {draw.randrange(1000)}",
 }
 
 
 def ngram_scores(corpus: Corpus, lines: list[str]) -> np.ndarray:
-    """Bits per character of lines by each order of n-grams, (orders, lines)."""
+    """Return the bits per character of lines for each order of n-grams, (orders, lines)."""
     vocabulary, train = corpus.vocabulary, corpus.train
     model = NGramModel(train.tokens, train.starts, vocabulary.size, vocabulary.start_id)
     ids, counts = vocabulary.encode_batch(lines)

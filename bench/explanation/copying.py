@@ -1,13 +1,13 @@
-"""Copies: seconds and memory to check what was written against a training text that is far larger.
+"""Copies: seconds and memory to compare a written text with a far larger training text.
 
     python bench/explanation/copying.py TEXT [--megabytes 1000] [--written 1] [--threads 1 2]
                                         [--peer 100]
 
-Makes a training text of so many megabytes: the lines of TEXT again and again, each time in another
-order and with one character in fifty drawn anew. What was written is half invented and half
-stretches of that text. Each measurement is a process of its own. `--peer` sorts the suffixes of the
-first so many megabytes with pydivsufsort (pip install pydivsufsort), which is the first step of a
-search by a suffix array.
+Makes a training text of the given size: the lines of TEXT again and again, each time in another
+order and with one character in fifty replaced at random. Half of the written text is invented, half
+are stretches of the training text. Each measurement runs in its own process. `--peer` sorts the
+suffixes of the given number of megabytes with pydivsufsort (pip install pydivsufsort), the first
+step of a search with a suffix array.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-_STRETCH = 60  # characters that are invented, or taken from the training text
+_STRETCH = 60  # characters that are invented or copied in one go
 _FINDER = """
 import json, resource, sys, time
 import numpy as np
@@ -69,10 +69,10 @@ def measure(code: str, *arguments: str | int) -> dict[str, float]:
 
 
 def make_texts(source: Path, folder: Path, size: int, written: int) -> int:
-    """Write a training text as tokens, its characters, and a text that copies.
+    """Write a training text as tokens, its characters, and a text that copies from it.
 
     Returns:
-        How many characters of the latter were copied.
+        How many characters of the latter are copied.
     """
     random = np.random.default_rng(0)
     text = source.read_text(encoding="utf-8")
@@ -122,7 +122,7 @@ def main() -> None:
             rows[name] = measure(_PEER, folder, arguments.peer)
     for name, row in rows.items():
         print(
-            f"{name}: {row['seconds']:.1f} s ({row['cpu_seconds']:.1f} s of processors), "
+            f"{name}: {row['seconds']:.1f} s ({row['cpu_seconds']:.1f} s of CPU time), "
             f"{row['peak_mb']:,.0f} MB of memory, found {row['copied']} characters"
         )
 

@@ -3,11 +3,11 @@
     python bench/training/laws.py measure [--at-once 2] [--runs bench/training/laws.csv]
     python bench/training/laws.py fit [--runs bench/training/laws.csv]
 
-`measure` trains models of several sizes and dropouts on parts of two texts for so many steps that
-the machine's speed has no say, and adds a row a run to the table; runs that are in it are not made
-again. The texts are the source code of Python's standard library and the English of its help. Of
-each, 100,000 characters from the middle are kept for scoring. `fit` prints the constants that stand
-in `src/sunspring/training/laws.py`.
+`measure` trains models of several sizes and dropouts on parts of two texts and adds a row per run
+to the table; runs that are already in it are not repeated. Budgets are in steps, so that the speed
+of the machine does not matter. The texts are the source code of Python's standard library and the
+English of its help; 100,000 characters from the middle of each are reserved for scoring. `fit`
+prints the constants in `src/sunspring/training/laws.py`.
 """
 
 import argparse
@@ -44,18 +44,18 @@ WHOLE = ("characters", "vocabulary", "read", "layers", "hidden_size")
 MEASURED = ("nats", "training_nats")
 REAL = ("recurrent_dropout", "output_dropout", *MEASURED)
 FEW_EPOCHS = 3.5
-CODE = 3_000_000  # characters of source code that are used
+CODE = 3_000_000  # characters of source code
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs that differ in the model only.
+    """Runs that differ only in the model.
 
     Args:
-        characters: of training text.
+        characters: length of the training text.
         read: characters read in training.
-        shapes: layers and hidden size.
-        dropouts: of the recurrent weights and of the outputs; half of that between layers.
+        shapes: pairs of layers and hidden size.
+        dropouts: pairs of recurrent dropout and output dropout; layer dropout is half the latter.
     """
 
     characters: int
@@ -94,15 +94,15 @@ class Run:
 
     Args:
         text: `python` or `english`.
-        characters: of training text.
+        characters: length of the training text.
         vocabulary: distinct characters of the whole text.
         read: characters read in training.
-        layers: of the model.
-        hidden_size: of each.
-        recurrent_dropout: of the recurrent weights.
-        output_dropout: of the outputs; half of that between layers.
-        nats: a character, on the scored text by `stream`; NaN before it is made.
-        training_nats: the mean over the last steps.
+        layers: number of layers.
+        hidden_size: units of each layer.
+        recurrent_dropout: dropout of the recurrent weights.
+        output_dropout: dropout of the outputs; layer dropout is half of it.
+        nats: nats per character of the scored text by `stream`; NaN before the run.
+        training_nats: mean training loss over the last steps.
     """
 
     text: str
@@ -117,9 +117,9 @@ class Run:
     training_nats: float = math.nan
 
 
-@functools.cache  # a worker makes many runs
+@functools.cache  # each worker makes many runs
 def load_texts() -> dict[str, NDArray[np.uint16]]:
-    """Give the two texts by name, as ids (characters,)."""
+    """Return the two texts by name, as ids (characters,)."""
     library = Path(sysconfig.get_path("stdlib"))
     sources = sorted(each for each in library.rglob("*.py") if "site-packages" not in each.parts)
     code = "".join(each.read_text("utf-8", "ignore") for each in sources)
@@ -131,7 +131,7 @@ def load_texts() -> dict[str, NDArray[np.uint16]]:
 
 
 def plan_runs(text: str, ids: NDArray[np.uint16]) -> Iterator[Run]:
-    """List what to measure on one text, of ids (characters,)."""
+    """List the runs to make on one text, given as ids (characters,)."""
     for cell in CELLS:
         if cell.characters + SCORED <= len(ids):
             for shape, dropouts in itertools.product(cell.shapes, cell.dropouts):
@@ -179,7 +179,7 @@ def split_of(ids: NDArray[np.uint16]) -> Split:
 
 
 def read_runs(path: Path) -> list[Run]:
-    """Read the table; none where there is none yet."""
+    """Read the table; no runs if it does not exist yet."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -194,7 +194,7 @@ def read_runs(path: Path) -> list[Run]:
 
 
 def measure(path: Path, at_once: int) -> None:
-    """Make the runs that the table lacks, the short ones first."""
+    """Make the runs that are missing from the table, the short ones first."""
     made = {setting(run) for run in read_runs(path)}
     planned = itertools.chain(*(plan_runs(name, ids) for name, ids in load_texts().items()))
     wanted = [run for run in dict.fromkeys(planned) if setting(run) not in made]
@@ -208,7 +208,7 @@ def measure(path: Path, at_once: int) -> None:
 
 
 def setting(run: Run) -> tuple[Any, ...]:
-    """What tells a run from the others, without what was measured."""
+    """Return the fields that identify a run, without those measured."""
     return astuple(run)[: -len(MEASURED)]
 
 
@@ -218,7 +218,7 @@ def prepare_worker(threads: int) -> None:
 
 
 def append_run(path: Path, run: Run) -> None:
-    """Add a row to the table, and a header to a new one."""
+    """Add a row to the table; a new table begins with a header."""
     is_new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Run)])
@@ -228,7 +228,7 @@ def append_run(path: Path, run: Run) -> None:
 
 
 def fit(runs: list[Run]) -> None:
-    """Print what the laws say of a table's runs."""
+    """Print the laws fitted to the runs."""
     plain = [
         run
         for run in runs
@@ -239,7 +239,7 @@ def fit(runs: list[Run]) -> None:
     print(
         f"avoidable nats, from {len(plain)} runs of at most {FEW_EPOCHS} epochs: "
         f"{of_weights:.3g} / weights^{power:.3f} + {of_reading:.3g} / read^{power_of_reading:.3f}, "
-        f"to {error:.4f} nats (root of the mean square)\n"
+        f"with an error of {error:.4f} nats (root mean square)\n"
     )
     print("the best dropout of each model that was trained with several:")
     for _, same in grouped(runs, "text", "characters", "read", "layers", "hidden_size"):
@@ -255,10 +255,11 @@ def fit(runs: list[Run]) -> None:
 
 
 def fit_size(runs: list[Run]) -> tuple[float, float, float, float, float]:
-    """Fit `laws.avoidable_nats`, beside a constant for each text and length, by least squares.
+    """Fit `laws.avoidable_nats`, plus a constant for each text and length, by least squares.
 
     Returns:
-        Factor and power of the weights, those of the reading, and the root mean square error.
+        Factor and power of the weights, those of the characters read, and the root mean square
+        error.
     """
     weights = torch.tensor([8.0 * run.layers * run.hidden_size**2 for run in runs]).double()
     read = torch.tensor([float(run.read) for run in runs]).double()
@@ -266,7 +267,7 @@ def fit_size(runs: list[Run]) -> tuple[float, float, float, float, float]:
     places = sorted({(run.text, run.characters) for run in runs})
     place = torch.tensor([places.index((run.text, run.characters)) for run in runs])
     in_place = torch.nn.functional.one_hot(place).double()
-    # at the middle of the runs: loss to the size and to the reading, and how fast they fall
+    # logarithms, at the mean run: loss due to size, its power; loss due to reading, its power
     middle = torch.stack((weights.log().mean(), read.log().mean()))
     unknown = torch.tensor([-2.0, -0.7, -2.0, -0.7], dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([unknown], max_iter=500, line_search_fn="strong_wolfe")
@@ -292,7 +293,7 @@ def fit_size(runs: list[Run]) -> tuple[float, float, float, float, float]:
 
 
 def grouped(runs: list[Run], *names: str) -> Iterator[tuple[Any, list[Run]]]:
-    """Gather the runs that agree in some fields."""
+    """Group the runs that agree in some fields."""
     key = operator.attrgetter(*names)
     for value, same in itertools.groupby(sorted(runs, key=key), key):
         yield value, list(same)

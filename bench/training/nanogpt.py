@@ -1,17 +1,17 @@
-"""A peer of quality.py: nanoGPT at its documented CPU setting, from a checkout of your own.
+"""A peer in quality.py: nanoGPT at its documented CPU setting, from your own checkout.
 
     git clone https://github.com/karpathy/nanoGPT
     python bench/training/nanogpt.py TEXT --checkout nanoGPT [--minutes 3] [--seed 0] [--json]
 
 Runs the checkout's own train.py with the command of its README for a CPU (4 layers, 4 heads, 128
-wide, batches of 12 windows of 64, no dropout), in fp32 as it does there, and changes nothing in the
-checkout. Only the number of iterations is ours, and the decay of the rate with it: as many as the
-minutes hold, its own evaluations included, by a short timing beforehand. A run that got less than
-its minutes, as the machine was slower meanwhile, is repeated with a corrected number; one that got
-more counts. Seed 0 is nanoGPT's own, 1337; the others count on from there.
+wide, batches of 12 windows of 64, no dropout), in fp32 as there, and changes nothing in the
+checkout. Only the number of iterations, and with it the decay of the learning rate, is ours: as
+many as fit in the minutes, including its own evaluations, by a short timing beforehand. A run that
+takes less than its minutes is repeated with a corrected number; one that takes more is kept. Seed 0
+is nanoGPT's own, 1337; seed 1 is 1338, and so on.
 
-Its train.bin and val.bin are Sunspring's training and validation part, so the weights that it keeps
-(those that do best on val.bin, as documented) are not chosen on held-out text. It is scored by
+Its train.bin and val.bin are Sunspring's training and validation parts, so the weights that it
+keeps (the best ones on val.bin, as documented) are not chosen on held-out text. It is scored by
 `windows` of its block, 64: it cannot read further back.
 """
 
@@ -47,12 +47,12 @@ SETTING = (
     f"--log_interval=1 --block_size={BLOCK} --batch_size={BATCH} --n_layer=4 --n_head=4 "
     "--n_embd=128 --dropout=0.0"
 ).split()
-SETTLED = 20  # iterations before the timing counts
-LEAST_ITERATIONS = 120  # its rate rises over the first hundred
-ENOUGH = 0.98  # of the minutes
+SETTLED = 20  # iterations to warm up before the timing
+LEAST_ITERATIONS = 120  # its learning rate rises over the first hundred
+ENOUGH = 0.98  # share of the minutes that a run must take
 ATTEMPTS = 3
 
-# train.py has a fixed seed and no setting for it.
+# train.py has a fixed seed, and no setting for it.
 _RUN_WITH_SEED = """
 import runpy, sys, torch
 seed, plain = int(sys.argv.pop(1)), torch.manual_seed
@@ -68,19 +68,19 @@ class NanoGPTPeer(StatelessPeer):
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read windows of at most a block."""
+        """Read windows of at most one block."""
         tokens = tokens.contiguous()
-        logits, _ = self.network(tokens, tokens)  # without targets it gives the last place alone
+        logits, _ = self.network(tokens, tokens)  # without targets it returns only the last place
         return logits, state
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What was seen of a training.
+    """The observed times of a training.
 
     Args:
-        seconds: of the whole loop, its evaluations included.
-        iterations: seconds of each iteration, with its evaluation where there was one.
+        seconds: of the whole loop, with its evaluations.
+        iterations: seconds of each iteration, with its evaluation if there was one.
     """
 
     seconds: float
@@ -105,7 +105,7 @@ def write_data(corpus: Corpus, folder: Path) -> None:
 def running(
     checkout: Path, folder: Path, seed: int, iterations: int, evaluate_every: int
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run train.py on the data in a folder; it is ended with the block."""
+    """Run train.py on the data in a folder; it is killed at the end of the block."""
     command = [
         *(sys.executable, "-u", "-c", _RUN_WITH_SEED, str(seed), *SETTING),
         *(f"--max_iters={iterations}", f"--lr_decay_iters={iterations}"),
@@ -119,7 +119,7 @@ def running(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # nothing into the checkout
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # write nothing into the checkout
         ) as process,
     ):
         try:
@@ -129,7 +129,7 @@ def running(
 
 
 def follow(process: subprocess.Popen[str], most_seconds: float = math.inf) -> Timing:
-    """Watch a training to its end, or for so long."""
+    """Watch a training until it ends, or for at most some seconds."""
     began, times = math.nan, list[float]()
     for line in cast(Any, process.stdout):
         if line.startswith("using fused AdamW"):  # the last line before the loop
@@ -143,7 +143,7 @@ def follow(process: subprocess.Popen[str], most_seconds: float = math.inf) -> Ti
 
 
 def plan(timing: Timing, seconds: float) -> tuple[int, int]:
-    """Say how many iterations fit, and after how many each it evaluates; the last is evaluated."""
+    """Return how many iterations fit, as a multiple of the iterations per evaluation, and these."""
     iteration = statistics.fmean(timing.iterations[SETTLED:])
     evaluation = max(0.0, timing.iterations[0] - iteration)
     fitting = (seconds - evaluation) / (iteration + evaluation / EVALUATE_EVERY)
@@ -155,7 +155,7 @@ def plan(timing: Timing, seconds: float) -> tuple[int, int]:
 def train(
     checkout: Path, corpus: Corpus, minutes: float, seed: int, folder: Path
 ) -> dict[str, float]:
-    """Train for so many minutes; leaves ckpt.pt in a folder."""
+    """Train for some minutes; leaves ckpt.pt in the folder."""
     write_data(corpus, folder)
     budget = 60 * minutes
     with running(checkout, folder, seed, 10**6, 10**6) as process:
@@ -164,7 +164,7 @@ def train(
     iterations, every = plan(timing, budget)
     for _ in range(ATTEMPTS):
         if iterations < LEAST_ITERATIONS:
-            raise SystemExit(f"nanoGPT takes {iterations} iterations only: give more minutes")
+            raise SystemExit(f"nanoGPT fits in only {iterations} iterations: give it more minutes")
         print(f"nanoGPT: {iterations} iterations for {budget:.0f} s", file=sys.stderr, flush=True)
         with running(checkout, folder, seed, iterations, every) as process:
             timing = follow(process)
@@ -199,7 +199,7 @@ def load(checkout: Path, checkpoint_path: Path) -> NanoGPTPeer:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
-    with contextlib.redirect_stdout(sys.stderr):  # it says how large it is
+    with contextlib.redirect_stdout(sys.stderr):  # it prints its size
         network = module.GPT(module.GPTConfig(**checkpoint["model_args"]))
     network.load_state_dict(checkpoint["model"])
     return NanoGPTPeer(network, checkpoint["model_args"]["vocab_size"])

@@ -1,11 +1,10 @@
-"""What the training loop costs over a bare PyTorch loop of the same model, batch and optimisers.
+"""Overhead of the training loop over a bare PyTorch loop of the same model, batch and optimisers.
 
     python bench/training/overhead.py [--steps 1000] [--pairs 3]
 
-The bare loop reads its lanes from a tensor and has no progress, log, sample, evaluation or
-checkpoint; ours is `sunspring train` with all of them, its progress line drawn to a terminal that
-nobody sees. They run in turn in one process, on the demo text; the bare loop uses the optimisers of
-torch.optim.
+The bare loop reads its lanes from a tensor, uses the optimisers of torch.optim, and has no progress
+line, log, samples, evaluation or checkpoints; ours is `sunspring train` with all of them, its
+progress line drawn to an invisible terminal. They take turns in one process, on the demo text.
 """
 
 import argparse
@@ -28,15 +27,15 @@ from sunspring.training.optimizers import parameter_groups
 
 
 class UnseenTerminal(io.StringIO):
-    """Where the progress line goes."""
+    """The stream that the progress line goes to."""
 
     def isatty(self) -> bool:
-        """Say that it is one, so that the line is drawn live."""
+        """Claim to be a terminal, so that the line is drawn live."""
         return True
 
 
 def bare_seconds(folder: Path, steps: int) -> float:
-    """Train the model of a run again, in the plainest loop."""
+    """Train the model of a run again in a bare loop, and return the seconds."""
     record = read_json(folder / "run.json")
     recipe = record["plan"]["recipe"]
     rates = recipe["optimization"]
@@ -90,7 +89,7 @@ def main() -> None:
             print(f"ours {ours:.1f} s, bare {bare:.1f} s, ratio {ratios[-1]:.3f}", flush=True)
     print(
         f"median ratio over {arguments.pairs} pairs: {statistics.median(ratios):.3f}; "
-        f"of the fastest of each: {min(all_ours) / min(all_bare):.3f}"
+        f"ratio of the fastest runs: {min(all_ours) / min(all_bare):.3f}"
     )
 
 

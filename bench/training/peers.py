@@ -1,4 +1,4 @@
-"""What the peers of quality.py share: Sunspring's splits of a text, and its protocols.
+"""What the peers in quality.py share: Sunspring's splits of a text and its protocols.
 
 A peer reads the same training, validation and held-out characters as Sunspring, and is scored by
 `sunspring.evaluation.protocols` itself: the same windows, the same start, the same code, in fp32.
@@ -22,30 +22,30 @@ from sunspring.text.options import ReadingOptions
 
 
 def read_text(source: str) -> Corpus:
-    """Read a file, or a folder's files in name order as one text, as `sunspring train` does."""
+    """Read a file, or the files of a folder in name order, as one text, like `sunspring train`."""
     found = find_sources([source], ReadingOptions())
     return build_corpus(found, TokenSettings(), cache_folder() / "corpora")
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every peer takes."""
+    """Add the arguments of every peer."""
     parser.add_argument("text")
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one JSON object alone")
+    parser.add_argument("--json", action="store_true", help="print only one JSON object")
 
 
 def print_figures(figures: Mapping[str, object], as_json: bool) -> None:
-    """Print what a peer ends with, one figure a line or as JSON."""
+    """Print the results of a peer, one per line or as JSON."""
     lines = [f"{name}: {value}" for name, value in figures.items()]
     print(json.dumps(figures) if as_json else "\n".join(lines))
 
 
 class Peer(Predictor):
-    """A network of another make, on the processor and without labels.
+    """A foreign network, on the CPU and without labels.
 
     Args:
-        network: of the peer.
+        network: the peer's network.
         vocabulary_size: number of token ids.
     """
 
@@ -61,12 +61,12 @@ class Peer(Predictor):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """None."""
+        """No labels."""
         return ()
 
     @property
     def device(self) -> torch.device:
-        """The processor."""
+        """The CPU."""
         return torch.device("cpu")
 
 
@@ -74,23 +74,23 @@ class StatelessPeer(Peer):
     """A peer that forgets everything between two calls, such as a transformer without a cache."""
 
     def initial_state(self, batch_size: int) -> State:
-        """Give no state at all."""
+        """Return an empty state."""
         return ((),)
 
 
 def stream_nats(peer: Peer, corpus: Corpus) -> float:
-    """Nats per character of the held-out text by `stream`."""
+    """Return the nats per character of the held-out text by `stream`."""
     return evaluate_stream(peer, corpus.heldout, corpus.vocabulary.start_id).nats_per_character
 
 
 def windows_nats(peer: Peer, corpus: Corpus, window: int) -> float:
-    """Nats per character of the held-out text by `windows` of so many characters."""
+    """Return the nats per character of the held-out text by `windows` of the given length."""
     start_id = corpus.vocabulary.start_id
     return evaluate_windows(peer, corpus.heldout, start_id, window).nats_per_character
 
 
 def fastest_seconds(step: Callable[[], object], steps: int = 5) -> float:
-    """Time a step a few times, after two that are not counted; the fastest counts."""
+    """Time a step a few times, after two to warm up, and return the fastest."""
     step(), step()
     fastest = float("inf")
     for _ in range(steps):

@@ -1,19 +1,19 @@
-"""A peer of quality.py: the article's plain two-layer LSTM with Adam, at its best.
+"""A peer in quality.py: the article's plain two-layer LSTM with Adam, at its best.
 
     python bench/training/plain_lstm.py TEXT [--minutes 3] [--seed 0] [--set rate=5e-3 …] [--json]
     python bench/training/plain_lstm.py TEXT --search [--minutes 3] [--runs 40] [--set …]
 
-`nn.Embedding`, `nn.LSTM` of two layers of 256 units, `nn.Linear`, and nothing of Sunspring's: no
-skip connections, no Muon, no fused loop. What costs nothing is given to it: Keras's weights at the
-start (as the article has them: Glorot, orthogonal, forget bias 1), fused Adam, clipped gradients,
-a rate that falls linearly to zero with the minutes, the faster of fp32 and bf16 (probed), and the
-weights that do best on Sunspring's validation part, which it does not train on either. The minutes
-count the training loop with its looks at the validation part, as Sunspring's do; reading the text,
-the probe and the final scores are outside of them.
+`nn.Embedding`, `nn.LSTM` with two layers of 256 units, `nn.Linear`, and nothing of Sunspring's: no
+skip connections, no Muon, no fused loop. It gets all improvements that cost nothing: Keras's
+initial weights as in the article (Glorot, orthogonal, forget bias 1), fused Adam, clipped
+gradients, a learning rate that falls linearly to zero, the faster of fp32 and bf16 (measured), and
+the weights that do best on Sunspring's validation part, which it does not train on either. As for
+Sunspring, the minutes cover the training loop with its evaluations of the validation part, but not
+reading the text, measuring the formats and the final scores.
 
-`--search` climbs from the best settings known, one setting at a time, each run of so many minutes.
-It goes by the validation part alone, never sees the held-out text, and prints its table. What it
-finds goes into the defaults of `Settings`, `RATES` and `DROPOUT`.
+`--search` starts from the best known settings and changes one setting at a time while that helps,
+each run taking `--minutes`. It uses only the validation part, never the held-out text, and prints a
+table of its runs. Its results are the defaults of `Settings`, `RATES` and `DROPOUT`.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from sunspring.network.predictor import State
 
 LAYERS, HIDDEN_SIZE = 2, 256
 WARMUP_STEPS = 50
-FIRST_LOOK, LOOK_EVERY = 0.3, 0.1  # shares of the budget
+FIRST_LOOK, LOOK_EVERY = 0.3, 0.1  # shares of the budget; a look evaluates on validation text
 LOOK_WINDOW = 256
 
 LSTMState = tuple[Tensor, Tensor]
@@ -53,16 +53,16 @@ LSTMState = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What may be chosen for the peer; the defaults are the best that the searches found.
+    """The settings of the peer; the defaults are the best that the searches found.
 
     Args:
-        batching: `carried` rows read on with their state; `windows` are shuffled, each from a zero
-            state, as in the article.
+        batching: `carried` for rows that carry their state on; `windows` for shuffled windows, each
+            from a zero state, as in the article.
         batch_size: rows of a batch.
         window: targets of a row in one step.
         rate: Adam's highest learning rate.
-        decay: of the rate: `linear` to zero at the end, or `none`.
-        dropout: of the LSTM's outputs, between the layers and before the head.
+        decay: decay of the rate: `linear` to zero at the end, or `none`.
+        dropout: dropout of the LSTM's outputs, between the layers and before the head.
         embedding_size: length of a character's vector.
     """
 
@@ -75,14 +75,14 @@ class Settings:
     embedding_size: int = 32
 
 
-# `--search --minutes 1` on Tiny Shakespeare, fifteen runs (lab notebook), three of 3 minutes around
-# its result, and four as long as 10 minutes around the best of these.
+# Found by `--search --minutes 1` on Tiny Shakespeare (fifteen runs, see the lab notebook), three
+# runs of 3 minutes around its result, and four of up to 10 minutes around the best of these.
 RATES = {1: 2e-2, 3: 1e-2, 10: 5e-3}
-"""By minutes; the nearest serves."""
+"""The best rate by minutes of training; the nearest one is used."""
 DROPOUT, MINUTES_FOR_DROPOUT = 0.2, 5.5
-"""Where a million characters of training text have more minutes than that."""
+"""Dropout is used if there are more minutes than that per million characters of text."""
 
-# In the order in which they are searched; the climb steps to a neighbour.
+# In the order of the search, which steps from a value to its neighbours.
 CHOICES: dict[str, tuple[Any, ...]] = {
     "rate": (5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2, 1.5e-2, 2e-2, 3e-2, 5e-2),
     "batch_size": (4, 8, 16, 32, 64, 128),
@@ -124,7 +124,7 @@ class PlainLSTM(nn.Module):
                     parameter.chunk(4)[1].fill_(1.0)  # the forget gate
 
     def forward(self, tokens: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """Map ids (batch, time) to logits (batch, time, vocabulary_size), and the state on."""
+        """Map ids (batch, time) and a state to logits (batch, time, vocabulary) and a state."""
         outputs, state = self.lstm(self.embedding(tokens), state)
         return self.head(self.dropout(outputs)), state
 
@@ -133,14 +133,14 @@ class PlainLSTMPeer(Peer):
     """The LSTM as `sunspring.evaluation.protocols` reads it."""
 
     def initial_state(self, batch_size: int) -> State:
-        """Give zeros, rows first."""
+        """Return zeros, with the batch as first dimension."""
         zeros = torch.zeros(batch_size, LAYERS, HIDDEN_SIZE)
         return ((zeros, zeros),)
 
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read on from a state."""
+        """Read tokens, starting from a state."""
         h, c = (tensor.transpose(0, 1).contiguous() for tensor in state[0])
         logits, (h, c) = self.network(tokens, (h, c))
         return logits, ((h.transpose(0, 1), c.transpose(0, 1)),)
@@ -154,7 +154,7 @@ def zero_state(batch_size: int) -> LSTMState:
 def batches(
     ids: Tensor, settings: Settings, random: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor, bool]]:
-    """Give inputs and targets (batch, time) without end, and whether the state is to be zero."""
+    """Yield inputs and targets (batch, time) forever, and whether the state must be zero."""
     batch_size, window = settings.batch_size, settings.window
     while True:
         shifted = ids[int(random.integers(window)) :]
@@ -173,7 +173,7 @@ def batches(
 
 
 class Training:
-    """The peer's network and how it takes a step."""
+    """The peer's network and its training step."""
 
     def __init__(self, vocabulary_size: int, settings: Settings, is_bf16: bool) -> None:
         self.network = PlainLSTM(vocabulary_size, settings)
@@ -185,7 +185,7 @@ class Training:
         self.state = zero_state(settings.batch_size)
 
     def step(self, inputs: Tensor, targets: Tensor, is_fresh: bool, factor: float) -> None:
-        """Forward, backward, update at `factor` times the rate."""
+        """Take a step, with the learning rate multiplied by `factor`."""
         state = zero_state(self.settings.batch_size) if is_fresh else self.state
         with torch.autocast("cpu", torch.bfloat16, enabled=self.is_bf16):
             logits, (h, c) = self.network(inputs, state)
@@ -200,7 +200,7 @@ class Training:
 
     @torch.inference_mode()
     def look(self, rows: Tensor) -> float:
-        """Nats per character of fixed rows (rows, window + 1), each from a zero state."""
+        """Return the nats per character of rows (rows, window + 1), each from a zero state."""
         self.network.eval()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.is_bf16):
             logits, _ = self.network(rows[:, :-1], zero_state(len(rows)))
@@ -209,7 +209,7 @@ class Training:
 
 
 def bf16_is_faster(vocabulary_size: int, settings: Settings) -> bool:
-    """Time a few steps in both formats."""
+    """Time a few steps in both formats, and return whether bf16 is faster."""
     tokens = torch.randint(vocabulary_size, (settings.batch_size, settings.window + 1))
     seconds = {}
     for is_bf16 in (False, True):
@@ -226,7 +226,7 @@ def bf16_is_faster(vocabulary_size: int, settings: Settings) -> bool:
 def train(
     corpus: Corpus, settings: Settings, minutes: float, seed: int
 ) -> tuple[PlainLSTM, dict[str, Any]]:
-    """Train for so many minutes; gives the weights that did best on the validation part."""
+    """Train for some minutes, and return the network with its best weights on validation text."""
     vocabulary_size = corpus.vocabulary.size
     is_bf16 = bf16_is_faster(vocabulary_size, settings)
     torch.manual_seed(seed)
@@ -265,7 +265,7 @@ def train(
 
 
 def search(corpus: Corpus, settings: Settings, minutes: float, seed: int, most_runs: int) -> None:
-    """Climb from settings, one at a time, until no neighbour does better on the validation part."""
+    """Change one setting at a time until no neighbour is better on the validation part."""
     print(f"| {' | '.join(CHOICES)} | precision | characters/s | validation, nats |")
     print("|" + "---|" * (len(CHOICES) + 3))
     known: dict[Settings, float] = {}
@@ -281,7 +281,7 @@ def search(corpus: Corpus, settings: Settings, minutes: float, seed: int, most_r
 
     for name, choices in CHOICES.items():
         if getattr(settings, name) not in choices:
-            raise SystemExit(f"the search begins with a {name} of {', '.join(map(str, choices))}")
+            raise SystemExit(f"the search needs a {name} of {', '.join(map(str, choices))}")
     best, before = settings, None
     validation(best)
     while before != best and len(known) < most_runs:
@@ -300,7 +300,7 @@ def search(corpus: Corpus, settings: Settings, minutes: float, seed: int, most_r
 
 
 def choose_settings(minutes: float, characters: int, changes: list[str]) -> Settings:
-    """Take the best settings known for about so much time and text, and change some by name."""
+    """Take the best known settings for about this time and text, and change some by name."""
     rate = RATES[min(RATES, key=lambda known: abs(math.log(known / minutes)))]
     is_read_often = minutes / characters * 1e6 > MINUTES_FOR_DROPOUT
     dropout = DROPOUT if is_read_often else 0.0
@@ -308,7 +308,7 @@ def choose_settings(minutes: float, characters: int, changes: list[str]) -> Sett
     for change in changes:
         name, _, value = change.partition("=")
         if name not in CHOICES:
-            raise SystemExit(f"there is no setting {name!r}: choose among {', '.join(CHOICES)}")
+            raise SystemExit(f"there is no setting {name!r}: choose from {', '.join(CHOICES)}")
         kind = type(getattr(settings, name))
         if kind is str and value not in CHOICES[name]:
             raise SystemExit(f"{name} is {value!r}: choose {' or '.join(CHOICES[name])}")
@@ -320,8 +320,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_common_arguments(parser)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--search", action="store_true", help="search settings, print a table")
-    parser.add_argument("--runs", type=int, default=40, help="the most that --search trains")
+    parser.add_argument("--search", action="store_true", help="search for better settings")
+    parser.add_argument("--runs", type=int, default=40, help="the most runs of --search")
     arguments = parser.parse_args()
     corpus = read_text(arguments.text)
     settings = choose_settings(arguments.minutes, corpus.train.characters, arguments.set)

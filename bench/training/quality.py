@@ -1,19 +1,19 @@
-"""Held-out quality after so many minutes: Sunspring, and peers on the same text and machine.
+"""Held-out quality after a few minutes of training: Sunspring and peers on the same text.
 
     python bench/training/quality.py TEXT [--minutes 3] [--seeds 0,1,2] [--presets auto,article]
                             [--documents none|files] [--beyond] [--article]
                             [--nanogpt CHECKOUT]
 
-TEXT is a file, or a folder whose files are joined in name order. For each seed in turn, each in a
-process of its own: `sunspring train`, as a user starts it, then `sunspring evaluate` by both
-protocols; and the peers that were asked for: `--article` is the article's plain LSTM with Adam
-(plain_lstm.py, where its settings are searched), `--nanogpt` nanoGPT at its CPU setting
-(nanogpt.py). `--beyond` adds columns of the mixture with n-grams, of dynamic evaluation, and of
-both, by `stream`. Prints a markdown table of all runs, then one of their means, with the standard
-deviation over the seeds. In nats per character; compare within a column only.
+TEXT is a file, or a folder whose files are joined in name order. For each seed, it runs these one
+after another, each in its own process: `sunspring train`, as a user would start it, then `sunspring
+evaluate` by both protocols; and the peers that were asked for. `--article` is the article's plain
+LSTM with Adam (plain_lstm.py, which also searches its settings), `--nanogpt` is nanoGPT at its CPU
+setting (nanogpt.py). `--beyond` adds columns for the mixture with n-grams, dynamic evaluation, and
+both, by `stream`. Prints a markdown table of all runs, then one of their means with the standard
+deviation over the seeds. Figures are nats per character; compare only within a column.
 
-Held-out is what no one trains on (of a single text, the last tenth); no choice is made on it. With
-peers, everything runs on the processor. Nothing else should run beside it.
+Held-out text (the last tenth of a single text) is not trained on by anyone and steers no choice.
+With peers, everything runs on the CPU. Nothing else should run at the same time.
 """
 
 import argparse
@@ -34,23 +34,23 @@ from sunspring.machine import describe_machine
 from sunspring.runs.corpus import open_run_corpus
 from sunspring.storage import read_json
 
-# Columns of Sunspring's own, and what `sunspring evaluate` is asked for each.
+# Sunspring's own columns, and the arguments of `sunspring evaluate` for each.
 EVALUATIONS: dict[str, Sequence[str]] = {
     "stream": (),
     "windows of 256": ("--protocol", "windows"),
 }
 BEYOND = {"mixture": "mixture", "dynamic": "dynamic", "both": "dynamic_mixture"}
-NANOGPT_BLOCK = 64  # it can be compared by windows of its block only
+NANOGPT_BLOCK = 64  # it can only be compared by windows of its block
 COST_FORMATS = {"seconds": ".0f", "epochs": ".1f", "characters_per_second": ",.0f"}
 BENCH = Path(__file__).parent
 
 Figures = dict[str, float]
 Contestant = Callable[[str], Figures]
-"""Takes a seed."""
+"""Trains with a seed, and returns its figures."""
 
 
 def json_of(*command: str, threads: int | None = None) -> dict[str, Any]:
-    """Run a Python command that prints JSON, with so many threads if a number is given."""
+    """Run a Python command that prints JSON, with a fixed number of threads if one is given."""
     environment = None if threads is None else {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, *command, "--json"], capture_output=True, text=True, env=environment
@@ -68,10 +68,10 @@ def run_sunspring(
 
     Args:
         training: arguments of `sunspring train`.
-        windows: lengths by which `windows` is measured too; the command has 256 alone.
-        device: as `--device`.
-        has_beyond: whether to measure what goes beyond the network too.
-        seed: of the training.
+        windows: further window lengths to measure; the command only has 256.
+        device: value of `--device`.
+        has_beyond: whether to measure the mixture and dynamic evaluation too.
+        seed: seed of the training.
     """
     sunspring = ("-m", "sunspring")
     with tempfile.TemporaryDirectory() as folder:
@@ -100,12 +100,12 @@ def run_peer(script: str, arguments: Sequence[str], seed: str) -> Figures:
 
 
 def row(cells: Sequence[str]) -> str:
-    """Give a line of a markdown table."""
+    """Return a row of a markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
 def cells(runs: Sequence[Figures], columns: Sequence[str]) -> Iterator[str]:
-    """Give each figure's mean over some runs, and where there are several its deviation."""
+    """Yield the mean of each figure over some runs, with its deviation if there are several."""
     for column in columns:
         values = [run[column] for run in runs if column in run]
         form = COST_FORMATS.get(column, ".4f")
@@ -125,7 +125,7 @@ def print_header(columns: Sequence[str]) -> None:
 def measure(
     contestants: dict[str, Contestant], seeds: Sequence[str], columns: Sequence[str]
 ) -> None:
-    """Run everybody, seed by seed, and print both tables."""
+    """Run all contestants, seed by seed, and print both tables."""
     results: dict[str, list[Figures]] = {name: [] for name in contestants}
     print_header(columns)
     for seed in seeds:

@@ -1,14 +1,14 @@
-"""The planner against a hand search: many settings drawn at random, a minute each.
+"""The planner compared with a random search over settings, a minute per run.
 
     python bench/training/search.py TEXT [TEXT ...] [--minutes 1] [--runs 30] [--at-once 1]
                                     [--seed 0]
 
-For each text: `sunspring train` once as the planner has it, then so many times with size, layers,
-pointer, dropout, lanes, window, penalty and rates drawn from what a person would try. With
-`--at-once 2` two runs share the machine, each with half of its cores; the planner's shares it with
-one of the search. Prints every run, and at the end how far the planner is behind the best of them
-on the held-out text. The best of many is picked by the figure that it is compared by, which
-flatters the search and not the planner.
+For each text: `sunspring train` once with the planner's settings, then `--runs` times with size,
+layers, pointer, dropout, lanes, window, penalty and rates drawn from what a person would try. With
+`--at-once 2` two runs share the machine (the planner's too), each with half of its cores. Prints
+every run, and at the end how far the planner is behind the best of them on the held-out text. The
+best run is chosen on the very text that it is compared on, which favours the search over the
+planner.
 """
 
 import argparse
@@ -39,7 +39,7 @@ TRIED: dict[str, tuple[float, ...]] = {
 
 
 def train(text: str, minutes: str, settings: dict[str, float], threads: int) -> float:
-    """Train once and give the nats per character of all of the held-out text."""
+    """Train once, and return the nats per character of the whole held-out text."""
     chosen = [part for name in settings for part in ("--set", f"{name}={settings[name]:g}")]
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "run")
@@ -79,7 +79,7 @@ def main() -> None:
         planned = planner.result()
         print(
             f"the planner: {planned:.4f}, best of {len(found)}: {min(found):.4f}, "
-            f"behind by {planned - min(found):+.4f}\n",
+            f"difference: {planned - min(found):+.4f}\n",
             flush=True,
         )
 

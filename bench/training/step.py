@@ -1,15 +1,15 @@
-"""Speed of a training step: Sunspring's beside the plain bf16 `nn.LSTM` loop, in pairs.
+"""Speed of a training step: Sunspring compared with a plain bf16 loop of `nn.LSTM`, in pairs.
 
     python bench/training/step.py [--steps 100] [--pairs 5] [--size 256] [--batch 32] [--window 64]
                          [--device cpu]
 
-Characters a second with two layers, of 256 if no other size is given. The plain loop is
-`nn.Embedding`, `nn.LSTM(64, size, 2, batch_first=True)` and `nn.Linear` under bf16 autocast, its
-state carried, gradients clipped, `torch.optim.AdamW(fused=True)`, its text on the device.
-Sunspring's is the step of `sunspring train` in bf16, from the batch on: with the same plain
-architecture and AdamW, with Muon for the layers' matrices, and with the preset's own architecture
-and objective: skip connections, a pointer, a penalty. All read random text of 65 characters and
-take turns in one process, so that a drift of the machine meets them all.
+Measures characters per second with two layers, by default of 256 units. The plain loop is
+`nn.Embedding`, `nn.LSTM(64, size, 2, batch_first=True)` and `nn.Linear` under bf16 autocast, with
+carried state, clipped gradients, `torch.optim.AdamW(fused=True)`, and its text on the device.
+Sunspring's step is that of `sunspring train` in bf16, including the batch: with the same plain
+architecture and AdamW, with Muon for the matrices of the layers, and with the architecture and
+objective of the preset (skip connections, a pointer, a penalty). All read random text of 65
+characters and take turns in one process, so that a drift of the machine affects them all.
 """
 
 import argparse
@@ -42,17 +42,17 @@ CHARACTERS = 1_000_000
 PLAIN = "plain nn.LSTM loop"
 
 Contestant = Callable[[int], None]
-"""Takes so many steps."""
+"""Takes the given number of steps."""
 
 
 class PlainLoop:
-    """The loop that everybody writes.
+    """The usual training loop.
 
     Args:
         tokens: (characters,) the text, on the device.
-        size: of the layers.
-        batch: rows.
-        window: targets of a row.
+        size: units of each layer.
+        batch: rows of a batch.
+        window: targets of a row in one step.
     """
 
     def __init__(self, tokens: Tensor, size: int, batch: int, window: int) -> None:
@@ -69,7 +69,7 @@ class PlainLoop:
         self.state = (h, c)
 
     def run(self, steps: int) -> None:
-        """Take so many steps."""
+        """Take the given number of steps."""
         for _ in range(steps):
             if self.place + self.window + 1 > self.lanes.shape[1]:
                 self.place = 0
@@ -89,7 +89,7 @@ class PlainLoop:
 def sunspring(
     tokens: Tensor, config: ModelConfig, recipe: Recipe, batch: int, window: int
 ) -> Contestant:
-    """Give the step of `sunspring train`, again and again."""
+    """Return a contestant that takes the steps of `sunspring train`."""
     ids = tokens.cpu().numpy().astype(np.uint8)
     split = Split(ids, np.array([0, len(ids)]), None, len(ids))
     model = RecurrentModel(config).to(tokens.device).train()
@@ -140,7 +140,7 @@ def main() -> None:
     print(
         f"PyTorch {torch.__version__}, {machine}: two layers of {arguments.size}, "
         f"{arguments.batch} rows of {arguments.window}.\n"
-        "Characters a second, and in brackets as a multiple of the plain loop's in the same pair:\n"
+        "Characters per second; in brackets, the ratio to the plain loop of the same pair:\n"
     )
     print(f"| pair | {' | '.join(contestants)} |\n|{'---|' * (len(contestants) + 1)}")
     speeds: dict[str, list[float]] = {name: [] for name in contestants}

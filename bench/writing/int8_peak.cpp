@@ -1,6 +1,6 @@
-// The peak of a processor's products of bytes: sums in registers, nothing read from memory.
+// Measures how many products of bytes a CPU can sum per second, in registers only.
 //
-//   int8_peak THREADS        prints products a second
+//   int8_peak THREADS        prints products per second
 
 #include <chrono>
 #include <cstdio>
@@ -32,7 +32,7 @@ static Sum add(Sum sum, Sum a, Sum b) {
   return vdotq_s32(sum, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b));
 }
 #else
-#error "this processor has no products of bytes that are measured here"
+#error "no products of bytes are implemented for this processor: measure on x86 or ARM dotprod"
 #endif
 
 constexpr int kSums = 16, kSteps = 100'000'000;
@@ -43,7 +43,7 @@ static void work() {
   Sum a = zero(), b = zero();
   for (int step = 0; step < kSteps / kSums; ++step) {
     for (Sum& sum : sums) sum = add(sum, a, b);
-    asm volatile("" : "+x"(a), "+x"(b));  // or the compiler would take the products out
+    asm volatile("" : "+x"(a), "+x"(b));  // keeps the compiler from removing the products
   }
   for (Sum& sum : sums) asm volatile("" : : "x"(sum));
 }

@@ -1,9 +1,9 @@
-"""New names from a list: how long a hundred thousand take, and whether each is one.
+"""New names from a list: the time for a hundred thousand, and whether all are new.
 
     python bench/writing/names.py names.txt [--count 100000] [--minutes 1]
 
-Trains on the list (one name a line), lets the command line write so many that differ from one
-another and from the list, and checks that against the list itself.
+Trains on the list (one name per line), lets the command line write names that differ from one
+another and from the list, and checks that they do.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
             seconds = time.perf_counter() - began
             assert len(set(written)) == arguments.count
             assert not known.intersection(written)
-            print(f"{name}: {arguments.count:,} new names in {seconds:.1f} s, as {written[:5]}")
+            print(f"{name}: {arguments.count:,} new names in {seconds:.1f} s, e.g. {written[:5]}")
 
 
 if __name__ == "__main__":

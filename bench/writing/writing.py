@@ -1,17 +1,17 @@
-"""Speed of writing: the native engine beside PyTorch and ONNX Runtime, in turns.
+"""Speed of writing: the native engine compared with PyTorch and ONNX Runtime.
 
     python bench/writing/writing.py [--rounds 5] [--characters 20000] [--score-megabytes 5]
 
-Characters a second of plain models with two LSTM layers of 256 and 512 units, an embedding of 64
-and 65 characters, drawn at temperature 0.8 from random weights (their size does not matter for the
-speed). The peers: the fastest loop in PyTorch that we could write (gates by hand with `mv`), a
-plain `nn.LSTM` loop, and ONNX Runtime with dynamic 8 bits, looped from Python: each with one thread
-and with two, of which the faster counts. Each round lets everyone write once; medians are shown,
-and ratios within the rounds. Needs: pip install onnx onnxruntime.
+Measures characters per second of plain models with two LSTM layers of 256 and 512 units, an
+embedding of 64 and 65 characters, sampled at temperature 0.8 from random weights (the values do not
+affect the speed). The peers are the fastest loop in PyTorch that we could write (gates by hand with
+`mv`), a plain `nn.LSTM` loop, and ONNX Runtime in dynamic 8 bits, looped from Python. Each runs
+with one thread and with two, and the faster counts. In each round all write once; the output shows
+medians, and ratios within the rounds. Needs: pip install onnx onnxruntime.
 
-Then 64 texts at once, beside the peak of the processor's products of bytes (int8_peak.cpp,
-compiled here); how soon they are cancelled; how exactly fp32 is PyTorch's; and scoring a text as 64
-stretches beside PyTorch in bf16.
+Then it measures 64 texts at once, compared with the peak of products of bytes on this processor
+(int8_peak.cpp, compiled here); how soon they can be cancelled; how far fp32 differs from PyTorch;
+and scoring a text as 64 stretches, compared with PyTorch in bf16.
 """
 
 import argparse
@@ -48,7 +48,7 @@ THREADS = (1, 2)
 LANES = 64
 
 Contestant = Callable[[int], None]
-"""Writes so many characters."""
+"""Writes the given number of characters."""
 
 
 def make_model(size: int) -> RecurrentModel:
@@ -62,7 +62,7 @@ def load_engine(model: RecurrentModel, quantized: bool) -> engine.Model:
 
 
 def native(model: RecurrentModel, quantized: bool, threads: int, texts: int = 1) -> Contestant:
-    """Write `texts` texts at once, so many characters in all."""
+    """Return a contestant that writes `texts` texts at once, which share the characters."""
     loaded = load_engine(model, quantized)
     writer = NativeWriter(loaded, model.config, VOCABULARY, threads=threads)
 
@@ -83,7 +83,7 @@ def with_threads(threads: int, write: Contestant) -> Contestant:
 
 
 def by_hand(model: RecurrentModel) -> Contestant:
-    """The fastest loop in PyTorch: a matrix product a layer, the gates written out."""
+    """Return the fastest loop in PyTorch: one matrix product per layer, explicit gates."""
     layers = [
         (torch.cat((each.weight_ih_l0, each.weight_hh_l0), 1), each.bias_ih_l0 + each.bias_hh_l0)
         for each in model.layers
@@ -109,7 +109,7 @@ def by_hand(model: RecurrentModel) -> Contestant:
 
 
 class PlainModel(nn.Module):
-    """The article's loop: `nn.LSTM` called for one character after another."""
+    """The model of the article's loop, which calls `nn.LSTM` once per character."""
 
     def __init__(self, model: RecurrentModel) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class PlainModel(nn.Module):
                 self.lstm.get_parameter(name.replace("_l0", f"_l{index}")).data.copy_(parameter)
 
     def forward(self, tokens: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of the next token, and the state."""
+        """Return the logits of the next token, and the state."""
         outputs, (h, c) = self.lstm(self.embedding(tokens), (h, c))
         return self.head(outputs[:, -1]), h, c
 
@@ -138,7 +138,7 @@ def plain(model: PlainModel) -> Contestant:
 
 
 def onnx_int8(model: PlainModel, folder: Path, threads: int) -> Contestant:
-    """ONNX Runtime with weights in 8 bits and dynamic activations, looped from Python."""
+    """Return a Python loop over ONNX Runtime with 8-bit weights and dynamic activations."""
     import onnxruntime
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -176,7 +176,7 @@ def onnx_int8(model: PlainModel, folder: Path, threads: int) -> Contestant:
 def measure(
     contestants: dict[str, Contestant], characters: int, rounds: int
 ) -> dict[str, list[float]]:
-    """Let everyone write once a round, each about as long; gives characters a second."""
+    """Let all write once per round, each about as long; return their characters per second."""
     amounts = {}
     for name, write in contestants.items():
         write(50)
@@ -194,14 +194,14 @@ def measure(
 
 
 def print_speeds(title: str, speeds: dict[str, list[float]], base: str) -> None:
-    print(f"\n{title}\n\n| | characters/s | of {base} |\n|---|---|---|")
+    print(f"\n{title}\n\n| | characters/s | relative to {base} |\n|---|---|---|")
     for name, values in speeds.items():
         ratio = statistics.median(a / b for a, b in zip(values, speeds[base], strict=True))
         print(f"| {name} | {statistics.median(values):,.0f} | {ratio:.2f} |", flush=True)
 
 
 def best(speeds: dict[str, list[float]], prefix: str) -> list[float]:
-    """The faster of a peer's numbers of threads."""
+    """Return the speeds of a peer with its better number of threads."""
     return max(
         (values for name, values in speeds.items() if name.startswith(prefix)),
         key=statistics.median,
@@ -243,13 +243,13 @@ def many_texts(size: int, characters: int, rounds: int) -> None:
     speeds = measure(contestants, LANES * characters, rounds)
     print_speeds(f"{LANES} texts at once, 2 x {size}", speeds, next(iter(contestants)))
     peak = int8_peak(threads)
-    products = 4 * size * 3 * size + VOCABULARY.size * size  # of a character
+    products = 4 * size * 3 * size + VOCABULARY.size * size  # per character
     used = statistics.median(next(iter(speeds.values()))) * products
-    print(f"peak of products of bytes: {peak / 1e9:,.0f} billion/s; used {used / peak:.0%}")
+    print(f"peak of products of bytes: {peak / 1e9:,.0f} billion/s; share used: {used / peak:.0%}")
 
 
 def int8_peak(threads: int) -> float:
-    """Products of bytes a second that this processor can do."""
+    """Return how many products of bytes this processor can do per second."""
     source = Path(__file__).with_name("int8_peak.cpp")
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "int8_peak"
@@ -308,7 +308,7 @@ def scoring(size: int, characters: int) -> None:
 
 
 def cancelling(size: int, trials: int = 50) -> None:
-    """Cancel 64 texts that are written in another thread, in fp32, where a step takes longest."""
+    """Cancel 64 texts while another thread writes them, in fp32, whose steps take longest."""
     model, threads = load_engine(make_model(size), False), min(2, usable_cores())
     reader = engine.Reader(model)
     reader.read(np.zeros(1, np.int64))
@@ -346,9 +346,9 @@ def cancelling(size: int, trials: int = 50) -> None:
 def exactness(characters: int) -> None:
     """Compare the engine in fp32 with PyTorch in float64, for every preset and cell."""
     print(
-        f"\nIn fp32 beside PyTorch in float64, {characters:,} characters, random weights\n\n"
-        "| preset | largest difference of log-probabilities, on random text "
-        "| other most probable characters | greedy text |\n|---|---|---|---|"
+        f"\nfp32 compared with PyTorch in float64, {characters:,} characters, random weights\n\n"
+        "| preset | largest difference in log-probability, on random text "
+        "| places with another most probable character | greedy text |\n|---|---|---|---|"
     )
     greedy = WritingSettings("A", characters, temperature=0)
     tokens = np.random.default_rng(0).integers(VOCABULARY.size, size=characters)
@@ -374,7 +374,7 @@ def exactness(characters: int) -> None:
             difference = max(difference, float((ours - theirs).abs().max()))
             others += int(ours.argmax() != theirs.argmax())
         print(
-            f"| {name} | {difference:.1e} | {others} | {'the same' if same else 'another'} |",
+            f"| {name} | {difference:.1e} | {others} | {'the same' if same else 'different'} |",
             flush=True,
         )
 
@@ -382,9 +382,11 @@ def exactness(characters: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--characters", type=int, default=20_000, help="the most of a text")
-    parser.add_argument("--score-megabytes", type=float, default=5, help="of text that is scored")
-    parser.add_argument("--exact", type=int, default=10_000, help="characters compared exactly")
+    parser.add_argument(
+        "--characters", type=int, default=20_000, help="characters per text, at most"
+    )
+    parser.add_argument("--score-megabytes", type=float, default=5, help="megabytes to score")
+    parser.add_argument("--exact", type=int, default=10_000, help="characters to compare")
     arguments = parser.parse_args()
     chosen = json.dumps(engine.instruction_sets())
     print(f"{processor_name()}, {usable_cores()} cores, instruction sets {chosen}")

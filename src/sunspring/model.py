@@ -228,7 +228,7 @@ class Model:
 
         Raises:
             SettingsError: a setting is impossible, or a label is missing.
-            SunspringError: the model does not give so many texts that differ as asked.
+            SunspringError: the model does not give enough texts that differ as asked.
         """
         return self.writings(settings, count)
 
@@ -523,7 +523,7 @@ class Model:
             except SunspringError as error:
                 if names:
                     raise
-                notify(f"the loss of quality is not known: {error}")
+                notify(f"the loss of quality was not measured: {error}")
             kind: Any = "sources" if names else "heldout"
             return self._with(quantize_model(self.network, self.vocabulary, self.card, text, kind))
 

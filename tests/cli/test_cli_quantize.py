@@ -46,7 +46,7 @@ def test_result_is_told_in_lines_that_are_no_output(trained: Path) -> None:
     assert done.out == ""
     lines = done.err.splitlines()
     assert lines[0].startswith("saved in small: ")
-    assert lines[1].startswith(("loss: +0.00", "loss: -0.00"))
+    assert lines[1].startswith(("loss of quality: +0.00", "loss of quality: -0.00"))
     assert lines[1].endswith("(4,000 characters, stream)")
 
 
@@ -70,8 +70,9 @@ def test_loss_can_be_measured_on_another_text(trained: Path) -> None:
 def test_without_a_text_the_loss_is_null_and_said_to_be_unknown(trained: Path) -> None:
     done = succeed("quantize", without_its_text(trained), "--out", "small", "--json")
     assert done.json["loss"] is None
-    assert "the loss is not known: the training text of this model is not known" in done.err
-    assert done.err.endswith("name a text after MODEL to measure the loss\n")
+    reason = "the training text of this model is not known"
+    assert f"the loss of quality was not measured: {reason}" in done.err
+    assert done.err.endswith("name a text after the model to measure the loss of quality\n")
     assert succeed("write", "small", "--length", "9").out
 
 
@@ -88,7 +89,7 @@ def test_folder_that_holds_a_model_is_left_alone(trained: Path, quantized: Path)
     [
         (("nowhere",), "there is no model folder nowhere"),
         (("MODEL", "nowhere.txt"), "nowhere.txt does not exist"),
-        (("SMALL",), "the model is in 8 bits already"),
+        (("SMALL",), "the model is already in 8 bits"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -43,7 +43,7 @@ class TestFromTextToText:
         assert trained.json["heldout"]["characters"] == 4000
         assert trained.err.endswith(
             "saved in run; write with: sunspring write run\n"
-            "what it learned, and what it copied: run/report.html\n"
+            "report of what it learned and what it copied: run/report.html\n"
         )
         assert "100%" in trained.err
 

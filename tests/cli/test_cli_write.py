@@ -372,7 +372,7 @@ class TestCopied:
         assert done.out == plain
         written = plain.removeprefix("The ")
         assert done.err.startswith(f"copied: {len(written)} of {len(written)} characters")
-        assert f"the longest of {longest_copy(written)};" in done.err
+        assert f"(the longest has {longest_copy(written)});" in done.err
         assert "; 2 whole lines of the training text" in done.err
 
     def test_is_in_the_json_of_each_text(self, parrot: Path) -> None:
@@ -396,7 +396,7 @@ class TestCopied:
     def test_is_nothing_where_copies_are_forbidden(self, parrot: Path) -> None:
         done = succeed("write", parrot, *GREEDILY, "--copied", "--no-copies-over", "9")
         assert done.err.startswith("copied: 0 of 120 characters")
-        assert "the longest of 0; 0 whole lines" in done.err
+        assert "(the longest has 0); 0 whole lines" in done.err
 
     @pytest.mark.parametrize(
         ("environment", "mark"),
@@ -536,7 +536,7 @@ class TestBadRequests:
         )
         assert error_of("write", "nowhere") == message
         Path("run").mkdir()
-        assert error_of("write", "run").startswith("run is not a model: it has no config.json")
+        assert error_of("write", "run").startswith("run is not a model, as it has no config.json")
 
 
 def test_json_is_valid_whatever_the_text(trained: Path) -> None:

@@ -60,7 +60,7 @@ def test_undo_takes_back_one_step_after_another() -> None:
 def test_undo_of_nothing_says_so_and_keeps_the_prompt() -> None:
     text, shown = talk(":undo", ":undo", prompt="ab")
     assert text == "ab"
-    assert shown.count("there is nothing to take back") == 2
+    assert shown.count("there is no step to take back") == 2
 
 
 def test_quit_ends_it_and_leaves_the_other_answers() -> None:
@@ -83,7 +83,7 @@ def test_where_nothing_is_proposed_a_number_is_answered_with_what_to_do(answer: 
     ended = chain_model(LETTERS, {START: {"<|end|>": 1}})
     text, shown = talk(answer, "=c", model=ended)
     assert text == "c"
-    assert "the model would end here: type how it goes on" in shown
+    assert "the model would end here: type what comes next" in shown
 
 
 def test_line_ends_and_blanks_at_the_edges_are_visible() -> None:

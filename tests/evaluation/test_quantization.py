@@ -95,7 +95,7 @@ class TestText:
         assert figures["loss"] is None
         assert figures["bytes"] > 0
         assert len(notices) == 1
-        assert notices[0].startswith("the loss of quality is not known: ")
+        assert notices[0].startswith("the loss of quality was not measured: ")
         assert "name a text" in notices[0]
         assert loaded.quantize().card["quantization"] == figures
 

@@ -106,7 +106,7 @@ def naive_repetition(text: str) -> list[int]:
 class TestFeatures:
     @given(st.text("ab", max_size=90))
     def test_repetition_is_that_of_a_search(self, text: str) -> None:
-        found = text_features(text).get("repetition of what stood before")
+        found = text_features(text).get("repetition of earlier text")
         expected = naive_repetition(text)
         if len(set(expected)) > 1:
             assert found is not None
@@ -273,7 +273,7 @@ def delayed_copy(draw: random.Random) -> str:
 PLANTED = {
     "depth of brackets": (brackets, 2, 24, 400),
     "position in the line": (counter, 1, 32, 800),
-    "repetition of what stood before": (delayed_copy, 2, 48, 600),
+    "repetition of earlier text": (delayed_copy, 2, 48, 600),
 }
 
 
@@ -344,7 +344,7 @@ class TestCommand:
         Path("long.txt").write_text("To be, or not to be.\n" * 12_000)
         done = succeed("explain", "shakespeare", "long.txt", "--out", "page.html")
         assert "the first 200,000 characters of the text" in done.err
-        assert "the first 2,000 of its 200,000 tokens" in " ".join(
+        assert "The first 2,000 of its 200,000 tokens" in " ".join(
             Path("page.html").read_text().split()
         )
 

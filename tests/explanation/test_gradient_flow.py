@@ -195,7 +195,7 @@ class TestTrainings:
         with pytest.raises(SettingsError, match="--steps is 0"):
             gradient_flow(corpus, print, steps=0)
         heldout = dataclasses.replace(corpus.heldout, tokens=corpus.heldout.tokens[:300])
-        with pytest.raises(SourceError, match="has 300 tokens, and following gradients back takes"):
+        with pytest.raises(SourceError, match="has 300 tokens, and following gradients back needs"):
             gradient_flow(dataclasses.replace(corpus, heldout=heldout), print, steps=1)
 
 
@@ -233,9 +233,9 @@ class TestFigures:
         assert "in the LSTM not within 200 steps back" in words_of(
             made_up({"rnn": 0.8, "gru": 0.95, "lstm": 0.999})
         )
-        assert "0.135 in the LSTM (from k = 100 on each step multiplies it by 0.99), " in vanishing
-        assert "In none of them does it grow" in vanishing
-        assert "It explodes, growing on its way back, in: plain RNN (to 1.7e8 times" in exploding
+        assert "0.135 in the LSTM (from k = 100 on, each step multiplies it by 0.99), " in vanishing
+        assert "In no network does it grow" in vanishing
+        assert "It explodes (grows on its way back) in: plain RNN (to 1.7e8 times" in exploding
 
     def test_words_say_what_clipping_did(self) -> None:
         assert "0 of 10 steps of the plain RNN (at most 0.9)" in words_of(VANISHING)
@@ -293,7 +293,7 @@ def test_what_cannot_be_is_one_line(trained: Path) -> None:
     assert "FILE does not go with --gradients" in error_of(*ask, "a.txt", "--json")
     assert "--top does not go with --gradients" in error_of(*ask, "--top", "3", "--json")
     assert "--copied does not go with --gradients" in error_of(*ask, "--copied", "--json")
-    assert "--steps are those of --gradients" in error_of(
+    assert "--steps belongs to --gradients" in error_of(
         "explain", trained, "--steps", "3", "--json"
     )
     assert "training text of this model is not known" in error_of(

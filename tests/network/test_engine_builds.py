@@ -102,6 +102,7 @@ def check_core(command: Sequence[str], folder: Path, instruction_set: str) -> No
             assert [len(text) for text in texts] == [40] * 3
 
 
+@pytest.mark.long
 @needs("aarch64-linux-gnu-g++", "qemu-aarch64")
 def test_neon_computes_the_same(tmp_path: Path) -> None:
     compiler = ["aarch64-linux-gnu-g++", "-O2", "-static", "-march=armv8.2-a+dotprod"]
@@ -109,6 +110,7 @@ def test_neon_computes_the_same(tmp_path: Path) -> None:
     check_core(["qemu-aarch64", str(program)], tmp_path, "neon")
 
 
+@pytest.mark.long
 @needs("g++")
 def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     sanitizers = "-fsanitize=address,undefined,float-cast-overflow"
@@ -163,6 +165,7 @@ def test_webassembly_computes_the_same(tmp_path: Path) -> None:
     assert printed[0] == printed[1]
 
 
+@pytest.mark.long
 @needs("clang++", "wasm-ld", "node")
 @needs_wasm
 def test_webassembly_reads_and_writes_without_python(tmp_path: Path) -> None:
@@ -182,6 +185,7 @@ def test_without_a_compiler_the_package_is_built_of_python_alone(tmp_path: Path)
     assert not [name for name in names if name.endswith(".so")]
 
 
+@pytest.mark.long
 @needs("clang++")
 def test_fuzzer_finds_nothing_in_a_moment(tmp_path: Path) -> None:
     command = [sys.executable, NATIVE / "fuzz.py", "--seconds", "10", "--corpus", tmp_path]

@@ -95,7 +95,7 @@ def test_wrong_config_is_one_clear_line(text: str, tmp_path: Path) -> None:
 
 
 def test_config_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is not a model: it has no config\.json"):
+    with pytest.raises(ModelError, match=r"is not a model, as it has no config\.json"):
         ModelConfig.read(tmp_path / "config.json")
     (tmp_path / "config.json").mkdir()
     with pytest.raises(ModelError, match=r"config\.json"):

@@ -54,7 +54,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 
 @given(st.lists(st.floats(0, 300), min_size=1, max_size=12))
 def test_names_keep_apart_and_in_order(places: list[float]) -> None:
-    moved = apart(places, 13, 0, 300)
+    moved = apart(places, 13, 300)
     in_order = sorted(moved)
     assert all(b - a >= 13 - 1e-6 for a, b in pairwise(in_order))
     assert in_order == [moved[n] for n in sorted(range(len(places)), key=places.__getitem__)]

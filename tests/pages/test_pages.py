@@ -83,11 +83,11 @@ class TestReport:
         with opened(trained / "report.html") as page:
             assert page.locator("svg.chart").count() == 4
             names = page.locator("svg.chart").first.locator("text.name").all_text_contents()
-            assert {"training text", "kept apart", "held out", "6-grams"} <= set(names)
+            assert {"training text", "validation text", "held-out text", "6-grams"} <= set(names)
 
     def test_says_what_to_try_next(self, trained: Path) -> None:
         with opened(trained / "report.html") as page:
-            assert "bits a character" in (page.locator(".verdict").text_content() or "")
+            assert "bits per character" in (page.locator(".verdict").text_content() or "")
             assert "sunspring train" in (page.locator("ol pre").first.text_content() or "")
 
 

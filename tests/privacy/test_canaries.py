@@ -153,21 +153,24 @@ class TestMeasuring:
         assert first.control.bits.tolist() == again.control.bits.tolist()
 
     def test_of_a_text_that_is_too_short_is_an_error(self, trained: Path) -> None:
-        with pytest.raises(SourceError, match="34,200 characters, too few to hide canaries"):
+        with pytest.raises(SourceError, match="34,200 characters, too few to insert canaries"):
             canary_exposure(trained, settings=CanarySettings((1000,)))
+
+
+NEVER = "be distinguished from one that never was"
 
 
 class TestVerdict:
     @pytest.mark.parametrize(
         ("exposed", "verdict"),
         [
-            ([1, 2, 3], "once is told from one that never did"),
-            ([2, 3], "4 times is told from one that never did,\none that stood there once is not"),
-            ([3], "16 times is told from one that never did,\none that stood there 4 times is not"),
-            ([], "16 times is not told from one that never did"),
+            ([1, 2, 3], f"once can {NEVER}"),
+            ([2, 3], f"4 times can {NEVER},\none that was in it once cannot"),
+            ([3], f"16 times can {NEVER},\none that was in it 4 times cannot"),
+            ([], f"16 times cannot {NEVER}"),
         ],
     )
-    def test_names_the_fewest_repetitions_that_are_told(
+    def test_names_the_fewest_repetitions_that_stand_out(
         self, exposed: list[int], verdict: str
     ) -> None:
         hidden = [
@@ -176,7 +179,7 @@ class TestVerdict:
         ]
         report = CanaryReport("ab", 40, 2000, 9999, 99, tuple(hidden), Exposures(0, np.ones(9)))
         assert describe_canaries(report).endswith(
-            f"\na line that stood in the training text {verdict}"
+            f"\na line that was in the training text {verdict}"
         )
 
 
@@ -199,16 +202,17 @@ class TestCommand:
         assert len(figures["letters"]) ** figures["length"] >= 2**40
         assert figures["hidden_share"] <= 0.02
         first = done.err.splitlines()[0]
-        assert first.startswith("hiding 16 canaries in the text (")
+        assert first.startswith("inserting 16 canaries in the text (")
         assert re.search(r"training a copy of .* for 20 steps, which took the run \d+ sec", first)
         assert list(tmp_path.iterdir()) == []
 
     def test_shows_a_table(self, trained: Path) -> None:
         lines = succeed("evaluate", trained, "--canaries").out.splitlines()
         assert [line[:12].strip() for line in lines[2:5]] == ["never", "once", "4 times"]
-        assert lines[5].startswith("exposure is in bits: 1.44 ± 0.05 is expected of lines that")
+        assert lines[5].startswith("exposure is in bits: 1.44 ± 0.05 is what lines that")
         assert lines[6:] == [
-            "a line that stood in the training text 4 times is not told from one that never did"
+            "a line that was in the training text 4 times cannot be distinguished from one that "
+            "never was"
         ]
 
     def test_that_is_interrupted_leaves_all_as_it_was(self, trained: Path, tmp_path: Path) -> None:
@@ -242,4 +246,4 @@ class TestCommand:
         shutil.copytree(trained, "run")
         Path("run/run.json").unlink()
         message = error_of("evaluate", "run", "--canaries")
-        assert message.startswith("run has no run.json: canaries are hidden in the text of a run")
+        assert message.startswith("run has no run.json: canaries need a run")

@@ -42,7 +42,7 @@ def test_runs_on_other_texts_want_one_that_none_has_seen(trained: Path, tmp_path
     (tmp_path / "other.txt").write_text("all work and no play makes jack a dull boy\n" * 200)
     (tmp_path / "unseen.txt").write_text("a quick brown fox is in the house\n" * 20)
     succeed("train", "other.txt", "--out", "other", "--steps", "5", *SMALL)
-    assert "name a text that none has seen, with --text" in error_of("compare", trained, "other")
+    assert "name a text that none has seen with --text" in error_of("compare", trained, "other")
     compared = succeed("compare", trained, "other", "--text", "unseen.txt", "--json").json
     assert {each["name"] for each in compared["models"]} == {str(trained), "other"}
 
@@ -55,4 +55,4 @@ def test_takes_a_model_without_its_training(trained: Path, tmp_path: Path) -> No
     )
     assert f"{copy} has no log of its training" in done.err
     assert done.out.count("bpc") == 3
-    assert "3 models beside one another" in Path("page.html").read_text()
+    assert "3 models compared" in Path("page.html").read_text()

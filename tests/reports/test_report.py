@@ -229,12 +229,12 @@ class TestVerdict:
 
     def test_says_that_it_was_overfitted(self) -> None:
         verdict = judge(with_facts(best_at=0.5, lost=0.3, training=1.0), REQUEST)
-        assert "Overfitted" in verdict.summary
+        assert "overfitted" in verdict.summary
         assert "after 50% of the training" in " ".join(verdict.sentences)
         assert "MORE.txt" in verdict.steps[0].command
 
     def test_says_that_it_learned_by_heart(self) -> None:
-        assert "by heart" in judge(with_facts(training=1.2), REQUEST).summary
+        assert "begins to overfit" in judge(with_facts(training=1.2), REQUEST).summary
 
     def test_says_that_the_text_is_short(self) -> None:
         verdict = judge(with_facts(characters=20_000), REQUEST)
@@ -361,7 +361,7 @@ class TestReport:
         sunspring.train(english, steps=2, preset="tiny", settings=TINY, out="run", progress=None)
         assert "was not searched for copies" in Path("run/report.html").read_text()
         succeed("report", "run")
-        assert "are part of a stretch of 20" in Path("run/report.html").read_text()
+        assert "belong to a stretch of 20" in Path("run/report.html").read_text()
 
     def test_knows_lines_labels_and_subwords(self, labelled: Path) -> None:
         report = make_report(labelled, print)
@@ -388,7 +388,7 @@ class TestReport:
     def test_of_a_training_that_is_not_over_is_one_line(self, trained: Path) -> None:
         shutil.copytree(trained, "half")
         Path("half/card.json").unlink()
-        assert "go on with sunspring train --out half --resume" in error_of("report", "half")
+        assert "continue it with sunspring train --out half --resume" in error_of("report", "half")
         card = json.loads((trained / "card.json").read_text())
         del card["epochs"]
         Path("half/card.json").write_text(json.dumps(card))

@@ -81,7 +81,7 @@ class TestInterruptedTraining:
         done = interrupt(begin(english, steps=100_000), number)
         assert done.code == 130
         assert done.out == ""
-        assert done.err.endswith("go on with: sunspring train --out run --resume\n")
+        assert done.err.endswith("continue with: sunspring train --out run --resume\n")
         assert "Traceback" not in done.err
         assert len(list(Path("run/checkpoints").iterdir())) == 1
         assert len(succeed("write", "run", "--length", "20").out) == 20
@@ -192,7 +192,7 @@ class TestResuming:
     )
     def test_refuses_what_was_settled(self, options: list[str], named: str) -> None:
         message = error_of("train", "--out", "run", "--resume", *options)
-        assert message.startswith(f"{named} was settled when the run in run began: leave it out")
+        assert message.startswith(f"{named} was fixed when the run in run began: leave it out")
 
     def test_needs_the_folder_of_a_run(self, english: Path) -> None:
         assert "--out" in error_of("train", "--resume")

@@ -53,8 +53,8 @@ class EvaluateOptions(MeasuredText, RateOption, DeviceOption, JsonOption):
 def evaluate(options: EvaluateOptions, reading: ReadingOptions) -> None:
     """Measure how well a model predicts a text.
 
-    The result is in bits and nats per character, beside n-gram models fitted to the model's
-    training text.
+    The result is in bits and nats per character, compared with n-gram models fitted to the
+    model's training text.
     """
     if options.canaries:
         _measure_canaries(options)

@@ -33,7 +33,7 @@ class Command(click.Command):
         function: runs the command. Its parameters are dataclasses, whose settings become the
             command's options; its docstring is the help.
         expand: rewrites the words of the command line before they are parsed, if given.
-        check: looks at what was written before settings are made of it, if given.
+        check: checks the parsed parameters before settings are made from them, if given.
     """
 
     def __init__(

@@ -108,8 +108,9 @@ def expand_write(arguments: list[str]) -> list[str]:
 
 
 def _split_novel(word: str) -> Sequence[str]:
-    """Split `--novel=N` into two words; leave other words whole."""
-    return word.split("=") if word.startswith("--novel=") else (word,)
+    """Split `--novel=N` into two words; leave all others whole."""
+    name, _, number = word.partition("=")
+    return (name, number) if name == "--novel" and _NUMBER.fullmatch(number) else (word,)
 
 
 def _load(label: str | None, options: WriteOptions) -> Model:

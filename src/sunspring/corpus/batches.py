@@ -243,8 +243,8 @@ class Lanes(Batches):
     """
 
     _STRETCHES_PER_LANE = 4
-    _FORGETFUL = 4  # one lane in this many is reset regularly
-    _REMEMBERED = 256  # tokens that such a lane reads between resets, at most
+    _RESET_LANES = 4  # one lane in this many is reset regularly
+    _RESET_AFTER = 256  # tokens that such a lane reads between resets, at most
     _SORTED = 64  # batches of documents sorted by length together
 
     def __init__(
@@ -276,7 +276,7 @@ class Lanes(Batches):
                 column[waiting[:count]] = values
             self._next += count
             waiting = waiting[count:]
-        fresh[:: self._FORGETFUL] |= self._has_filled_memory()[:: self._FORGETFUL]
+        fresh[:: self._RESET_LANES] |= self._is_time_to_reset()[:: self._RESET_LANES]
         batch = self._gather(self._lanes.first, self._lanes.end, fresh, self._lanes.document)
         self._read += int((batch.targets != IGNORED).sum())
         self._lanes.first[:] += batch.inputs.shape[1]
@@ -293,10 +293,10 @@ class Lanes(Batches):
         self._read = position["read"]
         self._lanes = _Stretches(*np.array(position["lanes"], dtype=np.int64))
 
-    def _has_filled_memory(self) -> NDArray[np.bool_]:
-        """Tell which lanes have a whole multiple of `_REMEMBERED` tokens left: time for a reset."""
+    def _is_time_to_reset(self) -> NDArray[np.bool_]:
+        """Tell which lanes have a whole multiple of `_RESET_AFTER` tokens left: time for a reset."""
         windows = -(-(self._lanes.end - self._lanes.first) // self.window)
-        filled: NDArray[np.bool_] = windows % max(1, self._REMEMBERED // self.window) == 0
+        filled: NDArray[np.bool_] = windows % max(1, self._RESET_AFTER // self.window) == 0
         return filled
 
     def _count(self) -> int:

@@ -1,1 +1,1 @@
-"""What a model makes of a text: surprisal, units, gates, copies, gradients."""
+"""How a model reads a text: surprisal, units, gates, copies, gradients."""

@@ -1,8 +1,8 @@
-"""What of a text stands word for word in another one, as in the text that a model learned from.
+"""Which parts of a text are copied word for word from another one, such as the training text.
 
-Exact, and in memory for the first text alone (a few hundred bytes a byte of it): the other is read
-through the first one's suffix automaton, which is in `src/native/engine`. (Which stretches of one
-length stand in a text, whatever is asked later, is writing/stretches.py.)
+The search is exact. Only the first text is kept in memory (a few hundred bytes per byte), as a
+suffix automaton (in `src/native/engine`) through which the other text is streamed. To ask about
+stretches of one fixed length in a text, see writing/stretches.py.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from sunspring.machine import usable_cores
 from sunspring.network.native import HAS_ENGINE
 
 LEAST_COPIED = 20
-"""Characters of a stretch that counts as copied."""
+"""Fewest characters of a stretch that counts as copied."""
 
 LEAST_LINE = 10
-"""Characters of a line that counts as repeated, without blanks around."""
+"""Fewest characters of a line that counts as repeated, without outer spaces."""
 
-_BETWEEN = b"\xff"  # texts; no UTF-8 has it
+_BETWEEN = b"\xff"  # separates texts; never part of UTF-8
 
 
 class Stretch(NamedTuple):
-    """Characters `begin` to `end` of a text, which stand in the other one too."""
+    """Characters `begin` to `end` of a text, which occur in the other text too."""
 
     begin: int
     end: int
@@ -37,21 +37,21 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Copies:
-    """Which characters of a text are copied, and how far back.
+    """Which stretches of a text are copied.
 
     Args:
-        text: that was looked at.
-        lengths: (characters,) of the longest stretch that ends with a character and stands in the
-            other text; 0 where even the character does not.
+        text: the text that was examined.
+        lengths: (characters,) length of the longest copied stretch that ends with each character; 0
+            if even the character itself is not in the other text.
     """
 
     text: str
     lengths: NDArray[np.int64]
 
     def new_shares(self, most: int = 50) -> NDArray[np.float64]:
-        """Give the share of n-grams that are not in the other text, (most,) for n from 1 on.
+        """Return the share of n-grams that are not in the other text, (most,), for n from 1 on.
 
-        It is NaN where the text is shorter than n.
+        It is NaN if the text is shorter than n.
         """
         shares = np.full(most, np.nan)
         for n in range(1, min(most, len(self.lengths)) + 1):
@@ -59,21 +59,21 @@ class Copies:
         return shares
 
     def stretches(self, at_least: int) -> list[Stretch]:
-        """Give the stretches that are copied and part of no longer one, in their order.
+        """Return the copied stretches that are not part of a longer one, in order.
 
         Args:
-            at_least: characters that a stretch must have, at least 1.
+            at_least: fewest characters of a stretch, 1 or more.
         """
         grows = np.append(self.lengths[1:] > self.lengths[:-1], False)
         ends = np.flatnonzero((self.lengths >= at_least) & ~grows)
         return [Stretch(int(end + 1 - self.lengths[end]), int(end + 1)) for end in ends]
 
     def longest(self, at_least: int) -> list[Stretch]:
-        """Give the same, the longest first."""
+        """Return the same stretches, the longest first."""
         return sorted(self.stretches(at_least), key=lambda each: each.begin - each.end)
 
     def is_copied(self, at_least: int) -> NDArray[np.bool_]:
-        """Tell of each character whether it is part of such a stretch, (characters,)."""
+        """Return whether each character is part of such a stretch, (characters,)."""
         mask = np.zeros(len(self.lengths), np.bool_)
         for begin, end in self.stretches(at_least):
             mask[begin:end] = True
@@ -83,18 +83,18 @@ class Copies:
 def find_copies(
     texts: Sequence[str], pieces: Iterable[bytes | None], threads: int | None = None
 ) -> list[Copies]:
-    """Find what of each of some texts stands in another one, which is read once.
+    """Find what some texts copy from another one, which is read once.
 
     Args:
-        texts: to look at; lone surrogates are copied from nowhere.
-        pieces: of the other one, UTF-8; no stretch goes on over None.
-        threads: that read; None for one on each core.
+        texts: the texts to examine; lone surrogates never count as copied.
+        pieces: the other text in pieces, as UTF-8; no stretch continues across a None.
+        threads: number of threads; None for one per core.
 
     Raises:
         SettingsError: this installation has no native engine.
     """
     if not HAS_ENGINE:
-        raise SettingsError("copies are found by the native engine alone: see sunspring doctor")
+        raise SettingsError("finding copies needs the native engine: see sunspring doctor")
     from sunspring.network import engine
 
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -113,27 +113,27 @@ def find_copies(
 
 
 def _in_characters(text: str, data: bytes, lengths: NDArray[np.int64]) -> Copies:
-    """Give what of a text is copied, from the lengths of its bytes."""
-    lengths = np.minimum(lengths, np.arange(1, len(data) + 1))  # none begins before the text
+    """Convert lengths of copied stretches from bytes to characters."""
+    lengths = np.minimum(lengths, np.arange(1, len(data) + 1))  # none may begin before the text
     is_start = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
     starts = np.flatnonzero(is_start)
     ends = np.append(starts, len(data))[1:]
-    # the first whole character of the longest stretch of bytes
+    # index of the first whole character in the longest stretch of bytes
     first = np.searchsorted(starts, ends - lengths[ends - 1])
     return Copies(text, np.arange(1, len(starts) + 1) - first)
 
 
 def repeated_lines(text: str, corpus: Corpus) -> list[str]:
-    """Find which lines of a text are lines of the text that a model learned from, as a whole.
+    """Find which lines of a text are whole lines of the training text.
 
-    Blanks around a line do not count, nor do lines of fewer than 10 characters.
+    Outer spaces do not matter, and lines of fewer than 10 characters do not count.
 
     Args:
-        text: to look at; its lines alone are kept in memory.
-        corpus: that the model was trained on.
+        text: the text to examine; only its lines are kept in memory.
+        corpus: the corpus that the model was trained on.
 
     Returns:
-        These lines in their order, each once, without the blanks.
+        These lines in order, each once, without outer spaces.
     """
     lines = dict.fromkeys(line.strip() for line in text.split("\n"))
     wanted = {line for line in lines if len(line) >= LEAST_LINE}
@@ -146,22 +146,22 @@ def repeated_lines(text: str, corpus: Corpus) -> list[str]:
 
 @dataclass(frozen=True)
 class CopyReport:
-    """What of some texts is copied from the training text.
+    """What some texts copied from the training text.
 
     Args:
-        copies: of each text.
-        lines: of each text that are whole lines of the training text.
+        copies: copied stretches of each text.
+        lines: lines of each text that are whole lines of the training text.
     """
 
     copies: list[Copies]
     lines: list[list[str]]
 
     def to_json(self, place: int, offset: int) -> dict[str, Any]:
-        """Give what `write --json` has of one text's copies.
+        """Return the part of `write --json` about the copies of one text.
 
         Args:
-            place: of the text.
-            offset: characters before it, from which on places are counted.
+            place: index of the text.
+            offset: added to all positions: the number of characters before the text.
         """
         copies = self.copies[place]
         one = CopyReport([copies], [self.lines[place]])
@@ -177,22 +177,22 @@ class CopyReport:
 
     @property
     def characters(self) -> int:
-        """Characters in all texts that are part of a copied stretch."""
+        """Number of characters in all texts that are part of a copied stretch."""
         return sum(int(each.is_copied(LEAST_COPIED).sum()) for each in self.copies)
 
     @property
     def longest(self) -> int:
-        """Characters of the longest copied stretch."""
+        """Number of characters of the longest copied stretch; 0 if there is none."""
         longest = max((int(each.lengths.max(initial=0)) for each in self.copies), default=0)
         return longest if longest >= LEAST_COPIED else 0
 
 
 def report_copies(texts: Sequence[str], corpus: Corpus) -> CopyReport:
-    """Look for what of some texts stands in the text that a model learned from.
+    """Find what some texts copied from the training text.
 
     Args:
-        texts: that it wrote.
-        corpus: that it was trained on.
+        texts: texts that the model wrote.
+        corpus: the corpus that the model was trained on.
 
     Raises:
         SettingsError: this installation has no native engine.

@@ -1,6 +1,6 @@
-"""What a model makes of a text, put together for `explain`.
+"""How a model reads a text, put together for `explain`.
 
-Surprisal with alternatives, units that can be read, gates, and copies.
+Surprisal with alternatives, interpretable units, gates, and copies.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from sunspring.network.arrays import untrained, weight_arrays
 from sunspring.network.model_folder import ModelFiles
 
 LEAST_CHARACTERS = 200
-"""Of a text whose units are looked at: each is chosen on one half and measured on the other."""
+"""Shortest text for finding units: they are chosen on one half and measured on the other."""
 
 _DIGITS = 4
-_UNTRAINED = 19  # networks: so one explanation in twenty of an untrained one finds something
-_COMPARED_TOKENS = 2000  # that they read
-_GATE_TOKENS = 20_000  # over which gates are looked at
+_UNTRAINED = 19  # networks: so an untrained model passes for trained in 1 of 20 explanations
+_COMPARED_TOKENS = 2000  # read by these networks
+_GATE_TOKENS = 20_000  # over which gates are measured
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a model made of a text.
+    """How a model reads a text.
 
     Args:
-        model: in a few words.
-        trace: of the text.
-        units: what goes best with each feature of the text; none if it is too short for that.
-        gates: of an LSTM.
+        model: the model in a few words.
+        trace: trace of the text.
+        units: the best unit for each feature of the text; none if the text is too short.
+        gates: activity of the gates, if the model is an LSTM.
         hidden_size: units in a layer.
-        copies: what of the text stands in the training text, if that was asked for.
-        control: the same of as much held-out text, which the model has never seen.
-        lines: of the text that are whole lines of the training text.
+        copies: what the text copies from the training text, if that was asked for.
+        control: the same for as much held-out text, which the model has never seen.
+        lines: lines of the text that are whole lines of the training text.
     """
 
     model: str
@@ -64,15 +64,15 @@ class Explanation:
 
     @property
     def bits_per_character(self) -> float:
-        """The mean surprisal."""
+        """The mean surprisal per character."""
         characters = sum(len(text) for text in self.trace.texts)
         return float(self.trace.bits.sum()) / max(1, characters)
 
     def to_json(self, most: int | None = None) -> dict[str, Any]:
-        """Give the object that `explain --json` prints.
+        """Return the object that `explain --json` prints.
 
         Args:
-            most: tokens to give, the first ones; all of them by default.
+            most: how many tokens to include, from the first on; all by default.
         """
         trace = self.trace
         return {
@@ -126,14 +126,14 @@ def explain(
     top: int = 5,
     corpus: Corpus | None = None,
 ) -> Explanation:
-    """Look at a text through a model.
+    """Explain how a model reads a text.
 
     Args:
-        model: on the native engine.
-        text: as the trace has it after characters were mapped.
-        label: of the text, for a model that has labels.
-        top: alternatives to show for each token.
-        corpus: that the model was trained on, to see what of the text stands in it.
+        model: a model on the native engine.
+        text: the text; characters that the model does not know are replaced or left out.
+        label: the text's label, for a model with labels.
+        top: number of alternatives for each token.
+        corpus: the corpus that the model was trained on, to search it for copies.
 
     Raises:
         SettingsError: the text is empty, there is no native engine, or the label is missing.
@@ -165,7 +165,7 @@ def explain(
 
 
 def _find_units(model: Model, trace: Trace) -> list[FeatureUnit]:
-    """Compare the units with features of the characters that the tokens end with."""
+    """Correlate the units with features of the characters at the ends of the tokens."""
     text = "".join(trace.texts)
     if len(text) < LEAST_CHARACTERS:
         return []

@@ -1,6 +1,6 @@
-"""Simple features of a text, character by character, to compare the units of a network with.
+"""Simple features of a text, character by character, to correlate the units of a network with.
 
-Each is known once its character has been read, and needs nothing that comes later.
+Each depends only on its character and those before it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from sunspring.corpus.vocabulary import code_points
 Feature = NDArray[np.float32]
 
 _OPENING, _CLOSING = "([{", ")]}"
-_FARTHEST, _LONGEST = 40, 20  # distance and length of a repetition
+_FARTHEST, _LONGEST = 40, 20  # largest distance and length of a repetition
 _SPEAKER = re.compile(r"[ \t]*[A-Z][A-Za-z .'\-]{0,30}:[ \t]*$")
 
 
 def text_features(text: str) -> Mapping[str, Feature]:
-    """Give features by their names, each (characters,); those that never change are left out."""
+    """Compute features by name, each (characters,); constant ones are left out."""
     points = code_points(text)
     found = {
         "position in the line": _position_in_line(points),
@@ -33,7 +33,7 @@ def text_features(text: str) -> Mapping[str, Feature]:
         "depth of brackets": _depth(points),
         "speaker's line": _speaker_lines(text),
         "lines since a blank one": _lines_since_blank(points),
-        "repetition of what stood before": _repetition(points),
+        "repetition of earlier text": _repetition(points),
         "capital letter": _is(points, str.isupper),
         "digit": _is(points, str.isdigit),
         "punctuation": _is(points, lambda c: not c.isalnum() and not c.isspace()),
@@ -46,18 +46,18 @@ def text_features(text: str) -> Mapping[str, Feature]:
 
 
 def _is(points: NDArray[np.uint32], holds: Callable[[str], bool]) -> Feature:
-    """Whether something holds of each character."""
+    """Whether each character satisfies a condition."""
     kinds, places = np.unique(points, return_inverse=True)
     return np.array([holds(chr(point)) for point in kinds], np.float32)[places]
 
 
 def _last(is_here: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For each place, the last one before or at it where something is; -1 if there is none."""
+    """The last place with a mark at or before each place; -1 if there is none."""
     return np.maximum.accumulate(np.where(is_here, np.arange(len(is_here)), -1))
 
 
 def _line_begins(points: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """For each character, where its line begins; a newline belongs to the line that it ends."""
+    """Where the line of each character begins; a newline belongs to the line that it ends."""
     return _last(np.concatenate(([False], points == ord("\n")))[:-1]).clip(0)
 
 
@@ -66,12 +66,12 @@ def _position_in_line(points: NDArray[np.uint32]) -> Feature:
 
 
 def _run(holds: NDArray[Any]) -> Feature:
-    """How long it has held, 0 where it does not."""
+    """For how many characters a condition has held; 0 where it does not."""
     return (np.arange(len(holds)) - _last(holds == 0)).astype(np.float32)
 
 
 def _indentation(points: NDArray[np.uint32]) -> Feature:
-    """How many blanks the line began with."""
+    """How many spaces and tabs the line began with."""
     is_blank = (points == ord(" ")) | (points == ord("\t"))
     begins = _line_begins(points)
     last_leading = _last(is_blank & (_last(~is_blank) < begins))
@@ -85,7 +85,7 @@ def _inside_quotes(points: NDArray[np.uint32]) -> Feature:
 
 
 def _depth(points: NDArray[np.uint32]) -> Feature:
-    """How many brackets are open; closing ones that nothing opened do not count."""
+    """How many brackets are open; unmatched closing ones do not count."""
     steps = np.isin(points, [ord(mark) for mark in _OPENING]).astype(int)
     steps -= np.isin(points, [ord(mark) for mark in _CLOSING])
     sums = np.cumsum(steps)
@@ -104,7 +104,7 @@ def _lines_since_blank(points: NDArray[np.uint32]) -> Feature:
 
 
 def _repetition(points: NDArray[np.uint32]) -> Feature:
-    """How many characters are the same as those at one distance before them."""
+    """How many characters in a row are the same as those at some fixed distance before them."""
     longest = np.zeros(len(points), np.float32)
     for distance in range(2, min(_FARTHEST, len(points) - 1) + 1):
         is_same = points[distance:] == points[:-distance]
@@ -113,7 +113,7 @@ def _repetition(points: NDArray[np.uint32]) -> Feature:
 
 
 def _since_blank_line(points: NDArray[np.uint32], is_here: NDArray[np.bool_]) -> Feature:
-    """How often something was there since the last blank line."""
+    """How many marks there were since the last blank line."""
     is_newline = points == ord("\n")
     is_after_newline = np.concatenate(([True], is_newline))[:-1]
     last = _last(is_newline & is_after_newline)

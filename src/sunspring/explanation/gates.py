@@ -1,8 +1,8 @@
-"""What the gates of an LSTM do over a text: how open they are, and how often they are at an end.
+"""The gates of an LSTM over a text: how open they are, and how often they saturate.
 
-Saturation is what Karpathy et al. 2015 count ("Visualizing and understanding recurrent networks",
-section 4.2): a gate is left-saturated below 0.1, right-saturated above 0.9. Computed in numpy from
-the outputs of the layers.
+Saturation is counted as by Karpathy et al. 2015 ("Visualizing and understanding recurrent
+networks", section 4.2): a gate is left-saturated below 0.1, right-saturated above 0.9. Computed in
+numpy from the outputs of the layers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sunspring.network.config import ModelConfig
 GATES = ("input", "forget", "output")
 
 _PART = 1 << 12  # steps at a time
-_ROWS = {"input": 0, "forget": 1, "output": 3}  # in PyTorch's order; the candidate is no gate
+_ROWS = {"input": 0, "forget": 1, "output": 3}  # PyTorch's order; 2 is the candidate, not a gate
 _LOW, _HIGH = 0.1, 0.9
 
 Floats = NDArray[np.float32]
@@ -29,11 +29,11 @@ class GateActivity:
     """One gate of one layer over a text.
 
     Args:
-        layer: from 0.
+        layer: index of the layer, from 0.
         gate: one of `GATES`.
-        openness: (time,) mean over the units, from 0 to 1; the first token has the second's.
-        left: (units,) share of the time that each unit's gate is below 0.1.
-        right: (units,) the same above 0.9.
+        openness: (time,) mean over the units, from 0 to 1; the first token has the second's value.
+        left: (units,) share of the tokens at which each unit's gate is below 0.1.
+        right: (units,) the same for above 0.9.
     """
 
     layer: int
@@ -50,13 +50,13 @@ def gate_activity(
     outputs: Floats,
     label: int | None = None,
 ) -> list[GateActivity]:
-    """Compute what the gates did while a text was read; nothing for a model that is no LSTM.
+    """Compute the gates while a text is read; an empty list if the model is not an LSTM.
 
     Args:
-        weights: of the model.
-        config: of the model.
-        tokens: (time,) of the text.
-        outputs: (time, layers * hidden_size), after each token.
+        weights: weights of the model.
+        config: configuration of the model.
+        tokens: (time,) token ids of the text.
+        outputs: (time, layers * hidden_size) outputs of the layers after each token.
         label: index of the text's label.
     """
     if config.cell != "lstm":

@@ -1,4 +1,4 @@
-"""Gradient flow as it was measured: curves and figures of each network, without PyTorch."""
+"""Results of measuring gradient flow: curves and figures of each network, without PyTorch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ REACH = 200
 """Steps back from the loss to the farthest state whose gradient is measured."""
 
 NAMES = {"rnn": "plain RNN", "gru": "GRU", "lstm": "LSTM", "rnn-doubled": "RNN × 2"}
-"""What the networks are called."""
+"""Names of the networks for people."""
 
 Curve = NDArray[np.float64]
-"""(REACH + 1,) sizes of the gradient of the loss at t with respect to the state at t - k: the
-geometric mean over sequences of its Euclidean norm, for k = 0, 1, …"""
+"""(REACH + 1,) sizes of the gradient of the loss at t with respect to the state at t - k: its
+Euclidean norm, as geometric mean over sequences, for k = 0, 1, …"""
 
 _FADED = 1 / 100  # of the gradient at k = 1
-_END = 0.1  # of the steps, over which the last loss is averaged
+_END = 0.1  # share of the steps over which the last loss is averaged
 _DIGITS = 6
 
 
@@ -35,9 +35,9 @@ class Trained:
     Args:
         network: one of `NAMES`.
         clipped: whether the gradient of its weights was clipped in training.
-        nats: (steps,) training loss a token.
+        nats: (steps,) training loss per token.
         norms: (steps,) Euclidean norm of the gradient of all weights, before it was clipped.
-        curve: of the trained network.
+        curve: the curve of the trained network.
     """
 
     network: str
@@ -48,30 +48,30 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """What it is called beside others."""
+        """Its name for people, with the clipping."""
         return NAMES[self.network] + ("" if self.clipped else ", unclipped")
 
     @property
     def last_nats(self) -> float:
-        """The training loss at the end, averaged over a tenth of the steps."""
+        """The training loss at the end, as mean over the last tenth of the steps."""
         return float(self.nats[-max(1, round(_END * len(self.nats))) :].mean())
 
     def steps_over(self, clip_norm: float) -> int:
-        """Count the steps whose gradient was longer than clipping leaves it."""
+        """Count the steps at which the gradient was longer than `clip_norm`."""
         return int((self.norms > clip_norm).sum())
 
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """How the gradient flows back in networks that were trained alike.
+    """How the gradient flows back in networks that were trained in the same way.
 
     Args:
-        config: the architecture, but for the kind of layers.
+        config: the architecture, except for the kind of layers.
         recipe: how they were trained.
-        characters: of the text that they were trained on.
-        sequences: over which each curve is a mean.
-        untrained: a curve for each network, of the weights that training began with.
-        trained: each network with and without clipping.
+        characters: length of the text that they were trained on.
+        sequences: number of sequences that each curve is a mean of.
+        untrained: the curve of each network before training.
+        trained: each network, with and without clipping.
     """
 
     config: ModelConfig
@@ -83,12 +83,12 @@ class GradientFlow:
 
     @property
     def steps(self) -> int:
-        """Of each training."""
+        """Number of steps of each training."""
         return len(self.trained[0].nats)
 
     @property
     def clip_norm(self) -> float:
-        """What clipping leaves of the gradient's length."""
+        """The norm that clipping limits the gradient to."""
         return self.recipe.optimization.clip_norm
 
     @property
@@ -98,11 +98,11 @@ class GradientFlow:
 
     @property
     def unclipped(self) -> list[Trained]:
-        """The others."""
+        """The networks that were trained without clipping."""
         return [each for each in self.trained if not each.clipped]
 
     def to_json(self) -> dict[str, Any]:
-        """Give the object that `explain --gradients --json` prints."""
+        """Return the object that `explain --gradients --json` prints."""
         config, recipe = self.config, self.recipe
         return {
             "settings": {
@@ -136,10 +136,10 @@ class GradientFlow:
 
 
 def faded_at(curve: Curve) -> int | None:
-    """Find the first k at which a gradient is a hundredth of that at k = 1; None if there is none.
+    """Find the first k at which the gradient is a hundredth of that at k = 1; None without one.
 
     Args:
-        curve: from k = 0 on.
+        curve: the curve, from k = 0 on.
     """
     faded = np.flatnonzero(curve[1:] <= _FADED * curve[1])
     return int(faded[0]) + 1 if len(faded) else None
@@ -150,7 +150,7 @@ def _curve_json(curve: Curve) -> dict[str, Any]:
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float | None]:
-    """Give numbers with few digits; those that JSON lacks become null."""
+    """Round numbers for JSON; those that JSON lacks become null."""
     return [
         float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None for value in values.tolist()
     ]

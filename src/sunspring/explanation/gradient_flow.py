@@ -1,10 +1,10 @@
-"""How the gradient of the loss flows back through time, in networks that were trained alike.
+"""How the gradient of the loss flows back through time, in networks trained in the same way.
 
-A plain RNN, a GRU and an LSTM in the article's recipe, and a plain RNN whose recurrent weights
-began twice as large, learn from the same batches, with and without clipping. Then a loss's gradient
-is followed back from state to state (Bengio et al. 1994, "Learning long-term dependencies with
-gradient descent is difficult"; Pascanu et al. 2013, "On the difficulty of training recurrent neural
-networks").
+A plain RNN, a GRU and an LSTM, trained as in the article, and a plain RNN whose recurrent weights
+started twice as large, learn from the same batches, with and without clipping. Then the gradient of
+a loss is followed back from state to state (Bengio et al. 1994, "Learning long-term dependencies
+with gradient descent is difficult"; Pascanu et al. 2013, "On the difficulty of training recurrent
+neural networks").
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from sunspring.training.recipe import Recipe
 from sunspring.training.trainer import make_batches
 
 STEPS = 400
-"""Of each training, where nothing else is asked for: all of them take two minutes of a core."""
+"""Default number of steps of each training: all trainings together take a core two minutes."""
 
 _NETWORKS = {
     "rnn": ("rnn", 1),
@@ -45,25 +45,25 @@ _NETWORKS = {
     "lstm": ("article", 1),
     "rnn-doubled": ("rnn", 2),
 }
-"""The preset of each network, and by what its recurrent weights are multiplied at first."""
+"""The preset of each network, and the factor of its initial recurrent weights."""
 
 _SMALLER: dict[str, Any] = {"hidden_size": 128, "embedding_size": 64}  # than the article's
 _BATCH_SIZE = 16  # the article has 128
 _SEED = 0  # of the weights, the batches and the dropout
 _SEQUENCES = 32
-_WARM_UP = 100  # tokens read before the first state that counts
+_WARM_UP = 100  # tokens read before the first state that is measured
 
 
 def gradient_flow(corpus: Corpus, notify: Notify, steps: int = STEPS) -> GradientFlow:
     """Train the networks on a corpus, and follow the gradient of a held-out loss back in them.
 
     Args:
-        corpus: its training part is learned from, its held-out part measured on.
+        corpus: the networks learn from its training part and are measured on its held-out part.
         notify: called with a line about each training.
-        steps: of each.
+        steps: number of steps of each training.
 
     Raises:
-        SettingsError: there are no steps.
+        SettingsError: the number of steps is below 1.
         SourceError: one of the parts is too short.
     """
     if steps < 1:
@@ -87,7 +87,7 @@ def gradient_flow(corpus: Corpus, notify: Notify, steps: int = STEPS) -> Gradien
 
 
 def _new_model(network: str, vocabulary_size: int) -> RecurrentModel:
-    """Draw the weights that a training begins with."""
+    """Make a network with its initial weights."""
     preset, factor = _NETWORKS[network]
     torch.manual_seed(_SEED)
     model = RecurrentModel(ModelConfig(vocabulary_size, **{**PRESETS[preset].model, **_SMALLER}))
@@ -99,12 +99,12 @@ def _new_model(network: str, vocabulary_size: int) -> RecurrentModel:
 
 
 def _draw_sequences(heldout: Split) -> Tensor:
-    """Take sequences from all over the held-out text: (sequences, time)."""
+    """Return sequences spread over the held-out text, (sequences, time)."""
     time = _WARM_UP + REACH + 1
     if len(heldout.tokens) < time:
         raise SourceError(
             f"the held-out text has {len(heldout.tokens)} tokens, and following gradients back "
-            f"takes {time}: train the model on more text"
+            f"needs {time}: train the model on more text"
         )
     begins = np.linspace(0, len(heldout.tokens) - time, _SEQUENCES).astype(np.int64)
     places = begins[:, None] + np.arange(time)
@@ -114,7 +114,7 @@ def _draw_sequences(heldout: Split) -> Tensor:
 def _train(
     model: RecurrentModel, batches: Sequence[Batch], recipe: Recipe, clipped: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Learn from each batch once; gives loss and norm of the gradient at each step."""
+    """Learn from each batch once; return the loss and the norm of the gradient at each step."""
     settings = recipe.optimization
     settings = settings if clipped else dataclasses.replace(settings, clip_norm=0.0)
     optimizers = Optimizers(model, settings)
@@ -141,14 +141,14 @@ def state_gradients(model: RecurrentModel, tokens: Tensor, reach: int) -> NDArra
     """Follow the gradient of the loss of each row's last token back from state to state.
 
     The state at time t, s(t), is what the network carries on after it has read t tokens: h of all
-    layers, and c of those of an LSTM. The last token is predicted from the s(t) before it, and
-    s(t) is a function of s(t - k) and the k tokens between; so the loss has a gradient with
-    respect to each (∂E_t/∂x_k in Pascanu et al. 2013, equation 5). It is computed in float64, where
-    it may become very small, and without dropout.
+    layers and, in an LSTM, c. The last token is predicted from the s(t) before it, and s(t) is a
+    function of s(t - k) and the k tokens between; so the loss has a gradient with respect to each
+    of them (∂E_t/∂x_k in Pascanu et al. 2013, equation 5). It is computed without dropout and in
+    float64, as it may become very small.
 
     Args:
-        model: without skip connections, attention and pointer.
-        tokens: (rows, time) ids, int64, of more than `reach` a row.
+        model: a network without skip connections, attention and pointer.
+        tokens: (rows, time) ids, int64, with time > `reach`.
         reach: the largest k.
 
     Returns:
@@ -176,5 +176,5 @@ def state_gradients(model: RecurrentModel, tokens: Tensor, reach: int) -> NDArra
 
 
 def _with_gradient(state: State) -> State:
-    """Make the first state one that a gradient can be taken of; later ones are already."""
+    """Turn on gradients for the first state; later states have them already."""
     return tuple(tuple(tensor.requires_grad_() for tensor in layer) for layer in state)

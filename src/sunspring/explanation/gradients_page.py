@@ -1,4 +1,4 @@
-"""The page of `explain --gradients`: charts, and words from the figures."""
+"""The page of `explain --gradients`: turns the figures into charts and sentences."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from sunspring.pages.charts import Chart, Line, short
 from sunspring.pages.html import render
 
 _TEMPLATE = Path(__file__).parent / "templates" / "gradients.html"
-_TABLED = (0, 1, 10, 50, 100, 200)  # steps back that a table shows
-_FAR = 100  # steps back, beyond which the gradient's fall per step is given
+_TABLED = (0, 1, 10, 50, 100, 200)  # steps back in the table
+_FAR = 100  # steps back from which on the change of the gradient per step is given
 _EXPLODED = 2  # times the gradient at k = 1
-_LOWEST = 1e-16  # shown: what a double can tell from 1
+_LOWEST = 1e-16  # lowest value drawn: about the relative precision of a double
 _MOST_PEAKS = 150
 _COLOURS = {"rnn": 0, "gru": 2, "lstm": 1, "rnn-doubled": 3}
 
 
 def gradients_page(flow: GradientFlow) -> str:
-    """Give the page of `explain --gradients`."""
+    """Return the page of `explain --gradients`."""
     return render(
         _TEMPLATE,
         flow=flow,
@@ -48,7 +48,7 @@ def gradients_page(flow: GradientFlow) -> str:
 
 
 def _row(trained: Trained, clip_norm: float) -> dict[str, Any]:
-    """Give the figures of a network as the tables have them."""
+    """Return the figures of a network for the tables."""
     return {
         "network": NAMES[trained.network],
         "clipped": "yes" if trained.clipped else "no",
@@ -61,7 +61,7 @@ def _row(trained: Trained, clip_norm: float) -> dict[str, Any]:
 
 
 def _curves_chart(flow: GradientFlow, *, trained: bool) -> Chart:
-    """Draw the gradients against the steps back, of the trained networks or the untrained."""
+    """Draw the gradients over the steps back, for the trained networks or the untrained ones."""
     if trained:
         lines = [
             _curve_line(each.name, each.network, each.curve, not each.clipped)
@@ -74,7 +74,7 @@ def _curves_chart(flow: GradientFlow, *, trained: bool) -> Chart:
         ]
     highest = max((y for line in lines for _, y in line.points if math.isfinite(y)), default=1.0)
     return Chart(
-        "Size of the gradient of the loss with respect to the state so many steps before, "
+        "Size of the gradient of the loss with respect to the state k steps before, "
         + ("after training" if trained else "before training"),
         "k, steps back",
         "size of the gradient",
@@ -91,7 +91,7 @@ def _curve_line(name: str, network: str, curve: Curve, dashed: bool) -> Line:
 
 
 def _norms_chart(flow: GradientFlow) -> Chart:
-    """Draw the norm of the weights' gradient over the steps, where nothing clipped it."""
+    """Draw the norm of the weights' gradient over the steps of the trainings without clipping."""
     level = Line("clipped to", [(1, flow.clip_norm), (flow.steps, flow.clip_norm)], straight=True)
     return Chart(
         "Norm of the gradient of all weights at each step of the trainings without clipping",
@@ -109,7 +109,7 @@ def _norms_chart(flow: GradientFlow) -> Chart:
 
 
 def _peaks(norms: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Give the largest of every few steps, so that none is lost where many are drawn."""
+    """Keep the largest of every few steps, so that no peak is lost where many are drawn."""
     together = math.ceil(len(norms) / _MOST_PEAKS)
     return [
         (float(begin + together), float(norms[begin : begin + together].max()))
@@ -118,20 +118,20 @@ def _peaks(norms: NDArray[np.float64]) -> list[tuple[float, float]]:
 
 
 def _trained_words(flow: GradientFlow) -> list[str]:
-    """Say what the trained networks' curves show, a sentence or two for each matter."""
+    """Say in a few sentences what the curves of the trained networks show."""
     curves = {each.network: each.curve for each in flow.clipped}
     left = {name: float(curve[-1] / curve[1]) for name, curve in curves.items()}
     rates = {
         name: (curve[-1] / curve[_FAR]) ** (1 / (REACH - _FAR)) for name, curve in curves.items()
     }
     parts = [
-        f"{short(left[name])} in the {NAMES[name]} (from k = {_FAR} on each step multiplies it by "
+        f"{short(left[name])} in the {NAMES[name]} (from k = {_FAR} on, each step multiplies it by "
         f"{rates[name]:.2f})"
         for name in sorted(left, key=lambda name: -left[name])
     ]
     return [
         _fading_words(curves),
-        f"Of the gradient at k = 1 there is left at k = {REACH}: {', '.join(parts)}.",
+        f"At k = {REACH} the gradient is this multiple of that at k = 1: {', '.join(parts)}.",
         _growth_words(flow),
     ]
 
@@ -142,11 +142,11 @@ def _fading_words(curves: Mapping[str, Curve]) -> str:
         at = faded_at(curve)
         steps = f"after {at} steps back" if at else f"not within {REACH} steps back"
         parts.append(f"in the {NAMES[name]} {steps}")
-    return f"The gradient is down to a hundredth of that at k = 1 {', '.join(parts)}."
+    return f"The gradient falls to a hundredth of that at k = 1 {', '.join(parts)}."
 
 
 def _growth_words(flow: GradientFlow) -> str:
-    """Say whose gradient grows on its way back."""
+    """Say in which networks the gradient grows on its way back."""
     grown = [
         f"{each.name} (to {short(each.curve[1:].max() / each.curve[1])} times that at k = 1, at "
         f"k = {int(each.curve[1:].argmax()) + 1})"
@@ -154,26 +154,27 @@ def _growth_words(flow: GradientFlow) -> str:
         if each.curve[1:].max() >= _EXPLODED * each.curve[1]
     ]
     if grown:
-        return f"It explodes, growing on its way back, in: {', '.join(grown)}."
-    return f"In none of them does it grow on its way back to {_EXPLODED} times that at k = 1."
+        return f"It explodes (grows on its way back) in: {', '.join(grown)}."
+    return f"In no network does it grow to {_EXPLODED} times that at k = 1 on its way back."
 
 
 def _clipping_words(flow: GradientFlow) -> str:
-    """Say how often clipping acted, and what that changed."""
+    """Say how often clipping was active, and what that changed."""
     parts = [
         f"{each.steps_over(flow.clip_norm)} of {flow.steps} steps of the {NAMES[each.network]} "
         f"(at most {short(float(each.norms.max()))})"
         for each in flow.unclipped
     ]
     words = (
-        f"Without clipping the gradient was longer than {flow.clip_norm:g} in {', '.join(parts)}."
+        f"Without clipping, gradients longer than {flow.clip_norm:g} occurred in "
+        f"{', '.join(parts)}."
     )
     untouched = [
         NAMES[each.network] for each in flow.clipped if not each.steps_over(flow.clip_norm)
     ]
     if untouched:
         words += (
-            f" Where it never was ({', '.join(untouched)}) clipping changes nothing: both "
+            f" Where there were none ({', '.join(untouched)}), clipping changes nothing: both "
             "trainings are the same, and so are their lines."
         )
     return words

@@ -1,6 +1,6 @@
-"""Lines, each scored from a fresh state as a document of its own: what `sunspring score` shows.
+"""Scores of lines, each read from a fresh state as a document of its own, for `sunspring score`.
 
-A line that is unlike those of the training text costs many bits a character, and so stands out.
+A line that is unlike the training text costs many bits per character, and so stands out.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from sunspring.errors import SettingsError
 from sunspring.model import Model
 
 UNSEEN_BITS = math.log2(0x110000)
-"""What a character costs that the model does not know: as much as to name one of Unicode's."""
+"""Cost of a character that the model does not know: as much as naming any one of Unicode."""
 
-_AT_ONCE = 4096  # lines
+_AT_ONCE = 4096  # lines scored together
 
 
 @dataclass(frozen=True)
 class LineScore:
-    """What a line costs a model.
+    """The surprisal of a line.
 
     Args:
-        line: without its newline.
-        bits: in all; of the end too, if the model knows where lines end.
-        characters: that they were spent on; an end counts as one.
-        token_bits: (tokens,) of each token that the model knows.
+        line: the line without its newline.
+        bits: of the whole line; with its end, if the model predicts ends.
+        characters: number of characters that were scored; an end counts as one.
+        token_bits: (tokens,) bits of each token that the model knows.
         tokens: (tokens,) their ids.
     """
 
@@ -45,15 +45,15 @@ class LineScore:
 
     @property
     def bits_per_character(self) -> float:
-        """The mean; 0 of an empty line whose end the model does not know."""
+        """The mean; 0 for an empty line if the model does not predict ends."""
         return self.bits / max(1, self.characters)
 
     def surprises(self, vocabulary: Vocabulary, top: int) -> list[dict[str, Any]]:
-        """Give what cost most, characters that the model does not know among it.
+        """Return the most expensive tokens, including characters that the model does not know.
 
         Args:
-            vocabulary: of the model.
-            top: how many to give.
+            vocabulary: vocabulary of the model.
+            top: how many to return.
         """
         costs = [
             (vocabulary.token_text(token), bits)
@@ -65,7 +65,7 @@ class LineScore:
         return [{"text": text, "bits": bits} for text, bits in costs[:top]]
 
     def to_json(self) -> dict[str, Any]:
-        """Give what `score --json` has of a line, beside its number."""
+        """Return the part of `score --json` about this line, without its number."""
         return {
             "text": self.line,
             "bits": self.bits,
@@ -78,9 +78,9 @@ def score_lines(model: Model, lines: Sequence[str], label: str | None = None) ->
     """Score lines, all at once.
 
     Args:
-        model: scores; one that was trained on lines or other documents is charged for ends too.
-        lines: without their newlines.
-        label: of all of them, for a model that has labels.
+        model: the model; if it was trained on lines or other documents, ends are scored too.
+        lines: the lines without their newlines.
+        label: label of all lines, for a model with labels.
 
     Raises:
         SettingsError: the label is unknown, or missing.
@@ -110,12 +110,12 @@ def score_lines(model: Model, lines: Sequence[str], label: str | None = None) ->
 def heldout_threshold(
     model: Model, corpus: Corpus, percentile: float, label: str | None = None
 ) -> float:
-    """Find the bits per character below which so many percent of the held-out lines lie.
+    """Find a percentile of the bits per character of the held-out lines.
 
     Args:
-        model: scores them.
-        corpus: that the model was trained on, whose held-out part it has not learned from.
-        percentile: of the lines, from 0 to 100.
+        model: scores the lines.
+        corpus: the corpus that the model was trained on.
+        percentile: which percentile, from 0 to 100.
         label: see `score_lines`.
 
     Raises:
@@ -128,5 +128,5 @@ def heldout_threshold(
     while batch := list(itertools.islice(lines, _AT_ONCE)):
         scores += [score.bits_per_character for score in score_lines(model, batch, label)]
     if not scores:
-        raise SettingsError("there is no held-out line to find a threshold by: name bits instead")
+        raise SettingsError("the model's text has no held-out lines: leave out --threshold")
     return float(np.percentile(scores, percentile))

@@ -15,11 +15,11 @@ from sunspring.pages.charts import Chart, Line, Point
 from sunspring.pages.html import render
 
 _TEMPLATE = Path(__file__).parent / "templates" / "explain.html"
-_SHOWN = 2000  # tokens: with the outputs of all units they make the page large
+_SHOWN = 2000  # tokens on the page: the outputs of all units take much room
 
 
 def explanation_page(explanation: Explanation) -> str:
-    """Give the page: all figures, and of the first tokens also the output of every unit."""
+    """Return the page: all figures and, for the first tokens, the output of every unit."""
     trace, size = explanation.trace, explanation.hidden_size
     outputs = trace.outputs[:_SHOWN]
     data = explanation.to_json(_SHOWN) | {
@@ -42,15 +42,15 @@ def explanation_page(explanation: Explanation) -> str:
 
 
 def _as_bytes(outputs: NDArray[np.float32]) -> str:
-    """Round outputs from -1 to 1 to bytes, unit by unit, in base64."""
+    """Round outputs between -1 and 1 to bytes, unit by unit, in base64."""
     as_whole = np.rint(127 * outputs.T).astype(np.int8)
     return base64.b64encode(np.ascontiguousarray(as_whole).tobytes()).decode()
 
 
 def copying_chart(shares: Sequence[float], control: Sequence[float]) -> Chart:
-    """Draw the share of n-grams that are new, for n from 1 on: of a text and of held-out text."""
+    """Draw the share of new n-grams for n from 1 on, of a text and of held-out text."""
     return Chart(
-        "Share of stretches that are not in the training text, by their length",
+        "Share of stretches that are not in the training text, by length",
         "characters of a stretch",
         "new, in per cent",
         [

@@ -1,7 +1,6 @@
-"""A text as a model reads it: what each token cost, what else might have stood there, and what the
-layers put out.
+"""A text as a model reads it: surprisal of each token, alternatives to it, outputs of the layers.
 
-Read by the native engine, without PyTorch.
+The native engine reads the text, without PyTorch.
 """
 
 from __future__ import annotations
@@ -16,23 +15,23 @@ from numpy.typing import NDArray
 from sunspring.machine import usable_cores
 from sunspring.model import Model
 
-_PART = 1 << 12  # tokens whose distributions are in memory
-_DIGITS = 4  # of numbers in JSON
+_PART = 1 << 12  # tokens whose distributions are in memory at once
+_DIGITS = 4  # decimals of numbers in JSON
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a model made of a text.
+    """How a model read a text.
 
     Args:
-        tokens: (tokens,) ids.
+        tokens: (tokens,) ids of the text.
         names: what each id of the vocabulary stands for.
-        bits: (tokens,) what each cost.
-        alternatives: (tokens, top) the ids that were most probable, the first one most.
+        bits: (tokens,) surprisal of each token.
+        alternatives: (tokens, top) the most probable ids at each place, the best first.
         chances: (tokens, top) their probabilities.
-        outputs: (tokens, layers * hidden_size) of the layers, after each token.
+        outputs: (tokens, layers * hidden_size) outputs of the layers after each token.
     """
 
     tokens: NDArray[np.int64]
@@ -44,14 +43,14 @@ class Trace:
 
     @property
     def texts(self) -> list[str]:
-        """(tokens,) what the tokens stand for."""
+        """What the tokens stand for, (tokens,)."""
         return [self.names[token] for token in self.tokens]
 
     def to_json(self, most: int | None = None) -> dict[str, list[Any]]:
-        """Give each token's text, its bits, and the alternatives with their probabilities.
+        """Return each token's text, its bits, and the alternatives with their probabilities.
 
         Args:
-            most: tokens to give, the first ones; all of them by default.
+            most: how many tokens to include, from the first on; all by default.
         """
         chances = np.round(self.chances[:most].astype(np.float64), _DIGITS).tolist()
         texts = np.array(self.names, object)[self.alternatives[:most]].tolist()
@@ -73,14 +72,14 @@ def read_parts(
     """Read a text from a fresh state, part by part.
 
     Args:
-        model: reads.
-        tokens: (tokens,) of the text.
-        label: of the text, for a model that has labels.
-        threads: that read; None for one on each core.
+        model: a model on the native engine.
+        tokens: (tokens,) ids of the text.
+        label: the text's label, for a model with labels.
+        threads: number of threads; None for one per core.
 
     Yields:
-        For some tokens, log-probabilities (time, vocabulary) before each of them was read, and the
-        layers' outputs (time, layers * hidden_size) after it.
+        For each part, the log-probabilities (time, vocabulary) before each of its tokens was read,
+        and the outputs of the layers (time, layers * hidden_size) after it.
 
     Raises:
         SettingsError: there is no native engine, or the label is unknown or missing.
@@ -106,13 +105,13 @@ def _log_probabilities(logits: Floats) -> Floats:
 
 
 def trace_text(model: Model, text: str, label: str | None = None, top: int = 5) -> Trace:
-    """Read a text, and keep what is needed to show it; see `trace_tokens`.
+    """Read a text, and keep what is needed to show it.
 
     Args:
-        model: reads.
-        text: characters that the model does not know are mapped or left out.
+        model: a model on the native engine.
+        text: the text; characters that the model does not know are replaced or left out.
         label: see `read_parts`.
-        top: alternatives to keep of each token.
+        top: number of alternatives to keep for each token.
     """
     tokens = model.read_prompt(text).tokens
     return trace_tokens(model, tokens, label, top)
@@ -121,7 +120,7 @@ def trace_text(model: Model, text: str, label: str | None = None, top: int = 5) 
 def trace_tokens(
     model: Model, tokens: NDArray[np.int64], label: str | None = None, top: int = 5
 ) -> Trace:
-    """Read tokens (tokens,), and keep what is needed to show them."""
+    """Read tokens (tokens,), and keep what is needed to show them; see `trace_text`."""
     vocabulary = model.vocabulary
     top = min(top, vocabulary.size)
     bits, alternatives, chances, outputs = [], [], [], []
@@ -144,6 +143,6 @@ def trace_tokens(
 
 
 def rounded(values: NDArray[np.floating]) -> list[float]:
-    """Give numbers as JSON has them, with few digits; NaN, which JSON lacks, is left out."""
+    """Round numbers for JSON; NaN, which JSON lacks, is left out."""
     known = values[~np.isnan(values)]
     return np.round(known.astype(np.float64), _DIGITS).tolist()  # type: ignore[no-any-return]

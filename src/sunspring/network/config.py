@@ -160,7 +160,10 @@ class ModelConfig:
             values = json.loads(path.read_text(encoding="utf-8"))
             return cls.from_dict(values)
         except FileNotFoundError:
-            raise ModelError(f"{path.parent} is not a model: it has no {path.name}") from None
+            raise ModelError(
+                f"{path.parent} is not a model, as it has no {path.name}: name a folder that "
+                "sunspring train or Model.save wrote"
+            ) from None
         except (
             OSError,
             ValueError,

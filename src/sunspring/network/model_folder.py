@@ -54,7 +54,7 @@ class ModelFiles:
         if vocabulary.size != config.vocabulary_size:
             raise ModelError(
                 f"{folder}: tokenizer.json has {vocabulary.size} tokens and config.json "
-                f"{config.vocabulary_size}: they belong to different models"
+                f"{config.vocabulary_size}, so they are of different models: copy the folder anew"
             )
         path = folder / "model.safetensors"
         if not path.exists():

@@ -1,1 +1,1 @@
-"""Charts and HTML pages; knows nothing of what they show."""
+"""Charts and HTML pages, whatever they show."""

@@ -1,4 +1,4 @@
-"""Charts: lines over an axis, laid out for the template that draws them as SVG.
+"""Line charts, laid out for the template that draws them as SVG.
 
 Nothing here knows what is shown.
 """
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
-LEFT, RIGHT, TOP, BOTTOM = 64, 500, 12, 262  # of the area of the lines; names stand right of it
+LEFT, RIGHT, TOP, BOTTOM = 64, 500, 12, 262  # edges of the plot; names are to its right
 
 _TICKS = 6  # on an axis, about
-_APART = 13  # what names keep from one another
+_APART = 13  # smallest distance between names
 _MOST_POINTS = 150
-_LONGEST_NAME = 20  # characters that there is room for
+_LONGEST_NAME = 20  # characters
 _MOST_DECADES = 12
 
 Point = tuple[float, float]
@@ -28,11 +28,11 @@ class Line:
     """A line of a chart.
 
     Args:
-        name: stands at its end.
-        points: x and y of each, in order; those that are no numbers are left out.
-        colour: from 0 to 3.
-        dashed: whether it is.
-        straight: a level of something else, drawn thin and grey; its two ends are `points`.
+        name: written at its end.
+        points: x and y of each point, in order; those that are not finite are left out.
+        colour: index of the colour, from 0 to 3.
+        dashed: whether the line is dashed.
+        straight: whether it is a reference line, drawn thin and grey between its two `points`.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Line:
 
 
 class Tick(NamedTuple):
-    """A number at an axis, and where it stands."""
+    """A number at an axis, and its place."""
 
     place: float
     text: str
 
 
 class Drawn(NamedTuple):
-    """A line as it is drawn: its points in the picture, each with what it says, and its name."""
+    """A line as it is drawn: its points in the picture, each with a tooltip, and its name."""
 
     line: Line
     points: list[tuple[float, float, str]]
@@ -58,30 +58,31 @@ class Drawn(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The line's name, as far as there is room."""
+        """The line's name, cut to the room there is."""
         name = self.line.name
         return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
     @property
     def path(self) -> str:
-        """The points as an SVG polyline wants them."""
+        """The points in the format of an SVG polyline."""
         return " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in self.points)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over an axis.
+    """A line chart.
 
     Args:
         title: what it shows, in words, for those who cannot see it.
-        x_name: of the axis below.
-        y_name: of the axis at the left.
-        lines: drawn in their order.
-        mark: a place on the x axis with its name.
-        log_x: whether that axis is logarithmic.
-        log_y: the same of the other one.
-        x_range: of the axis, beyond which nothing is drawn; by default that of the points.
-        y_range: the same of the other one.
+        x_name: name of the horizontal axis.
+        y_name: name of the vertical axis.
+        lines: the lines, drawn in this order.
+        mark: a marked place on the horizontal axis, and its name.
+        log_x: whether the horizontal axis is logarithmic.
+        log_y: whether the vertical axis is logarithmic.
+        x_range: range of the horizontal axis, outside of which nothing is drawn; by default that of
+            the points.
+        y_range: range of the vertical axis.
     """
 
     title: str
@@ -137,22 +138,22 @@ class Chart:
 
     @property
     def x_ticks(self) -> list[Tick]:
-        """Numbers below."""
+        """Numbers at the horizontal axis."""
         return [Tick(self._place_x(x), text) for x, text in ticks(*self._range(0), self.log_x)]
 
     @property
     def y_ticks(self) -> list[Tick]:
-        """Numbers at the left."""
+        """Numbers at the vertical axis."""
         return [Tick(self._place_y(y), text) for y, text in ticks(*self._range(1), self.log_y)]
 
     @property
     def mark_at(self) -> float | None:
-        """Where the mark stands."""
+        """The place of the mark in the picture."""
         return None if self.mark is None else self._place_x(self.mark[0])
 
     @property
     def drawn(self) -> list[Drawn]:
-        """The lines, with names that do not cover one another."""
+        """The lines, with names that do not overlap."""
         placed = [
             [
                 (self._place_x(x), self._place_y(y), f"{line.name}: {short(y)} at {short(x)}")
@@ -160,7 +161,7 @@ class Chart:
             ]
             for line, points in self._kept
         ]
-        names = apart([points[-1][1] for points in placed], _APART, TOP, BOTTOM)
+        names = apart([points[-1][1] for points in placed], _APART, BOTTOM)
         return [
             Drawn(line, points, name_at)
             for (line, _), points, name_at in zip(self._kept, placed, names, strict=True)
@@ -181,13 +182,13 @@ def _scale(
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
-    """Keep so many points of a line as can be seen, its last one among them."""
+    """Keep only as many points of a line as can be seen, including the last one."""
     step = math.ceil(len(points) / _MOST_POINTS) or 1
     return list(points[::-1][::step][::-1])
 
 
 def ticks(low: float, high: float, is_log: bool) -> list[tuple[float, str]]:
-    """Choose round numbers for an axis from `low` to `high`, with their texts."""
+    """Choose round numbers for an axis from `low` to `high`, and their texts."""
     if is_log:
         first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
         step = max(1, math.ceil((last - first + 1) / _TICKS))
@@ -218,11 +219,11 @@ def short(value: float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:,.0f}"
 
 
-def apart(places: Sequence[float], least: float, low: float, high: float) -> list[float]:
-    """Move places as little as may be so that any two are `least` apart, between two ends.
+def apart(places: Sequence[float], least: float, high: float) -> list[float]:
+    """Move places as little as possible, so that any two are `least` apart and none above `high`.
 
     Returns:
-        The new places, in the order of the old ones; they may lie above `low` where room lacks.
+        The new places, in the order of the old ones.
     """
     order = sorted(range(len(places)), key=places.__getitem__)
     moved = list(places)

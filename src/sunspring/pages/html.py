@@ -1,7 +1,7 @@
-"""HTML pages: one file each, with its style, script and data in it, and nothing from elsewhere.
+"""HTML pages: each is one file that contains its style, scripts and data, and loads nothing.
 
-Templates are jinja2's: those that all pages share lie in `templates/`, a page's own beside what
-makes it. All text in them is escaped.
+The templates are for jinja2. Those that all pages share are in `templates/`; those of a single page
+are next to the code that fills them in. All text in them is escaped.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def write_page(path: Path, page: str) -> None:
 
 
 def render(template: Path, *scripts: str, **values: Any) -> str:
-    """Fill a template in.
+    """Fill in a template.
 
     Args:
-        template: the file; what it extends and includes lies beside it or is shared by all pages.
-        scripts: files of JavaScript in the same places, which the page runs in this order.
-        values: what the template shows.
+        template: its file; it may extend and include templates next to it and the shared ones.
+        scripts: names of JavaScript files in the same folders, which the page runs in this order.
+        values: the values that the template shows.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

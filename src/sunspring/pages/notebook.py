@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: small pieces of HTML that need no script."""
+"""How results appear in a notebook: small pieces of HTML without scripts."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_BITS = 10.0  # that full colour stands for
-_MOST_TOKENS = 5000  # that are shown
+_MOST_BITS = 10.0  # shown in full colour
+_MOST_TOKENS = 5000  # shown at most
 _TONE = "214, 93, 14"
 
 
 class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
-    """Bits that each token of a text costs, (tokens,); a notebook shows the text coloured by them.
+    """Surprisal of each token in bits, (tokens,); a notebook shows the text coloured by it.
 
-    What is computed from it, or cut out of it, is a plain array.
+    Slices and results of arithmetic are plain arrays.
 
     Args:
-        bits: (tokens,) of the text.
-        texts: gives what each token stands for, when it is shown.
+        bits: (tokens,) surprisal of each token.
+        texts: called when it is shown, returns what each token stands for.
     """
 
     texts: Callable[[], Sequence[str]] | None
 
     def __new__(cls, bits: NDArray[np.float64], texts: Callable[[], Sequence[str]]) -> Self:
-        """Look at the same numbers as such an array."""
+        """Create a view of the same numbers."""
         made = np.asarray(bits).view(cls)
         made.texts = texts
         return made
 
     def __array_finalize__(self, array: object) -> None:
-        """Forget the texts in views, which are of other tokens."""
+        """Forget the texts in slices, which have other tokens."""
         self.texts = None
 
     def __array_wrap__(
         self, array: NDArray[Any], context: object = None, return_scalar: bool = False
     ) -> Any:
-        """Give what is computed as plain arrays and numbers."""
+        """Return results of arithmetic as plain arrays and numbers."""
         plain = np.asarray(array)
         return plain[()] if return_scalar else plain
 
@@ -48,7 +48,7 @@ class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
 
 
 def passage_html(texts: Sequence[str], bits: Sequence[float]) -> str:
-    """Show a text, each token coloured by what it cost, which stands in its tooltip."""
+    """Return a text as HTML, each token coloured by its bits and with a tooltip that says them."""
     spans = "".join(
         f'<span title="{cost:.2f} bits" '
         f'style="background: rgba({_TONE}, {0.75 * min(1.0, cost / _MOST_BITS):.2f})">'
@@ -57,12 +57,12 @@ def passage_html(texts: Sequence[str], bits: Sequence[float]) -> str:
     )
     characters = sum(map(len, texts))
     mean = f"{sum(bits) / max(1, characters):.3f} bits per character, {characters:,} characters"
-    more = f"; the first {_MOST_TOKENS:,} tokens" if len(texts) > _MOST_TOKENS else ""
+    more = f"; the first {_MOST_TOKENS:,} tokens are shown" if len(texts) > _MOST_TOKENS else ""
     return f'<pre style="white-space: pre-wrap">{spans}</pre><small>{mean}{more}</small>'
 
 
 def table_html(title: str, figures: Mapping[str, str]) -> str:
-    """Show figures by their names."""
+    """Return a table of figures as HTML."""
     rows = "".join(
         f'<tr><th style="text-align: left">{html.escape(name)}</th>'
         f'<td style="text-align: left">{html.escape(figure)}</td></tr>'

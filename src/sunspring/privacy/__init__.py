@@ -1,1 +1,1 @@
-"""Whether a model gives secrets away."""
+"""Tests of whether a model reveals secrets of its training text."""

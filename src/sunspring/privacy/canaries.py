@@ -1,8 +1,8 @@
-"""Whether a model gives secrets away: the exposure of canaries (Carlini et al. 2019).
+"""Whether a model reveals secrets: the exposure of canaries (Carlini et al. 2019).
 
-Canaries are random lines. Some are inserted in the training text, once or several times each, a
-copy of the run is trained on it, and each is ranked by its cost among random lines that stood
-nowhere.
+Canaries are random lines. They are inserted in the training text, each once or several times, and a
+copy of the run is trained on it. Then each is ranked by its surprisal among random lines that were
+never in the text.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from sunspring.storage import read_json
 from sunspring.training.budget import Budget
 
 CHANCE = math.log2(math.e)
-"""Mean exposure of lines that a model never saw, and its deviation: their ranks are uniform."""
+"""Mean and standard deviation of the exposure of unseen lines, whose ranks are uniform."""
 
 _LETTERS, _FEWEST_LETTERS = 26, 8
-_SPACE_BITS = 40  # of the lines that might have been drawn
-_SEARCHED = 1_000_000  # tokens, for letters
-_SURE = 3  # standard errors
-_STREAM = 2019  # keeps what is drawn here apart from what else is drawn by a run's seed
+_SPACE_BITS = 40  # a canary is one of 2**40 possible lines, at least
+_SEARCHED = 1_000_000  # tokens searched for letters
+_SURE = 3  # standard errors above chance
+_STREAM = 2019  # separates the random numbers here from others drawn with a run's seed
 
 
 @dataclass(frozen=True)
 class CanarySettings:
-    """How many canaries are hidden, and what they are compared with.
+    """How many canaries are inserted, and what they are compared with.
 
     Args:
-        repetitions: how often a canary stands in the text, ascending.
-        each: canaries of each number of repetitions.
-        most_share: of the characters of the training text that they may add; where it is short,
-            there are fewer of each, and the highest repetitions are left out.
-        references: random lines among which a canary is ranked.
-        controls: lines that are ranked alike and stood nowhere.
+        repetitions: how often a canary is in the text, ascending.
+        each: number of canaries for each number of repetitions.
+        most_share: how much longer they may make the training text, as a share of its characters;
+            in a short text there are fewer of each, and the highest repetitions are left out.
+        references: number of random lines among which a canary is ranked.
+        controls: number of lines that are ranked in the same way but were never in the text.
     """
 
     repetitions: tuple[int, ...] = (1, 4, 16, 64)
@@ -66,10 +66,10 @@ class CanarySettings:
 
 @dataclass(frozen=True)
 class Exposures:
-    """How far canaries that stood equally often are exposed.
+    """The exposures of canaries that were in the text equally often.
 
     Args:
-        repetitions: how often each stood in the training text.
+        repetitions: how often each was in the training text.
         bits: (canaries,) their exposures.
     """
 
@@ -78,21 +78,21 @@ class Exposures:
 
     @property
     def mean(self) -> float:
-        """Of the canaries."""
+        """Mean exposure of the canaries."""
         return float(self.bits.mean())
 
     @property
     def chance_error(self) -> float:
-        """Standard error that the mean would have if the model had seen none of them."""
+        """Standard error of the mean if the model had seen none of them."""
         return CHANCE / math.sqrt(len(self.bits))
 
     @property
     def stands_out(self) -> bool:
-        """Whether the mean is higher than chance explains."""
+        """Whether the mean is higher than chance can explain."""
         return self.mean > CHANCE + _SURE * self.chance_error
 
     def to_json(self, most: float) -> dict[str, Any]:
-        """Give the figures; `most` is the highest exposure that can be seen."""
+        """Return the figures; `most` is the highest exposure possible."""
         return {
             "repetitions": self.repetitions,
             "canaries": len(self.bits),
@@ -104,22 +104,22 @@ class Exposures:
         }
 
     def share_at(self, bits: float) -> float:
-        """Give the share of the canaries that are exposed so far or further."""
+        """Return the share of canaries with at least so many bits of exposure."""
         return float((self.bits >= bits).mean())
 
 
 @dataclass(frozen=True)
 class CanaryReport:
-    """What became of canaries.
+    """The result of inserting canaries.
 
     Args:
-        letters: that they consist of.
-        length: of each, in letters.
-        references: random lines among which they were ranked.
-        training_characters: of the run's own text.
-        hidden_characters: that were added to it.
-        hidden: by repetitions, ascending.
-        control: of lines that stood nowhere.
+        letters: the letters that they consist of.
+        length: letters of each canary.
+        references: number of random lines among which they were ranked.
+        training_characters: characters of the run's own training text.
+        hidden_characters: characters that were added to it.
+        hidden: exposures of the canaries, by ascending repetitions.
+        control: exposures of lines that were never in the text.
     """
 
     letters: str
@@ -131,7 +131,7 @@ class CanaryReport:
     control: Exposures
 
     def to_json(self) -> dict[str, Any]:
-        """Give what `evaluate --canaries --json` has of canaries."""
+        """Return the object under `canaries` of `evaluate --canaries --json`."""
         return {
             "letters": self.letters,
             "length": self.length,
@@ -148,17 +148,17 @@ class CanaryReport:
 
     @property
     def most(self) -> float:
-        """The highest exposure that so many references can show, in bits."""
+        """The highest exposure possible with so many references, in bits."""
         return math.log2(self.references + 1)
 
     @property
     def expected(self) -> float:
-        """What the mean of the control should be, in bits."""
+        """The expected mean exposure of the control, in bits."""
         return CHANCE
 
     @property
     def hidden_share(self) -> float:
-        """Characters that were added, as a share of the run's own."""
+        """Characters that were added, as a share of the run's own text."""
         return self.hidden_characters / self.training_characters
 
 
@@ -168,29 +168,29 @@ def canary_exposure(
     stream: TextIO | None = None,
     settings: CanarySettings | None = None,
 ) -> CanaryReport | None:
-    """Hide canaries in the text of a run, train a copy of it, and see how far they are exposed.
+    """Insert canaries in the text of a run, train a copy of the run, and measure their exposure.
 
-    The run stays as it is. The copy has its plan and seed, is trained for as many epochs, and is
-    deleted in the end.
+    The run itself is not changed. The copy has the same plan and seed, is trained for as many
+    epochs, and is deleted at the end.
 
     Args:
         run: the run folder.
-        device: `cpu` or `cuda`; `auto` is what the run was begun with.
+        device: `cpu` or `cuda`; `auto` for the device that the run asked for.
         stream: where progress and notices go; None for silence.
-        settings: how many canaries; the usual ones by default.
+        settings: how many canaries; the defaults of `CanarySettings` if None.
 
     Returns:
         The exposures; None if the training was interrupted.
 
     Raises:
-        ModelError: there is no run, or its text has changed.
-        SourceError: the text is not at hand, too short, or has too few different letters.
+        ModelError: the folder is not a run, or its text has changed.
+        SourceError: the text is not available, is too short, or has too few different letters.
     """
     notify = notify_on(stream)
     if not (run / "run.json").exists():
         raise ModelError(
-            f"{run} has no run.json: canaries are hidden in the text of a run, of which a copy is "
-            "trained, so name the folder that train made"
+            f"{run} has no run.json: canaries need a run, to train a copy of it with them, so name "
+            "a folder made by train"
         )
     record = read_json(run / "run.json")
     request = TrainingRequest.from_record(record)
@@ -203,7 +203,7 @@ def canary_exposure(
         text = insert_lines(corpus, drawn.occurrences(), Path(folder), random, drawn.label)
         added = text.train.characters - corpus.train.characters
         notify(
-            f"hiding {len(drawn.hidden)} canaries in the text ({added:,} characters, "
+            f"inserting {len(drawn.hidden)} canaries in the text ({added:,} characters, "
             f"{added / corpus.train.characters:.1%} of it), and training a copy of {run} for "
             f"{budget}{took}"
         )
@@ -234,9 +234,10 @@ def canary_exposure(
 
 
 def _training(run: Path, budget: Budget) -> tuple[Budget, str]:
-    """Say how long to train the copy of a run, and what is known of the time that it takes.
+    """Return how long to train the copy of a run, and a remark on how long the run took.
 
-    Minutes become the epochs that they were: another load of the machine must not count.
+    Minutes become the epochs that the run read in them, so that the load of the machine does not
+    matter.
     """
     card = read_json(run / "card.json") if (run / "card.json").exists() else {}
     if not {"epochs", "seconds"} <= card.keys():
@@ -248,14 +249,14 @@ def _training(run: Path, budget: Budget) -> tuple[Budget, str]:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Lines that were drawn for a text.
+    """Random lines drawn for a text.
 
     Args:
-        letters: that they consist of.
-        repetitions: how often canaries are to stand in the text, ascending.
-        hidden: as many canaries for each, in this order.
-        controls: that will stand nowhere.
-        references: likewise.
+        letters: the letters that they consist of.
+        repetitions: how often canaries are inserted, ascending.
+        hidden: the canaries, equally many for each number of repetitions, in this order.
+        controls: lines to rank that are not inserted.
+        references: lines among which the others are ranked.
         label: index of the label of all of them, or None.
     """
 
@@ -267,13 +268,13 @@ class _Drawn:
     label: int | None
 
     def occurrences(self) -> list[str]:
-        """Give each canary as often as it shall stand in the text."""
+        """Return each canary as often as it is inserted."""
         times = np.repeat(self.repetitions, len(self.hidden) // len(self.repetitions))
         return [line for line, count in zip(self.hidden, times, strict=True) for _ in range(count)]
 
 
 def _draw(corpus: Corpus, settings: CanarySettings, random: np.random.Generator) -> _Drawn:
-    """Draw canaries that a text has room for, and what they are compared with."""
+    """Draw as many canaries as a text has room for, and the lines to compare them with."""
     letters, labels = choose_letters(corpus), corpus.train.labels
     length = math.ceil(_SPACE_BITS / math.log2(len(letters)))
     repetitions, each = _fit(settings, length, corpus.train.characters)
@@ -285,22 +286,22 @@ def _draw(corpus: Corpus, settings: CanarySettings, random: np.random.Generator)
 
 
 def exposures(costs: NDArray[np.float64], references: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say how far canaries are exposed, (canaries,) in bits.
+    """Compute the exposure of canaries, (canaries,) in bits.
 
     The rank of a canary is the number of lines that cost no more, itself included (definition 2 of
-    the paper); its exposure is the logarithm of the number of lines less that of its rank
-    (definition 4), among those that were sampled here (section 4.3).
+    the paper). Its exposure is the logarithm of the number of lines minus that of its rank
+    (definition 4); the lines are a random sample (section 4.3).
 
     Args:
-        costs: (canaries,) of each.
-        references: (references,) of lines that stood nowhere.
+        costs: (canaries,) cost of each canary.
+        references: (references,) costs of lines that were never in the text.
     """
     ranks = 1 + np.searchsorted(np.sort(references), costs, side="right")
     return math.log2(len(references) + 1) - np.log2(ranks)
 
 
 def choose_letters(corpus: Corpus) -> str:
-    """Choose the letters of canaries: the most frequent ones at the beginning of a training text.
+    """Choose the letters of canaries: the most frequent ones at the start of the training text.
 
     Raises:
         SourceError: the text has too few different characters.
@@ -313,13 +314,13 @@ def choose_letters(corpus: Corpus) -> str:
     if len(chosen) < _FEWEST_LETTERS:
         raise SourceError(
             f"the training text has {len(chosen)} different characters and canaries need "
-            f"{_FEWEST_LETTERS}: they cannot be told from such a text"
+            f"{_FEWEST_LETTERS}: use a text with more different characters"
         )
     return "".join(chosen[:_LETTERS])
 
 
 def draw_lines(letters: str, length: int, count: int, random: np.random.Generator) -> list[str]:
-    """Draw so many different lines of letters, each as probable as any other."""
+    """Draw different lines of random letters, all equally probable."""
     drawn: dict[str, None] = {}
     while missing := count - len(drawn):
         rows = np.array([*letters])[random.integers(len(letters), size=(missing, length))]
@@ -328,7 +329,7 @@ def draw_lines(letters: str, length: int, count: int, random: np.random.Generato
 
 
 def _fit(settings: CanarySettings, length: int, characters: int) -> tuple[tuple[int, ...], int]:
-    """Say which repetitions a text has room for, and of how many canaries each."""
+    """Return the repetitions that a text has room for, and how many canaries of each."""
     room = settings.most_share * characters
     line = length + 2  # a newline on either side
     for kept in range(len(settings.repetitions), 0, -1):
@@ -337,11 +338,11 @@ def _fit(settings: CanarySettings, length: int, characters: int) -> tuple[tuple[
             if 0 < each * sum(repetitions) * line <= room:
                 return repetitions, each
     raise SourceError(
-        f"the training part of the text has {characters:,} characters, too few to hide canaries "
-        "in: train on more text"
+        f"the training text has {characters:,} characters, too few to insert canaries in: train on "
+        "more text"
     )
 
 
 def _costs(model: Model, lines: Sequence[str], label: str | None) -> NDArray[np.float64]:
-    """Bits that each line costs where a line or a document begins, (lines,); not its end."""
+    """Return the bits of each line, (lines,), read from a fresh state and without its end."""
     return np.array([bits.sum() for bits in model.score_many(lines, label)])

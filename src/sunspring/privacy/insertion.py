@@ -1,6 +1,6 @@
-"""Lines inserted in the training part of a corpus, at random places.
+"""Insertion of lines at random places in the training part of a corpus.
 
-The text streams from file to file, so it may be larger than memory.
+The text is streamed from file to file, so it may be larger than memory.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sunspring.corpus.corpus import Corpus
 from sunspring.corpus.splits import Split, open_split
 from sunspring.corpus.vocabulary import Vocabulary
 
-_LONGEST_LINE = 10_000  # tokens; within a longer one what is inserted gets a newline before it, too
-_INNER_BYTES = {bytes([byte]) for byte in range(0x80, 0xC0)}  # of UTF-8, within a character
+_LONGEST_LINE = 10_000  # tokens; a longer line is split by a newline before the inserted line
+_INNER_BYTES = {bytes([byte]) for byte in range(0x80, 0xC0)}  # UTF-8 inside a character
 
 _Ids = NDArray[np.integer[Any]]
 
@@ -30,17 +30,17 @@ def insert_lines(
     random: np.random.Generator,
     label: int | None = None,
 ) -> Corpus:
-    """Give a corpus with lines inserted in its training part.
+    """Return a corpus with lines inserted in its training part.
 
-    In a running text each is a line, among documents each is a document. What steers training and
-    what is held out are the same as before.
+    In a running text each becomes a line, among documents each becomes a document. The validation
+    part and the held-out part stay the same.
 
     Args:
-        corpus: stays as it is.
-        lines: without their newlines; one for every time that it shall stand there.
-        folder: for the files of the new training part.
-        random: draws the places.
-        label: index of the label of all of them, for a corpus that has labels.
+        corpus: the original corpus, which is not changed.
+        lines: lines without newlines; a line to be inserted several times is listed as often.
+        folder: folder for the files of the new training part.
+        random: generator that draws the places.
+        label: index of the label of all lines, for a corpus with labels.
     """
     train, vocabulary = corpus.train, corpus.vocabulary
     encoded = [vocabulary.encode(lines[index]) for index in random.permutation(len(lines))]
@@ -75,7 +75,7 @@ def insert_lines(
 def _between_lines(
     train: Split, lines: Sequence[_Ids], vocabulary: Vocabulary, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], list[_Ids]]:
-    """Draw places in a running text, ascending, and say what to insert there."""
+    """Draw places in a running text, ascending, and return them with what to insert there."""
     texts = [vocabulary.token_bytes(token) for token in range(vocabulary.size)]
     newlines = [token for token, text in enumerate(texts) if text.endswith(b"\n")]
     inner = {token for token, text in enumerate(texts) if text[:1] in _INNER_BYTES}
@@ -91,7 +91,7 @@ def _between_lines(
 
 
 def _next_line(tokens: _Ids, place: int, newlines: Sequence[int], inner: Set[int]) -> int:
-    """Find where a line begins, at a place or after it; if that is far, where a character does."""
+    """Find the next start of a line from a place on; if that is too far, of a character."""
     near = np.isin(tokens[place - 1 : place - 1 + _LONGEST_LINE], newlines)
     if near.any():
         return place + int(near.argmax())
@@ -103,9 +103,9 @@ def _next_line(tokens: _Ids, place: int, newlines: Sequence[int], inner: Set[int
 def _between_documents(
     train: Split, lines: Sequence[_Ids], vocabulary: Vocabulary, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], list[_Ids]]:
-    """Draw places before documents, ascending, and say what to insert there."""
+    """Draw places before documents, ascending, and return them with what to insert there."""
     drawn = train.starts[random.integers(train.document_count, size=len(lines))]
-    # a document whose end is in another split is not over
+    # a document that continues in another split does not end here
     is_between = train.tokens[drawn - 1] == vocabulary.end_id
     places = np.sort(np.where(is_between, drawn, 0))
     return places, [np.append(line, cast(int, vocabulary.end_id)) for line in lines]

@@ -1,1 +1,1 @@
-"""What there is to say of a run, of several models, and of this machine."""
+"""Reports on a run, on several models, and on this machine."""

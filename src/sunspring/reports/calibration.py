@@ -1,6 +1,6 @@
-"""Whether probabilities can be believed, and which tokens are taken for which.
+"""Whether a model's probabilities are right, and which tokens it confuses.
 
-Both are sums over the distributions of a trace.
+Both are sums over the predicted distributions.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _BINS = 20
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions of about the same probability.
+    """Predictions with about the same probability.
 
     Args:
-        predicted: their mean.
-        observed: the share that came true.
-        count: how many there were.
+        predicted: their mean probability.
+        observed: the share of them that came true.
+        count: number of predictions.
     """
 
     predicted: float
@@ -40,11 +40,10 @@ class TokenAccuracy:
 
     Args:
         token: its id.
-        count: how often it came.
-        probability: that it had on average.
-        first: how often it was the most probable one when it came.
-        taken_for: ids that were the most probable in its place, and how often, the most frequent
-            first.
+        count: how often it occurred.
+        probability: its mean probability when it occurred.
+        first: how often it was the most probable token when it occurred.
+        taken_for: ids that were the most probable instead, and how often, the most frequent first.
     """
 
     token: int
@@ -55,12 +54,12 @@ class TokenAccuracy:
 
 
 class Calibration(NamedTuple):
-    """What a model predicted beside what came.
+    """A comparison of what a model predicted with what occurred.
 
     Args:
-        bins: twenty of probability, equally wide, over all tokens of the vocabulary at all places
-            (the reliability diagram of Guo et al. 2017); those that are empty are left out.
-        accuracies: of each token that came, the most frequent first.
+        bins: twenty equally wide bins of probability, over all tokens of the vocabulary at all
+            places (the reliability diagram of Guo et al. 2017), without the empty ones.
+        accuracies: one for each token that occurred, the most frequent first.
     """
 
     bins: list[Bin]
@@ -68,18 +67,18 @@ class Calibration(NamedTuple):
 
 
 def calibrate(model: Model, excerpts: Sequence[Excerpt]) -> Calibration:
-    """Compare what a model predicts with what comes.
+    """Compare what a model predicts with what occurs.
 
     Args:
         model: reads each excerpt from a fresh state.
-        excerpts: of a text that it has not learned from.
+        excerpts: excerpts of a text that it has not learned from.
 
     Raises:
         SettingsError: there is no native engine.
     """
     size = model.vocabulary.size
     counts, hits, sums = (np.zeros(_BINS) for _ in range(3))
-    guessed = np.zeros((size, size), np.int64)  # what came, what was the most probable
+    guessed = np.zeros((size, size), np.int64)  # (token that occurred, most probable token)
     probability = np.zeros(size)
     for tokens, label in excerpts:
         first = 0

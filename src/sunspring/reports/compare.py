@@ -1,4 +1,4 @@
-"""Several models beside one another: on the same text, by the same protocol."""
+"""A comparison of several models: on the same text, by the same protocol."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Compared:
-    """One of the models.
+    """One of the compared models.
 
     Args:
-        name: its folder, as it was named.
-        model: in a few words.
-        evaluation: on the common text.
+        name: its folder, as given by the user.
+        model: the model in a few words.
+        evaluation: its evaluation on the common text.
         parameters: number of weights.
-        bytes: of its weights' file.
-        card: of the model; empty if it has none.
-        speed: of writing, on this machine.
-        sample: written at `WRITTEN_AT` from the common prompt and seed.
-        course: seconds of training and bits per character of the text kept apart.
+        bytes: size of its weights file.
+        card: its card; empty if it has none.
+        speed: speed of writing on this machine.
+        sample: text written at `WRITTEN_AT` from the common prompt and seed.
+        course: seconds of training, and bits per character of the validation text then.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Compared:
     course: Sequence[tuple[float, float]]
 
     def to_json(self) -> dict[str, Any]:
-        """Give what `compare --json` has of a model."""
+        """Return the part of `compare --json` about this model."""
         return {
             "name": self.name,
             "model": self.model,
@@ -62,7 +62,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models on one text.
+    """Several models on one text.
 
     Args:
         models: the best first; at least one.
@@ -72,16 +72,16 @@ class Comparison:
 
     @property
     def protocol(self) -> str:
-        """By which the text was read."""
+        """The protocol by which the text was read."""
         return self.models[0].evaluation.protocol
 
     @property
     def characters(self) -> int:
-        """Of the text."""
+        """Number of characters of the text."""
         return self.models[0].evaluation.characters
 
     def to_json(self) -> dict[str, Any]:
-        """Give the object that `compare --json` prints."""
+        """Return the object that `compare --json` prints."""
         return {
             "protocol": self.protocol,
             "characters": self.characters,
@@ -95,14 +95,14 @@ def compare(
     """Measure models on one text by `stream`, the best first.
 
     Args:
-        folders: of models or runs.
-        sources: the text; none is the runs' own held-out text, if it is the same of all.
-        prompt: what their samples go on from.
-        notify: is told what was left out of the text, or cannot be had.
+        folders: folders of models or runs.
+        sources: the text; if none is named, the held-out text that all runs share.
+        prompt: the prompt of their samples.
+        notify: called with a line about what was left out or is not available.
 
     Raises:
-        SettingsError: the runs have different held-out texts and no source is named.
-        SunspringError: a model is damaged, or the text is not at hand.
+        SettingsError: the runs have different held-out texts, and no source is named.
+        SunspringError: a model is damaged, or the text is not available.
     """
     models = [Model.load(folder) for folder in folders]
     if not sources:
@@ -115,7 +115,7 @@ def compare(
 
 
 def _check_same_text(folders: Sequence[Path], models: Sequence[Model], notify: Notify) -> None:
-    """See that what one is judged on is what the others were judged on, and never learned."""
+    """Check that all models have the same held-out text, so that none has learned from it."""
     texts = []
     for model in models:
         corpus = model.open_text(notify)
@@ -123,8 +123,8 @@ def _check_same_text(folders: Sequence[Path], models: Sequence[Model], notify: N
     for folder, text in zip(folders, texts, strict=True):
         if text != texts[0]:
             raise SettingsError(
-                f"{folders[0]} and {folder} hold out different texts, so that the one may have "
-                "learned what the other is judged on: name a text that none has seen, with --text"
+                f"{folders[0]} and {folder} hold out different texts, so one may have learned from "
+                "the other's held-out text: name a text that none has seen with --text"
             )
 
 
@@ -138,7 +138,7 @@ def _measure(
     course: Sequence[tuple[float, float]] = ()
     try:
         course = RunLog.read(folder).curve("evaluation", "validation_bpc")
-    except SunspringError:  # a model without its training
+    except SunspringError:  # a model without its training log
         notify(f"{folder} has no log of its training")
     return Compared(
         str(folder),

@@ -14,13 +14,13 @@ _COLOURS = 4
 
 
 def comparison_page(comparison: Comparison) -> str:
-    """Give the page."""
+    """Return the page as HTML."""
     lines = [
         Line(Path(each.name).name, each.course, index % _COLOURS, dashed=index >= _COLOURS)
         for index, each in enumerate(comparison.models)
     ]
     chart = Chart(
-        "Bits per character of the text kept apart, in the course of each training",
+        "Bits per character of the validation text during each training",
         "seconds of training",
         "bits per character",
         lines,

@@ -1,7 +1,7 @@
-"""A look at this machine: what it is, how fast it is, and what `train` would do on it.
+"""An examination of this machine: what it has, how fast it is, and what `train` would do on it.
 
-Measured on the spot: writing with the model that comes along, training with the model of the
-default plan, where PyTorch is installed.
+The speeds are measured: of writing with the bundled model and, if PyTorch is installed, of training
+the model of the default plan.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sunspring.training.budget import Budget
 
 MEASURED_MODEL = "shakespeare"
 
-_CHARACTERS = 1_000_000  # of the text that the plan is asked for
+_CHARACTERS = 1_000_000  # length of the text that is planned for
 _WRITTEN = 5000
 
 
 def examine() -> dict[str, Any]:
-    """Measure this machine; the keys are those of `doctor --json`."""
+    """Examine this machine, and return the object that `doctor --json` prints."""
     model = Model.load(MEASURED_MODEL)
     report = {
         **describe_machine(cache_folder()),
@@ -40,7 +40,7 @@ def examine() -> dict[str, Any]:
 
 
 def _writing_speed(model: Model) -> float:
-    """Measure characters a second of one text."""
+    """Return the characters per second of writing one text."""
     model.write(length=1)
     began = time.perf_counter()
     model.write(length=_WRITTEN)

@@ -1,4 +1,4 @@
-"""Pieces of a corpus to look at a model with: documents, or stretches of one."""
+"""Excerpts of a corpus to test a model on: whole documents, or stretches of one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from sunspring.corpus.splits import Split
 from sunspring.model import Model
 
-_STRETCH = 1000  # tokens, so that many are read at once; a fresh state costs little of that
+_STRETCH = 1000  # tokens: short, to read many at once; long, so that a fresh state costs little
 
 
 class Excerpt(NamedTuple):
-    """Tokens that are read from a fresh state, and their label.
+    """Tokens to read from a fresh state, and their label.
 
     Args:
         tokens: (tokens,) ids, at least one.
-        label: name of the document's label; None without labels.
+        label: the document's label; None without labels.
     """
 
     tokens: NDArray[np.int64]
@@ -27,12 +27,12 @@ class Excerpt(NamedTuple):
 
 
 def first_documents(split: Split, labels: Sequence[str], most: int) -> list[Excerpt]:
-    """Give the first documents of a part of a corpus, or the beginning of the only one.
+    """Return the first documents of a split, or the beginning of its only one.
 
     Args:
-        split: of the corpus.
-        labels: of the corpus.
-        most: tokens in all.
+        split: part of a corpus.
+        labels: label names of the corpus.
+        most: maximum number of tokens in total.
     """
     found, left = [], most
     for document in range(split.document_count):
@@ -48,14 +48,14 @@ def first_documents(split: Split, labels: Sequence[str], most: int) -> list[Exce
 
 
 def spread_excerpts(split: Split, labels: Sequence[str], most: int) -> list[Excerpt]:
-    """Give documents from all over a part of a corpus, or stretches of the only one.
+    """Return documents spread over a split, or stretches spread over its only one.
 
-    There are none of an empty part.
+    An empty split has none.
 
     Args:
-        split: of the corpus.
-        labels: of the corpus.
-        most: tokens in all.
+        split: part of a corpus.
+        labels: label names of the corpus.
+        most: maximum number of tokens in total, about.
     """
     if not len(split.tokens):
         return []
@@ -79,9 +79,9 @@ def spread_excerpts(split: Split, labels: Sequence[str], most: int) -> list[Exce
 
 
 def bits_per_token(model: Model, excerpts: Sequence[Excerpt]) -> float:
-    """Score excerpts, a thousand tokens at a time from fresh states: the mean.
+    """Return the mean surprisal of excerpts, cut into thousands of tokens read from fresh states.
 
-    It is a little above what `stream` gives, and the same for every text. NaN without any.
+    It is a little higher than by `stream`, but comparable between texts. NaN without excerpts.
     """
     stretches: dict[str | None, list[NDArray[np.int64]]] = {}
     for tokens, label in excerpts:

@@ -1,4 +1,4 @@
-"""How far back a model remembers: what a token costs, by how much of the text before it was read.
+"""How far back a model remembers: the surprisal of a token by how much was read before it.
 
 After Khandelwal et al. 2018, "Sharp nearby, fuzzy far away", section 4.
 """
@@ -13,9 +13,9 @@ from sunspring.model import Model
 from sunspring.reports.excerpts import Excerpt
 
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-"""Tokens that are read before the one that is scored."""
+"""Numbers of tokens read before the one that is scored."""
 
-_FEWEST = 30  # places that a mean is taken over
+_FEWEST = 30  # places for a mean
 
 
 def memory_curve(
@@ -24,17 +24,17 @@ def memory_curve(
     places: int = 100,
     contexts: Sequence[int] = CONTEXTS,
 ) -> Mapping[int, float]:
-    """Score the same places of a text after ever more of what stands before them.
+    """Score the same places of a text with more and more context before them.
 
     Args:
         model: reads each stretch from a fresh state.
-        excerpts: of a text that it has not learned from.
-        places: how many, spread evenly over those that have enough before them.
-        contexts: how many tokens to read, in rising order; those that too few places have before
-            them are left out.
+        excerpts: excerpts of a text that it has not learned from.
+        places: how many to score, spread evenly over those with enough context.
+        contexts: how many tokens to read before, in rising order; lengths for which there are too
+            few places are left out.
 
     Returns:
-        Bits per token, the mean over the places, by the tokens read.
+        Mean bits per token over the places, by the number of tokens read before.
     """
     for most in reversed(contexts):
         spots = [

@@ -1,4 +1,4 @@
-"""The page of a report: its charts and tables, from figures to what the template draws."""
+"""The page of a report: turns its figures into charts and tables for the template."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from sunspring.runs.log import RunLog
 from sunspring.runs.result import TrainingResult
 
 NAME = "report.html"
-"""Of the page in the folder of its run."""
+"""File name of the page in the folder of its run."""
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 _LISTED = 40  # characters in the table of mistakes
-_TAKEN_FOR = 4  # of each
+_TAKEN_FOR = 4  # wrong guesses shown for each
 _COPIES = 12  # in the table of copied stretches
-_LINES = 12  # of repeated ones
-_ROOM = 0.25  # bits above the highest end in the learning curves
-_SOON_SEARCHED = 30_000_000  # characters: in a few seconds
-_ENOUGH = 100  # predictions of a bin whose gap is told
+_LINES = 12  # in the list of repeated lines
+_ROOM = 0.25  # bits above the highest end of the learning curves
+_SOON_SEARCHED = 30_000_000  # characters that are searched in a few seconds
+_ENOUGH = 100  # predictions in a bin whose gap is reported
 
 
 class Moment(NamedTuple):
-    """What was written at a moment of the training, by temperature."""
+    """Samples written at one moment of the training, by temperature."""
 
     seconds: float
     texts: dict[float, str]
@@ -40,13 +40,13 @@ def write_report(folder: Path, out: Path, notify: Notify, most_searched: int | N
     """Write the page of a run.
 
     Args:
-        folder: of the run.
-        out: the page.
+        folder: folder of the run.
+        out: file of the page.
         notify: see `make_report`.
-        most_searched: likewise.
+        most_searched: see `make_report`.
 
     Raises:
-        SunspringError: as `make_report` does, or the page cannot be written.
+        SunspringError: see `make_report`; or the page cannot be written.
     """
     write_page(out, report_page(make_report(folder, notify, most_searched)))
 
@@ -54,8 +54,8 @@ def write_report(folder: Path, out: Path, notify: Notify, most_searched: int | N
 def report_training(result: TrainingResult, notify: Notify) -> None:
     """Write the page of a training that has just ended into its folder, and say where it is.
 
-    A training text of more than thirty million characters is not searched for copies, as that would
-    take long. What hinders the report is said: the training itself is saved already.
+    A training text of more than thirty million characters is not searched for copies, which would
+    take too long. Errors are reported only: the training itself is already saved.
     """
     if result.interrupted:
         return
@@ -65,11 +65,11 @@ def report_training(result: TrainingResult, notify: Notify) -> None:
     except SunspringError as error:
         notify(f"no report: {error}")
     else:
-        notify(f"what it learned, and what it copied: {out}")
+        notify(f"report of what it learned and what it copied: {out}")
 
 
 def report_page(report: Report) -> str:
-    """Give the page."""
+    """Return the page as HTML."""
     unit = (
         "character"
         if report.card["corpus"]["characters"] == report.card["corpus"]["tokens"]
@@ -102,7 +102,7 @@ def report_page(report: Report) -> str:
 
 
 def moments(log: RunLog) -> list[Moment]:
-    """Collect the samples of a training by the moment at which they were written."""
+    """Group the samples of a training by the moment at which they were written."""
     seconds = {event["step"]: event["seconds"] for event in log.of("evaluation")}
     found: dict[int, dict[float, str]] = {}
     for event in log.of("sample"):
@@ -121,8 +121,8 @@ def _learning(report: Report) -> Chart:
     training = curve("step", "training_bpc") + curve("evaluation", "training_bpc")
     lines = [
         Line("training text", sorted(training), 0),
-        Line("kept apart", curve("evaluation", "validation_bpc"), 1),
-        Line("held out", curve("evaluation", "heldout_bpc"), 2),
+        Line("validation text", curve("evaluation", "validation_bpc"), 1),
+        Line("held-out text", curve("evaluation", "heldout_bpc"), 2),
     ]
     end = log.seconds / in_units
     levels = [
@@ -136,7 +136,7 @@ def _learning(report: Report) -> Chart:
     if log.best is not None:
         mark = (log.best["seconds"] / in_units, "best weights")
     return Chart(
-        "Bits per character in the course of the training, and of n-gram models",
+        "Bits per character during training, and those of n-gram models",
         f"{'minutes' if is_long else 'seconds'} of training",
         "bits per character",
         [*levels, *lines],
@@ -149,7 +149,7 @@ def _learning(report: Report) -> Chart:
 def _reliability(report: Report) -> Chart:
     points = [(each.predicted, each.observed) for each in report.calibration.bins]
     return Chart(
-        "Share of predictions that came true, by their probability",
+        "Share of predictions that came true, by predicted probability",
         "predicted probability",
         "share that came true",
         [Line("as predicted", [(0.0, 0.0), (1.0, 1.0)], straight=True), Line("the model", points)],
@@ -162,7 +162,7 @@ def _memory(report: Report, unit: str) -> Chart | None:
     if len(report.memory) < 2:
         return None
     return Chart(
-        f"Bits per {unit} by the number of {unit}s that were read before it",
+        f"Bits per {unit}, by the number of {unit}s read before it",
         f"{unit}s read before",
         f"bits per {unit}",
         [Line("the model", [(float(n), bits) for n, bits in report.memory.items()])],
@@ -171,7 +171,7 @@ def _memory(report: Report, unit: str) -> Chart | None:
 
 
 def _copying(found: Copying) -> dict[str, Any]:
-    """Give what the section on copies shows."""
+    """Return what the section on copies shows."""
     copies, control = found.copies, found.control
     stretches = copies.longest(LEAST_COPIED)
     shares = (copies.new_shares().tolist(), control.new_shares().tolist())
@@ -189,5 +189,5 @@ def _copying(found: Copying) -> dict[str, Any]:
 
 
 def _copied_share(copies: Copies) -> float:
-    """Give the share of characters that are part of a copied stretch."""
+    """Return the share of characters that are part of a copied stretch."""
     return float(copies.is_copied(LEAST_COPIED).sum()) / max(1, len(copies.text))

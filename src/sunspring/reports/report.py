@@ -1,4 +1,4 @@
-"""All that the report of a run shows: how it learned, what it expects, writes, keeps and copies."""
+"""What the report of a run shows: how it learned, what it predicts, writes and copies."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from sunspring.storage import read_json
 from sunspring.writing.writer import choose_visible
 
 TEMPERATURES = (0.3, 0.6, 0.8, 1.0, 1.2)
-"""At which a finished model writes a sample."""
+"""Temperatures at which the finished model writes a sample."""
 
 WRITTEN_AT = 0.8
-"""Temperature of the writing that is searched for copies."""
+"""Temperature of the text that is searched for copies."""
 
-_READ = 20_000  # tokens of a part of the text that are looked at
-_SHOWN = 2000  # of the passage
-_COMPARED = 100_000  # held-out tokens that n-gram models are scored on at the most
+_READ = 20_000  # tokens of a split that are examined
+_SHOWN = 2000  # tokens of the passage
+_COMPARED = 100_000  # held-out tokens that n-gram models are scored on, at most
 _SAMPLE_LENGTH, _SAMPLE_LINES = 400, 12
-_TRIES = 4  # texts for each that is shown, so that none is blank
+_TRIES = 4  # texts written for each one shown, so that none is blank
 _SEED = 0
 _SHOWN_OF_CARD = {
     *("characters_per_second", "corpus", "device", "epochs", "heldout", "precision", "preset"),
@@ -46,19 +46,19 @@ _SHOWN_OF_CARD = {
 
 
 class Sample(NamedTuple):
-    """What was written at a temperature."""
+    """A text written at a temperature."""
 
     temperature: float
     text: str
 
 
 class Copying(NamedTuple):
-    """What a writing at `WRITTEN_AT` repeats of the training text.
+    """What a text written at `WRITTEN_AT` copied from the training text.
 
     Args:
-        copies: its stretches that stand there.
-        control: the same of as much held-out text.
-        lines: of the training text that it repeats.
+        copies: stretches copied in the written text.
+        control: the same for as much held-out text.
+        lines: whole lines of the training text that it repeats.
     """
 
     copies: Copies
@@ -67,7 +67,7 @@ class Copying(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """Characters a second that a model writes on this machine: one text, and many at once."""
+    """Characters per second that a model writes on this machine: one text, or many at once."""
 
     alone: float
     together: float
@@ -75,25 +75,25 @@ class Speed(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What there is to say of a run.
+    """All figures of the report of a run.
 
     Args:
-        folder: of the run.
-        model: in a few words.
-        bytes: of its weights' file.
-        card: of the model: figures of the training.
-        settings: of the model and of its training.
-        command: that makes it again.
-        log: of the training.
-        verdict: what to think of it.
-        ngrams: bits per character of n-gram models of the orders 1 to 6, by `stream`.
+        folder: folder of the run.
+        model: the model in a few words.
+        bytes: size of the weights file.
+        card: the model's card, with the figures of its training.
+        settings: settings of the model and of its training.
+        command: the command that repeats the run.
+        log: log of the training.
+        verdict: an assessment of the training.
+        ngrams: bits per character of n-gram models of orders 1 to 6, by `stream`.
         passage: beginning of the held-out text as the model reads it, see `Trace.to_json`.
         names: what each token stands for.
-        calibration: on held-out text.
-        memory: bits per token, by the tokens read before it.
-        samples: at `TEMPERATURES`.
-        copying: what a longer writing repeats; None if it was not looked for.
-        speed: of writing.
+        calibration: calibration on held-out text.
+        memory: bits per token, by the number of tokens read before it.
+        samples: one sample for each of `TEMPERATURES`.
+        copying: what a longer text copied; None if the training text was not searched.
+        speed: speed of writing.
     """
 
     folder: Path
@@ -115,16 +115,17 @@ class Report:
 
 
 def make_report(folder: Path, notify: Notify, most_searched: int | None = None) -> Report:
-    """Look at a run from all sides.
+    """Examine a run.
 
     Args:
-        folder: of the run; its text must be at hand.
-        notify: called with a line about what was mended, or read again.
-        most_searched: characters of a training text that is searched for copies; any by default.
+        folder: folder of the run; its text must be available.
+        notify: called with a line about what was repaired or read again.
+        most_searched: maximum length of a training text that is searched for copies, in characters;
+            no limit by default.
 
     Raises:
-        ModelError: it is no run, its training is not over, or it is damaged.
-        SunspringError: its text is not at hand, or there is no native engine.
+        ModelError: the folder is not a run, is damaged, or its training is not finished.
+        SunspringError: its text is not available, or there is no native engine.
     """
     log = RunLog.read(folder)
     record, files = read_json(folder / "run.json"), ModelFiles.read(folder)
@@ -161,10 +162,10 @@ def make_report(folder: Path, notify: Notify, most_searched: int | None = None) 
 
 
 def _check_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """See that the training is over, and all is known of it that the page shows."""
+    """Check that the training is finished and the card has all that the page shows."""
     if not card.get("heldout"):
         raise ModelError(
-            f"the training in {folder} is not over: a report needs its end, so go on with "
+            f"the training in {folder} is not finished: continue it with "
             f"sunspring train --out {folder} --resume"
         )
     if missing := _SHOWN_OF_CARD - card.keys():
@@ -213,7 +214,7 @@ def _facts(
 
 
 def _passage(model: Model, excerpts: Sequence[Excerpt]) -> dict[str, Any]:
-    """Read excerpts as one passage, each from a fresh state."""
+    """Read excerpts, each from a fresh state, and join them to one passage."""
     joined: dict[str, Any] = {"tokens": [], "bits": [], "alternatives": []}
     for tokens, label in excerpts:
         for name, values in trace_tokens(model, tokens, label).to_json().items():
@@ -222,7 +223,7 @@ def _passage(model: Model, excerpts: Sequence[Excerpt]) -> dict[str, Any]:
 
 
 def write_much(model: Model) -> tuple[str, Speed]:
-    """Write about 20,000 characters at `WRITTEN_AT`, the texts in lines, and take the time."""
+    """Write about 20,000 characters at `WRITTEN_AT`, joined by newlines, and time it."""
     length, count = (200, 400) if model.documents == "lines" else (1000, _READ // 1000)
     label = model.config.first_label
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What to think of a training, and what to try next: from its figures to sentences and commands."""
+"""An assessment of a training, and what to try next: turns figures into sentences and commands."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from sunspring.settings import arguments_of
 from sunspring.training.budget import Budget
 
 _LITTLE = 100_000  # characters to learn from
-_BY_HEART = 0.2  # of the bits of new text: how much less the training text costs
-_WORSE = 0.01  # of the bits of the validation part, since its best
-_LATE = 0.9  # of the training
-_LONGER = 3  # times as many minutes, epochs or steps
+_BY_HEART = 0.2  # how much less the training text costs, as a share of the bits of new text
+_WORSE = 0.01  # how much more validation text costs than at its best, as a share of its bits
+_LATE = 0.9  # share of the training
+_LONGER = 3  # factor for minutes, epochs or steps
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a verdict rests on; figures in bits per character.
+    """The figures behind a verdict; all losses are in bits per character.
 
     Args:
-        heldout: of the held-out text, by `stream`.
-        ngram: the same of the best n-gram model.
-        training: of a piece of the training text, read as `validation` was.
-        validation: of as much of the validation part; NaN of a text too short to have one.
-        characters: that there were to learn from.
-        epochs: times that they were read.
-        best_at: share of the training at which the weights were kept.
-        lost: how much the validation part cost more in the end than at its best.
-        enough: epochs after which training ends by itself; 0 for none.
+        heldout: loss on the held-out text, by `stream`.
+        ngram: the same for the best n-gram model.
+        training: loss on a piece of the training text, read in the same way as `validation`.
+        validation: loss on as much validation text; NaN if the text is too short to have any.
+        characters: length of the training text.
+        epochs: how many times it was read.
+        best_at: share of the training after which the weights were kept.
+        lost: how much higher the validation loss was at the end than at its best.
+        enough: epochs after which training ends by itself; 0 for never.
     """
 
     heldout: float
@@ -55,11 +55,11 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to think of a training.
+    """An assessment of a training.
 
     Args:
-        summary: in a few words.
-        sentences: with the figures behind it.
+        summary: the assessment in a few words.
+        sentences: the figures behind it.
         steps: what to try next, the best first.
     """
 
@@ -69,7 +69,7 @@ class Verdict:
 
 
 def judge(facts: Facts, request: TrainingRequest) -> Verdict:
-    """Say whether a training was still improving, learned by heart, or had too little text."""
+    """Judge whether a training was still improving, overfitted, or had too little text."""
     sentences = [_quality(facts)]
     gap = facts.validation - facts.training
     by_heart = gap > _BY_HEART * facts.validation
@@ -77,49 +77,49 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
     enough = 0 < facts.enough <= facts.epochs
     little = facts.characters < _LITTLE
     known = (
-        f"A piece of its training text costs it {facts.training:.2f} bits a character, as much of "
-        f"the text that was kept apart {facts.validation:.2f}."
+        f"A piece of its training text costs {facts.training:.2f} bits per character, validation "
+        f"text of the same length {facts.validation:.2f}."
     )
     if worse:
-        summary = "Overfitted in the end; the best weights were kept"
+        summary = "It overfitted in the end; the best weights were kept"
         sentences.append(
-            f"It was best after {facts.best_at:.0%} of the training; by the end it had grown worse "
-            f"by {facts.lost:.2f} bits on text that was kept apart, while it learned by heart."
+            f"It was at its best after {facts.best_at:.0%} of the training; after that it learned "
+            f"the text by heart, and became {facts.lost:.2f} bits worse on validation text."
         )
     elif by_heart:
-        summary = "It begins to learn by heart: more text would help more than more time"
+        summary = "It begins to overfit: more text would help more than more time"
     elif enough:
         summary = "It has read the text often enough"
         sentences.append(
-            f"After {facts.enough:g} epochs a training of so many minutes ends: more would be "
-            "learning by heart."
+            f"A training given in minutes ends after {facts.enough:g} epochs: with more it would "
+            "only learn the text by heart."
         )
     else:
         summary = "Still improving: more time would help"
         sentences.append(
-            f"It was at its best at the end, after {_times(facts.epochs)} through the text, and "
-            "does not yet know the training text much better than other text."
+            f"It was at its best at the end, after reading the text {_times(facts.epochs)}, and "
+            "does not yet predict the training text much better than other text."
         )
     if not math.isnan(gap):
         sentences.append(known)
     if little:
         sentences.append(
             f"{facts.characters:,} characters are little to learn from: a hundred thousand are a "
-            "beginning, a million are good."
+            "start, a million are good."
         )
     return Verdict(summary, sentences, _steps(request, by_heart or worse or enough, little))
 
 
 def _quality(facts: Facts) -> str:
-    text = f"Text that it has never seen costs it {facts.heldout:.2f} bits a character"
+    text = f"Text that it has never seen costs {facts.heldout:.2f} bits per character"
     if facts.heldout < facts.ngram:
         return (
-            f"{text}; the best n-gram model, which only counts what followed the last few "
-            f"characters, needs {facts.ngram:.2f}."
+            f"{text}; for the best n-gram model, which only counts what followed the last few "
+            f"characters, it is {facts.ngram:.2f}."
         )
     return (
         f"{text}; an n-gram model, which only counts what followed the last few characters, does "
-        f"better with {facts.ngram:.2f}: it has not learned enough yet."
+        f"better with {facts.ngram:.2f}: the network has not learned enough yet."
     )
 
 
@@ -131,17 +131,17 @@ def _steps(request: TrainingRequest, enough_time: bool, little: bool) -> list[St
     budget = request.budget
     longer = replace(budget, amount=_LONGER * budget.amount)
     on = f"sunspring train --out {shlex.quote(str(request.folder))} --resume {_budget(longer)}"
-    steps = [Step(f"Go on to {longer} in all.", on)]
+    steps = [Step(f"Train longer, to {longer} in total.", on)]
     if not (enough_time or little):
         return steps
     another = replace(request, out=request.folder.with_name(f"{request.folder.name}-more"))
     other = []
     if names := request.source_names:
         more = train_command(replace(another, sources=(*names, "MORE.txt")))
-        other.append(Step("Give it more text of the same kind beside this one.", more))
+        other.append(Step("Add more text of the same kind.", more))
     if request.init_from is None:
         bundled = replace(another, preset="auto", settings=None, init_from="shakespeare")
-        what = "If the text is English: begin from the model that comes along."
+        what = "If the text is English, start from the bundled model."
         other.append(Step(what, train_command(bundled)))
     return other if enough_time and other else [*other, *steps]
 
@@ -151,5 +151,5 @@ def _budget(budget: Budget) -> str:
 
 
 def train_command(request: TrainingRequest) -> str:
-    """Write a request as the command that makes it."""
+    """Write a request as the command that carries it out."""
     return shlex.join(["sunspring", "train", *arguments_of(request)])

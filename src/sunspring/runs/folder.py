@@ -71,7 +71,7 @@ class RunFolder:
             ModelError: it is missing or damaged.
         """
         if not self.exists:
-            raise ModelError(f"{self.path} is not a run: it has no run.json to resume from")
+            raise ModelError(f"{self.path} is not a run, as it has no run.json: check the path")
         return read_json(self.path / "run.json")
 
     def write_record(self, record: Mapping[str, Any]) -> None:

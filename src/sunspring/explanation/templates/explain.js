@@ -1,4 +1,4 @@
-// Goes on from passage.js: the text may be coloured by gates and units too.
+// Extends passage.js: the text can also be coloured by gates and units.
 const outputs = Int8Array.from(atob(data.outputs), (c) => c.charCodeAt(0));
 const colour = document.getElementById("colour");
 const layer = document.getElementById("layer");

@@ -4,7 +4,7 @@ const passage = document.getElementById("passage");
 const details = document.getElementById("details");
 let chosen = -1;
 
-// Stretches are counted in characters, as code points.
+// Positions of stretches count characters, as code points.
 const begins = [];
 data.tokens.reduce((sum, text) => (begins.push(sum), sum + [...text].length), 0);
 const stretches = data.copied === null ? [] : data.copied.stretches;
@@ -21,7 +21,7 @@ const spans = data.tokens.map((text, place) => {
 
 const visible = (text) => (text === "" ? "the end" : text.replace(/\n/g, "⏎").replace(/^ +| +$/g, (s) => "␣".repeat(s.length)));
 
-// What colours each token, from -1 to 1: above 0 in the warm colour, below in the cool one.
+// The strength of each token's colour, from -1 to 1: the warm colour above 0, the cool one below.
 let strength = (place) => Math.min(1, data.bits[place] / 10);
 let valueInWords = () => "";
 
