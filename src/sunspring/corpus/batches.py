@@ -294,7 +294,7 @@ class Lanes(Batches):
         self._lanes = _Stretches(*np.array(position["lanes"], dtype=np.int64))
 
     def _is_time_to_reset(self) -> NDArray[np.bool_]:
-        """Tell which lanes have a whole multiple of `_RESET_AFTER` tokens left: time for a reset."""
+        """Return which lanes are due for a reset: a multiple of `_RESET_AFTER` tokens is left."""
         windows = -(-(self._lanes.end - self._lanes.first) // self.window)
         filled: NDArray[np.bool_] = windows % max(1, self._RESET_AFTER // self.window) == 0
         return filled
