@@ -1,4 +1,4 @@
-"""The pointer's kernels against what PyTorch makes of the same operations in float32."""
+"""The pointer's fused loops against what PyTorch makes of the same operations in float32."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -95,7 +95,7 @@ def run(
 
 
 def total_probability(pointer: Pointer, case: Case) -> Tensor:
-    """Sum by the kernels over all tokens, (batch, time); of those that are nowhere, at once."""
+    """Sum by the fused loops over all tokens, (batch, time); of those that are nowhere, at once."""
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         pointing, _ = pointer(case.features, case.tokens, case.state)
         expected = case.logits.log_softmax(dim=-1)
@@ -158,7 +158,7 @@ various_sizes = given(
 @example(batch=1, time=1, reach=1024, size=64, vocabulary=65, filled=0.5)
 @example(batch=3, time=64, reach=1024, size=64, vocabulary=65, filled=1.0)
 @example(batch=2, time=64, reach=5, size=64, vocabulary=20000, filled=1.0)
-def test_kernels_make_of_queries_and_keys_what_pytorch_does(
+def test_fused_loops_make_of_queries_and_keys_what_pytorch_does(
     batch: int, time: int, reach: int, size: int, vocabulary: int, filled: float
 ) -> None:
     pointer = make_pointer(reach, size)
@@ -264,7 +264,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 @fused
 def test_a_state_on_the_graph_hands_its_gradient_on() -> None:
-    """The kernels take the keys of a state for constants: PyTorch's operations have to step in."""
+    """The fused loops take the keys of a state for constants: PyTorch's operations have to step in."""
     pointer = make_pointer(30)
     case = draw(pointer, 7, 2, 10, 0)
     gradients = []
@@ -307,7 +307,7 @@ def test_a_model_with_a_pointer_learns_the_same_from_windows(cell: Any) -> None:
 
 
 def arguments_of_forward() -> dict[str, Tensor]:
-    """Right arguments of the kernel for two rows of three tokens that reach four back."""
+    """Right arguments of the fused loops for two rows of three tokens that reach four back."""
     return {
         "queries": torch.zeros(2, 3, 64, dtype=torch.bfloat16),
         "keys": torch.zeros(2, 7, 64, dtype=torch.bfloat16),
@@ -336,7 +336,7 @@ def arguments_of_backward() -> dict[str, Tensor]:
 
 
 @fused
-def test_kernels_take_right_arguments() -> None:
+def test_fused_loops_take_right_arguments() -> None:
     from sunspring.network import fused
 
     values = arguments_of_forward()
@@ -383,7 +383,7 @@ WRONG: list[dict[str, Tensor]] = [
 
 @fused
 @pytest.mark.parametrize("changes", WRONG, ids=lambda changes: ", ".join(changes))
-def test_kernels_refuse_what_would_lead_them_astray(changes: dict[str, Tensor]) -> None:
+def test_fused_loops_refuse_what_would_lead_them_astray(changes: dict[str, Tensor]) -> None:
     from sunspring.network import fused
 
     forward, backward = arguments_of_forward(), arguments_of_backward()

@@ -185,7 +185,7 @@ def test_other_sizes_take_pytorchs_layer(hidden: int) -> None:
 
 
 def test_fused_loop_is_there_where_it_can_be() -> None:
-    """Else a kernel that does not compile would only skip the tests above."""
+    """Else a fused loop that does not compile would only skip the tests above."""
     if forced_instruction_set():
         pytest.skip("another instruction set is forced")
     info = Path("/proc/cpuinfo")
@@ -195,7 +195,7 @@ def test_fused_loop_is_there_where_it_can_be() -> None:
 
 
 def arguments_of_forward() -> dict[str, Any]:
-    """Right arguments of the kernel for two rows of three tokens and 64 units, in its order."""
+    """Right arguments of the fused loop for two rows of three tokens and 64 units, in its order."""
     empty = torch.empty
     return {
         "dense": None,
@@ -212,7 +212,7 @@ def arguments_of_forward() -> dict[str, Any]:
 
 
 @fused
-def test_kernel_takes_right_arguments() -> None:
+def test_fused_loop_takes_right_arguments() -> None:
     from sunspring.network import fused
 
     values = arguments_of_forward()
@@ -243,7 +243,7 @@ def test_kernel_takes_right_arguments() -> None:
     ],
     ids=lambda changes: ", ".join(changes),
 )
-def test_kernel_refuses_what_would_lead_it_astray(changes: dict[str, Any]) -> None:
+def test_fused_loop_refuses_what_would_lead_it_astray(changes: dict[str, Any]) -> None:
     from sunspring.network import fused
 
     with pytest.raises((ValueError, TypeError)):

@@ -50,37 +50,6 @@ def random_excerpts(*lengths: int) -> list[Excerpt]:
     return [Excerpt(draw.integers(0, 5, length), None) for length in lengths]
 
 
-class TestRunLog:
-    def write(self, *events: dict[str, Any]) -> RunLog:
-        lines = [json.dumps({"event": "step", **event}) for event in events]
-        Path("log.jsonl").write_text("\n".join(lines) + "\n")
-        return RunLog.read(Path())
-
-    def test_leaves_out_what_a_resumed_run_took_again(self) -> None:
-        begun: list[dict[str, Any]] = [{"event": "start", "step": 0}]
-        begun += ({"step": n, "loss": 1} for n in (1, 2, 3))
-        log = self.write(*begun, {"event": "start", "step": 1}, {"step": 2, "loss": 2})
-        assert [(event["step"], event["loss"]) for event in log.of("step")] == [(1, 1), (2, 2)]
-
-    def test_knows_the_best_moment_and_the_curves(self) -> None:
-        log = self.write(
-            {"event": "start", "step": 0},
-            {"step": 1, "seconds": 1.0, "bpc": 3.0},
-            {"event": "evaluation", "step": 2, "seconds": 2.0, "bpc": 2.5, "best": True},
-            {"event": "evaluation", "step": 3, "seconds": 3.0, "bpc": None, "best": False},
-        )
-        assert log.best is not None
-        assert log.best["step"] == 2
-        assert log.curve("evaluation", "bpc") == [(2.0, 2.5)]
-        assert log.seconds == 3.0
-
-    @pytest.mark.parametrize("content", ["{", "[]\n", '{"step": 1}\n', "\x00"])
-    def test_that_is_damaged_is_one_line(self, content: str) -> None:
-        Path("log.jsonl").write_text(content)
-        with pytest.raises(sunspring.SunspringError, match=r"log\.jsonl is damaged"):
-            RunLog.read(Path())
-
-
 class TestCalibration:
     def test_is_what_the_distributions_say_one_by_one(self) -> None:
         model, excerpts = model_of(), random_excerpts(300, 1, 40)
