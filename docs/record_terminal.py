@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("sources", nargs="*")
     parser.add_argument("--minutes", default="3")
     arguments = parser.parse_args()
-    console = Console(record=True, width=100, file=io.StringIO())
+    console = Console(record=True, width=106, file=io.StringIO())
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "run")
         names = [Path(source).name for source in arguments.sources]

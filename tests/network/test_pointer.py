@@ -264,7 +264,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 @fused
 def test_a_state_on_the_graph_hands_its_gradient_on() -> None:
-    """The fused loops take the keys of a state for constants: PyTorch's operations have to step in."""
+    """The fused loops take a state's keys for constants: PyTorch's operations have to step in."""
     pointer = make_pointer(30)
     case = draw(pointer, 7, 2, 10, 0)
     gradients = []
