@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus, encode_sources
-from sunspring.corpus.vocabulary import Vocabulary
+from sunspring.corpus.vocabulary import Spelling, Vocabulary, compose
 from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
@@ -314,19 +314,32 @@ class Model:
     def score(self, text: str, label: str | None = None) -> Surprisals:
         """Return the surprisal of each token of a text, in bits, (tokens,).
 
+        A character that the model does not know costs as much as naming any one of Unicode, 20.1
+        bits. They are added to the next token that it knows (or to the last one).
+
         Args:
             text: read from a fresh state.
             label: the text's label, for a model with labels.
+
+        Raises:
+            SettingsError: the label is unknown, or missing.
         """
-        tokens, counts = self.vocabulary.encode_batch([text])
-        (bits,) = self.score_tokens(tokens, counts, label)
-        return Surprisals(bits, lambda: list(map(self.vocabulary.token_text, tokens)))
+        (costs,) = self.score_many([text], label)
+        return Surprisals(costs, lambda: self.spell(text).pieces(costs))
+
+    def spell(self, text: str) -> Spelling:
+        """Encode a text, and tell which part of it each token stands for."""
+        return self.vocabulary.spell(compose([text], self.vocabulary)[0])
 
     def score_many(
         self, texts: Sequence[str], label: str | None = None
     ) -> list[NDArray[np.float64]]:
         """Score many texts at once, each from a fresh state; see `score`."""
-        return self.score_tokens(*self.vocabulary.encode_batch(texts), label)
+        read = compose(_texts(texts), self.vocabulary)
+        scored = self.score_tokens(*self.vocabulary.encode_batch(read), label)
+        for place in np.flatnonzero(self.vocabulary.unseen_counts(read)).tolist():
+            scored[place] = self.vocabulary.spell(read[place]).costs(scored[place])
+        return scored
 
     def score_tokens(
         self, ids: NDArray[np.int32], counts: NDArray[np.int64], label: str | None = None
@@ -356,7 +369,7 @@ class Model:
         Returns:
             The vectors (texts, layers * hidden_size), with values from -1 to 1.
         """
-        ids, counts = self.vocabulary.encode_batch(texts)
+        ids, counts = self.vocabulary.encode_batch(compose(_texts(texts), self.vocabulary))
         return self._open().encode(ids, counts, self._labels(label, len(counts)))
 
     def _labels(self, label: str | None, texts: int) -> NDArray[np.int64] | None:
@@ -571,3 +584,13 @@ class Model:
         if size not in self._known:
             self._known[size] = KnownStretches(size, self._text.open().training_bytes())
         return self._known[size]
+
+
+def _texts(texts: Sequence[str]) -> Sequence[str]:
+    """Check that texts are a list of texts, and not a single one."""
+    if isinstance(texts, str):
+        raise SettingsError(f"texts is the single text {texts[:20]!r}: put it in a list, [text]")
+    for text in texts:
+        if not isinstance(text, str):
+            raise SettingsError(f"{text!r:.40} is no text: give str, one for each text")
+    return texts

@@ -65,8 +65,7 @@ class Explanation:
     @property
     def bits_per_character(self) -> float:
         """The mean surprisal per character."""
-        characters = sum(len(text) for text in self.trace.texts)
-        return float(self.trace.bits.sum()) / max(1, characters)
+        return float(self.trace.bits.sum(dtype=np.float64)) / max(1, len(self.trace.text))
 
     def to_json(self, most: int | None = None) -> dict[str, Any]:
         """Return the object that `explain --json` prints.
@@ -77,7 +76,7 @@ class Explanation:
         trace = self.trace
         return {
             "model": self.model,
-            "characters": sum(len(text) for text in trace.texts),
+            "characters": len(trace.text),
             "bits_per_character": self.bits_per_character,
             **trace.to_json(most),
             "units": [
@@ -130,7 +129,7 @@ def explain(
 
     Args:
         model: a model on the native engine.
-        text: the text; characters that the model does not know are replaced or left out.
+        text: the text.
         label: the text's label, for a model with labels.
         top: number of alternatives for each token.
         corpus: the corpus that the model was trained on, to search it for copies.
@@ -140,7 +139,8 @@ def explain(
     """
     trace = trace_text(model, text, label, top)
     if not len(trace.tokens):
-        raise SettingsError("there is no text to explain: name a file, or give --text")
+        what = "no character that the model knows" if text else "no text to explain"
+        raise SettingsError(f"there is {what}: name a file, or give --text")
     index = model.config.label_index(label)
     read = slice(_GATE_TOKENS)
     weights = weight_arrays(model.files)
@@ -149,9 +149,9 @@ def explain(
     copies = control = None
     lines: list[str] = []
     if corpus is not None:
-        lines = repeated_lines("".join(trace.texts), corpus)
+        lines = repeated_lines(trace.text, corpus)
         heldout = corpus.vocabulary.decode(corpus.heldout.tokens[: len(trace.tokens)])
-        copies, control = find_copies(["".join(trace.texts), heldout], corpus.training_bytes())
+        copies, control = find_copies([trace.text, heldout], corpus.training_bytes())
     return Explanation(
         model.summary,
         trace,
@@ -166,7 +166,7 @@ def explain(
 
 def _find_units(model: Model, trace: Trace) -> list[FeatureUnit]:
     """Correlate the units with features of the characters at the ends of the tokens."""
-    text = "".join(trace.texts)
+    text = trace.text
     if len(text) < LEAST_CHARACTERS:
         return []
     last = np.cumsum([len(piece) for piece in trace.texts]) - 1

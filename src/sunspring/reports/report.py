@@ -87,7 +87,7 @@ class Report:
         log: log of the training.
         verdict: an assessment of the training.
         ngrams: bits per character of n-gram models of orders 1 to 6, by `stream`.
-        passage: beginning of the held-out text as the model reads it, see `Trace.to_json`.
+        passage: beginning of the held-out text as the model reads it, see `Trace.passage`.
         names: what each token stands for.
         calibration: calibration on held-out text.
         memory: bits per token, by the number of tokens read before it.
@@ -217,7 +217,7 @@ def _passage(model: Model, excerpts: Sequence[Excerpt]) -> dict[str, Any]:
     """Read excerpts, each from a fresh state, and join them to one passage."""
     joined: dict[str, Any] = {"tokens": [], "bits": [], "alternatives": []}
     for tokens, label in excerpts:
-        for name, values in trace_tokens(model, tokens, label).to_json().items():
+        for name, values in trace_tokens(model, tokens, label).passage().items():
             joined[name] += values
     return joined
 
