@@ -82,6 +82,8 @@ def explain(options: ExplainOptions) -> None:
     corpus = model.open_text(say) if options.copied else None
     text = _text_to_explain(model, options.file, options.text)
     explanation = explain(model, text, options.label, options.top, corpus)
+    if explanation.unseen:
+        say(printing.describe_unseen(explanation.unseen))
     if options.out is not None:
         write_page(options.out, explanation_page(explanation))
         say(f"saved in {options.out}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 
+_SHOWN = 20  # characters that are listed
 _NO_TRAINING = "none: PyTorch is missing, pip install 'sunspring[train]' installs it"
 
 
@@ -120,6 +121,17 @@ def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
         f"{each['text'] or 'end'!r} {each['bits']:.1f}" for each in score.surprises(vocabulary, top)
     )
     return f"{shown}\t{', '.join(surprises)}"
+
+
+def describe_unseen(characters: Sequence[str]) -> str:
+    """Say which characters of a text a model does not know, and what they cost."""
+    from sunspring.corpus.vocabulary import UNSEEN_BITS
+
+    shown = ", ".join(map(repr, characters[:_SHOWN])) + ", …" * (len(characters) > _SHOWN)
+    return (
+        f"characters that the model has never seen: {shown}; each costs {UNSEEN_BITS:.1f} bits, as "
+        "much as naming any one of Unicode"
+    )
 
 
 def describe_result(result: TrainingResult) -> str:

@@ -51,6 +51,7 @@ class Explanation:
         copies: what the text copies from the training text, if that was asked for.
         control: the same for as much held-out text, which the model has never seen.
         lines: lines of the text that are whole lines of the training text.
+        unseen: characters of the text that the model does not know, in order.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Explanation:
     copies: Copies | None = None
     control: Copies | None = None
     lines: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def bits_per_character(self) -> float:
@@ -78,6 +80,7 @@ class Explanation:
             "model": self.model,
             "characters": len(trace.text),
             "bits_per_character": self.bits_per_character,
+            "unseen": list(self.unseen),
             **trace.to_json(most),
             "units": [
                 {
@@ -161,6 +164,7 @@ def explain(
         copies,
         control,
         tuple(lines),
+        tuple(sorted(model.vocabulary.unknown_characters(trace.text))),
     )
 
 
