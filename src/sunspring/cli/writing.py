@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sunspring.cli import printing
 from sunspring.cli.common import EngineOption, JsonOption, ModelOption, RateOption
-from sunspring.cli.console import ask, can_mark, marked, print_json, print_stream, say
+from sunspring.cli.console import ask, can_mark, marked, print_json, print_stream, say, shown
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError, SourceError
 from sunspring.settings import part_of, setting
@@ -85,11 +85,11 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
             )
             return
         for writing in writings:
-            print(writing.prompt, *_marked([writing.continuation], known), sep="")
+            print(shown(writing.prompt), *_marked([writing.continuation], known), sep="")
     else:
         pieces = model.pieces(settings)
         prompt, kept = next(pieces), list[str]()
-        print_stream(chain([prompt], _marked(_keep(pieces, kept), known)))
+        print_stream(chain([shown(prompt)], _marked(_keep(pieces, kept), known)))
         copied = _look_for_copies(["".join(kept)], corpus)
     if copied:
         say(printing.describe_copies(copied))
@@ -142,7 +142,7 @@ def _write_together(model: Model, settings: WritingSettings) -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, keeps the text
     sampling = ProposalSettings(**vars(part_of(settings, SamplingSettings)))
-    print(write_together(model, settings.prompt, sampling, ask, say))
+    print(shown(write_together(model, settings.prompt, sampling, ask, say)))
 
 
 def _known_if_marked(model: Model) -> KnownStretches | None:
@@ -170,10 +170,12 @@ def _keep(pieces: Iterable[str], kept: list[str]) -> Iterator[str]:
 def _marked(pieces: Iterable[str], known: KnownStretches | None) -> Iterable[str]:
     """Mark copied pieces for the terminal, if the known stretches are given."""
     if known is None:
-        return pieces
+        return map(shown, pieces)
     from sunspring.writing.copy_marks import mark_copies
 
-    return (marked(text) if is_copied else text for text, is_copied in mark_copies(pieces, known))
+    return (
+        marked(text) if is_copied else shown(text) for text, is_copied in mark_copies(pieces, known)
+    )
 
 
 def _parse_share(blend: str) -> tuple[Path, float]:
