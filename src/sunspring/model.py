@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sunspring.corpus.corpus import Corpus, encode_sources
 from sunspring.corpus.vocabulary import Spelling, Vocabulary, compose
 from sunspring.errors import ModelError, SettingsError, SunspringError
+from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.notices import Notify, ignore
@@ -59,8 +60,11 @@ class Model:
     Attributes:
         training: how the training went, if it was trained in this process.
 
+    It can be pickled and copied, and so be passed to other processes: with all that it consists of,
+    since its folder may be gone or changed where it arrives.
+
     Raises:
-        SettingsError: the engine is not available, or not on this device.
+        SettingsError: the device is unknown, or the engine not available, or not on it.
         ModelError: the weights are damaged, or the engine does not run their architecture.
     """
 
@@ -71,6 +75,7 @@ class Model:
         device: str = "cpu",
         engine: EngineChoice = "auto",
     ) -> None:
+        check_device(device)
         self.training: TrainingResult | None = None
         self._files = files
         self._network: RecurrentModel | None = None  # once built, it replaces the files
@@ -87,6 +92,17 @@ class Model:
         self._known: dict[int, KnownStretches] = {}
         self._open()  # so that a damaged model is an error now
 
+    def __copy__(self) -> Model:
+        """Return a model that shares the network, and all that was made from it, with this one."""
+        model = object.__new__(type(self))
+        vars(model).update(vars(self))
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what it consists of, without what can be made from that."""
+        made: dict[str, Any] = {"_network": None, "_engine": None, "_writer": None, "_known": {}}
+        return {**vars(self), "_files": self.files, **made}
+
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", engine: EngineChoice = "auto") -> Model:
         """Load a model folder, or the model of a run.
@@ -100,7 +116,7 @@ class Model:
 
         Raises:
             ModelError: the folder is missing, incomplete or damaged.
-            SettingsError: the engine is not available, or not on this device.
+            SettingsError: the device is unknown, or the engine not available, or not on it.
         """
         files, record_path = ModelFiles.read(Path(folder)), Path(folder) / "run.json"
         record = read_json(record_path) if record_path.exists() else None
@@ -367,10 +383,18 @@ class Model:
             label: the texts' label, for a model with labels.
 
         Returns:
-            The vectors (texts, layers * hidden_size), with values from -1 to 1.
+            The vectors (texts, vector_size), with values from -1 to 1.
+
+        Raises:
+            SettingsError: the texts are a single one, or the label is unknown or missing.
         """
         ids, counts = self.vocabulary.encode_batch(compose(_texts(texts), self.vocabulary))
         return self._open().encode(ids, counts, self._labels(label, len(counts)))
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers in a vector of `encode`: the units of all layers."""
+        return self.config.layers * self.config.hidden_size
 
     def _labels(self, label: str | None, texts: int) -> NDArray[np.int64] | None:
         index = self.config.label_index(label)
