@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 Notify = Callable[[str], None]
@@ -22,6 +24,11 @@ def displayable(text: str) -> str:
     surrogates, which no screen can show. They become U+FFFD.
     """
     return _HARMFUL.sub("\ufffd", text)
+
+
+def command(*words: str | Path) -> str:
+    """Write a command of this program so that it can be copied into a shell."""
+    return shlex.join(["sunspring", *map(str, words)])
 
 
 def ignore(line: str) -> None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sunspring.notices import command
+
 if TYPE_CHECKING:
     from sunspring.corpus.vocabulary import Vocabulary
     from sunspring.evaluation.protocols import Evaluation
@@ -139,12 +141,12 @@ def describe_result(result: TrainingResult) -> str:
     if result.heldout is None:
         return (
             f"interrupted, and saved in {result.run}; "
-            f"continue with: sunspring train --out {result.run} --resume"
+            f"continue with: {command('train', '--out', result.run, '--resume')}"
         )
     return (
         f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
         f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)\n"
-        f"saved in {result.run}; write with: sunspring write {result.run}"
+        f"saved in {result.run}; write with: {command('write', result.run)}"
     )
 
 

@@ -17,7 +17,7 @@ from sunspring.explanation.copies import Copies, find_copies, repeated_lines
 from sunspring.explanation.traces import trace_tokens
 from sunspring.model import Model
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify
+from sunspring.notices import Notify, command
 from sunspring.reports.calibration import Calibration, calibrate
 from sunspring.reports.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.reports.memory_curve import memory_curve
@@ -166,7 +166,7 @@ def _check_card(folder: Path, card: Mapping[str, Any]) -> None:
     if not card.get("heldout"):
         raise ModelError(
             f"the training in {folder} is not finished: continue it with "
-            f"sunspring train --out {folder} --resume"
+            f"{command('train', '--out', folder, '--resume')}"
         )
     if missing := _SHOWN_OF_CARD - card.keys():
         raise ModelError(
