@@ -11,6 +11,7 @@ import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus, encode_sources
-from sunspring.corpus.vocabulary import Spelling, Vocabulary, compose
+from sunspring.corpus.vocabulary import ByteVocabulary, Spelling, Vocabulary, compose
 from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
@@ -260,6 +261,21 @@ class Model:
         """
         return self.pieces(settings)
 
+    @takes(WritingSettings)
+    def write_bytes(self, settings: WritingSettings) -> bytes:
+        """Write as `write` does, but bytes as they are, for a model of bytes that are no text.
+
+        `length` counts bytes, and `regex` takes each byte for a character from U+0000 to U+00FF. A
+        prompt that is no text is given as `prompt.decode("utf-8", "surrogateescape")`.
+
+        Args:
+            settings: by name.
+
+        Raises:
+            SettingsError: the model does not read bytes, or a setting is impossible.
+        """
+        return b"".join(self.raw_pieces(settings))
+
     @takes(ProposalSettings)
     def propose(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Propose pieces that may follow a text, the most probable first.
@@ -288,6 +304,26 @@ class Model:
             )
         writer, task = self._begin(settings)
         return writer.stream(task)
+
+    def raw_pieces(self, settings: WritingSettings) -> Iterator[bytes]:
+        """Yield piece by piece what `write_bytes` returns, with the settings as one object."""
+        vocabulary = self.vocabulary
+        if not isinstance(vocabulary, ByteVocabulary):
+            raise SettingsError(
+                f"the model writes {vocabulary.kind}, which are always text: leave out raw"
+            )
+        if self._mixture or self._blend or self._pages is not None or settings.no_copies_over:
+            raise SettingsError(
+                "bytes are written without mixture, blend, pages to adapt to or no_copies_over: "
+                "leave these out, or raw"
+            )
+        model = self._with(replace(self.files, vocabulary=vocabulary.as_characters()))
+        in_latin = replace(
+            settings,
+            prompt=_in_latin(settings.prompt),
+            stop=tuple(map(_in_latin, settings.stops)),
+        )
+        return (piece.encode("latin-1") for piece in model.pieces(in_latin))
 
     def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Do what `propose` does, with the settings as one object."""
@@ -608,6 +644,11 @@ class Model:
         if size not in self._known:
             self._known[size] = KnownStretches(size, self._text.open().training_bytes())
         return self._known[size]
+
+
+def _in_latin(text: str) -> str:
+    """Return a text whose characters are the bytes of another one."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _texts(texts: Sequence[str]) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -109,6 +110,16 @@ def print_stream(pieces: Iterator[str]) -> None:
         print(piece, end="", flush=True)
     if sys.stdout.isatty():
         print()
+
+
+def print_bytes(pieces: Iterator[bytes]) -> None:
+    """Print bytes while they are written; a terminal gets as much of them as it can show."""
+    if sys.stdout.isatty():
+        print_stream(map(displayable, codecs.iterdecode(pieces, "utf-8", "replace")))
+        return
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
 
 
 def can_mark() -> bool:

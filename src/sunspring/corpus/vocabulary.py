@@ -319,6 +319,15 @@ class ByteVocabulary(Vocabulary):
             [*(bytes([byte]) for byte in range(256)), *(b"" for _ in special)],
         )
 
+    def as_characters(self) -> CharacterVocabulary:
+        """Return a vocabulary in which the same ids are the characters of Latin-1, one per byte.
+
+        What is written with it can be turned into the very bytes, whether they are UTF-8 or not.
+        """
+        end = [END] if self.end_id is not None else []
+        latin = [*map(chr, range(256)), *end]
+        return CharacterVocabulary((), end=False, unknown=False, base=latin)
+
     def encode_batch(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """See `Vocabulary.encode_batch`."""
         encoded = [
