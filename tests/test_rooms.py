@@ -214,14 +214,14 @@ AT_THE_TOP = {
 """What may import PyTorch when it is imported itself: the modules that compute with it."""
 
 OWNERS = {
-    "click": {"cli.main", "cli.parameters", "cli.evaluating", "cli.training"},
+    "click": {"cli.main", "cli.console", "cli.parameters", "cli.training"},
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
     "outlines_core": {"writing.patterns"},
     "platformdirs": {"storage"},
     "pooch": {"text.downloads"},
     "requests": {"text.downloads"},
-    "rich": {"runs.progress"},
+    "rich": {"progress", "runs.progress"},
     "tokenizers": {"corpus.subwords", "corpus.vocabulary"},
 }
 """Packages of others, but for numpy, safetensors and PyTorch: what alone may import each."""

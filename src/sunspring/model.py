@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus, encode_sources
-from sunspring.corpus.vocabulary import ByteVocabulary, Spelling, Vocabulary, compose
+from sunspring.corpus.spelling import Spelling
+from sunspring.corpus.vocabulary import ByteVocabulary, Vocabulary, compose
 from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig

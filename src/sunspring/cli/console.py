@@ -10,10 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
+import click
+
+from sunspring.cli.common import Verbosity
 from sunspring.errors import SourceError
-from sunspring.notices import displayable
+from sunspring.notices import displayable, notify_on
 
 _CHUNK = 1 << 20  # bytes read at once
 _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
@@ -40,9 +43,31 @@ def shown(text: str) -> str:
     return displayable(text) if sys.stdout.isatty() else text
 
 
+def verbosity() -> Verbosity:
+    """Return how much the running command says."""
+    context = click.get_current_context(silent=True)
+    return (context and context.find_object(Verbosity)) or Verbosity()
+
+
+def notices() -> TextIO | None:
+    """Return where notices and progress go; None for silence."""
+    return None if verbosity().quiet else sys.stderr
+
+
 def say(line: str) -> None:
-    """Print a message that is not part of the result."""
-    print(displayable(line), file=sys.stderr, flush=True)
+    """Print a message that is not part of the result, unless the user wants silence."""
+    notify_on(notices())(line)
+
+
+def detail(line: str) -> None:
+    """Print a message for those who want to know more."""
+    if verbosity().verbose:
+        say(line)
+
+
+def show(text: str) -> None:
+    """Print what a conversation with the user needs, however little is to be said."""
+    print(displayable(text), file=sys.stderr, flush=True)
 
 
 def ask(question: str) -> str:

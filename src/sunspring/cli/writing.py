@@ -22,6 +22,7 @@ from sunspring.cli.console import (
     print_json,
     print_stream,
     say,
+    show,
     shown,
 )
 from sunspring.cli.parameters import refuse
@@ -166,7 +167,7 @@ def _write_together(model: Model, settings: WritingSettings) -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, keeps the text
     sampling = ProposalSettings(**vars(part_of(settings, SamplingSettings)))
-    print(shown(write_together(model, settings.prompt, sampling, ask, say)))
+    print(shown(write_together(model, settings.prompt, sampling, ask, show)))
 
 
 def _known_if_marked(model: Model) -> KnownStretches | None:

@@ -10,18 +10,18 @@ import math
 from typing import Any, TextIO
 
 from sunspring.notices import displayable
+from sunspring.progress import PLAIN_SECONDS, duration, live_bar
 from sunspring.runs.log import Units
 from sunspring.training.pace import Revision
 from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
 
-_PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.2
 
 
 class _Progress(Callback):
     """What the progress displays share: the latest figures in words."""
 
-    _every = _PLAIN_SECONDS
+    _every = PLAIN_SECONDS
 
     def __init__(self, units: Units) -> None:
         self._units = units
@@ -57,7 +57,7 @@ class _Progress(Callback):
             return "getting ready"
         report = self._report
         speed = self._units.characters(report.tokens_per_second)
-        figures = [f"{report.spent:4.0%}", f"{_clock(report.left)} left"]
+        figures = [f"{report.spent:4.0%}", f"{duration(report.left)} left"]
         for name, bpc in (("training", self._units.bpc(report.loss)), ("held-out", self._heldout)):
             if not math.isnan(bpc):
                 figures.append(f"{name} {bpc:.3f} bpc")
@@ -104,16 +104,8 @@ class TerminalProgress(_Progress):
     _every = _LIVE_SECONDS
 
     def __init__(self, stream: TextIO, units: Units) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
         super().__init__(units)
-        self._bar = Progress(
-            BarColumn(bar_width=20),
-            TextColumn("{task.description}"),
-            console=Console(file=stream),
-            refresh_per_second=5,
-        )
+        self._bar = live_bar(stream)
         self._task = self._bar.add_task("getting ready", total=1.0)
 
     def on_start(self, trainer: Trainer) -> None:
@@ -200,11 +192,3 @@ def _sample_block(temperature: float, text: str) -> str:
     """Indent a sample."""
     body = "\n".join(f"    {line}" for line in displayable(text).strip("\n").split("\n"))
     return f"  at temperature {temperature:g}:\n{body}"
-
-
-def _clock(seconds: float) -> str:
-    if math.isinf(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
