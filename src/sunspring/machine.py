@@ -10,7 +10,7 @@ import platform
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sunspring.errors import SettingsError
 
@@ -36,6 +36,16 @@ def has_torch() -> bool:
     return find_spec("torch") is not None
 
 
+def check_device(name: str) -> None:
+    """Check the name of a device, without looking for it.
+
+    Raises:
+        SettingsError: it is neither `auto`, `cpu` nor `cuda`.
+    """
+    if name not in get_args(DeviceChoice):
+        raise SettingsError(f"device is {name!r}: choose auto, cpu or cuda")
+
+
 def choose_device(name: str) -> torch.device:
     """Choose the device: `auto` takes a CUDA GPU if there is one.
 
@@ -44,8 +54,7 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
-    if name not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"device is {name!r}: choose auto, cpu or cuda")
+    check_device(name)
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise SettingsError(

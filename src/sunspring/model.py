@@ -11,6 +11,7 @@ import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus, encode_sources
-from sunspring.corpus.vocabulary import Vocabulary
+from sunspring.corpus.vocabulary import ByteVocabulary, Spelling, Vocabulary, compose
 from sunspring.errors import ModelError, SettingsError, SunspringError
+from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.notices import Notify, ignore
@@ -59,8 +61,11 @@ class Model:
     Attributes:
         training: how the training went, if it was trained in this process.
 
+    It can be pickled and copied, and so be passed to other processes: with all that it consists of,
+    since its folder may be gone or changed where it arrives.
+
     Raises:
-        SettingsError: the engine is not available, or not on this device.
+        SettingsError: the device is unknown, or the engine not available, or not on it.
         ModelError: the weights are damaged, or the engine does not run their architecture.
     """
 
@@ -71,6 +76,7 @@ class Model:
         device: str = "cpu",
         engine: EngineChoice = "auto",
     ) -> None:
+        check_device(device)
         self.training: TrainingResult | None = None
         self._files = files
         self._network: RecurrentModel | None = None  # once built, it replaces the files
@@ -87,6 +93,17 @@ class Model:
         self._known: dict[int, KnownStretches] = {}
         self._open()  # so that a damaged model is an error now
 
+    def __copy__(self) -> Model:
+        """Return a model that shares the network, and all that was made from it, with this one."""
+        model = object.__new__(type(self))
+        vars(model).update(vars(self))
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what it consists of, without what can be made from that."""
+        made: dict[str, Any] = {"_network": None, "_engine": None, "_writer": None, "_known": {}}
+        return {**vars(self), "_files": self.files, **made}
+
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", engine: EngineChoice = "auto") -> Model:
         """Load a model folder, or the model of a run.
@@ -100,7 +117,7 @@ class Model:
 
         Raises:
             ModelError: the folder is missing, incomplete or damaged.
-            SettingsError: the engine is not available, or not on this device.
+            SettingsError: the device is unknown, or the engine not available, or not on it.
         """
         files, record_path = ModelFiles.read(Path(folder)), Path(folder) / "run.json"
         record = read_json(record_path) if record_path.exists() else None
@@ -244,6 +261,21 @@ class Model:
         """
         return self.pieces(settings)
 
+    @takes(WritingSettings)
+    def write_bytes(self, settings: WritingSettings) -> bytes:
+        """Write as `write` does, but bytes as they are, for a model of bytes that are no text.
+
+        `length` counts bytes, and `regex` takes each byte for a character from U+0000 to U+00FF. A
+        prompt that is no text is given as `prompt.decode("utf-8", "surrogateescape")`.
+
+        Args:
+            settings: by name.
+
+        Raises:
+            SettingsError: the model does not read bytes, or a setting is impossible.
+        """
+        return b"".join(self.raw_pieces(settings))
+
     @takes(ProposalSettings)
     def propose(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Propose pieces that may follow a text, the most probable first.
@@ -272,6 +304,26 @@ class Model:
             )
         writer, task = self._begin(settings)
         return writer.stream(task)
+
+    def raw_pieces(self, settings: WritingSettings) -> Iterator[bytes]:
+        """Yield piece by piece what `write_bytes` returns, with the settings as one object."""
+        vocabulary = self.vocabulary
+        if not isinstance(vocabulary, ByteVocabulary):
+            raise SettingsError(
+                f"the model writes {vocabulary.kind}, which are always text: leave out raw"
+            )
+        if self._mixture or self._blend or self._pages is not None or settings.no_copies_over:
+            raise SettingsError(
+                "bytes are written without mixture, blend, pages to adapt to or no_copies_over: "
+                "leave these out, or raw"
+            )
+        model = self._with(replace(self.files, vocabulary=vocabulary.as_characters()))
+        in_latin = replace(
+            settings,
+            prompt=_in_latin(settings.prompt),
+            stop=tuple(map(_in_latin, settings.stops)),
+        )
+        return (piece.encode("latin-1") for piece in model.pieces(in_latin))
 
     def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Do what `propose` does, with the settings as one object."""
@@ -314,19 +366,32 @@ class Model:
     def score(self, text: str, label: str | None = None) -> Surprisals:
         """Return the surprisal of each token of a text, in bits, (tokens,).
 
+        A character that the model does not know costs as much as naming any one of Unicode, 20.1
+        bits. They are added to the next token that it knows (or to the last one).
+
         Args:
             text: read from a fresh state.
             label: the text's label, for a model with labels.
+
+        Raises:
+            SettingsError: the label is unknown, or missing.
         """
-        tokens, counts = self.vocabulary.encode_batch([text])
-        (bits,) = self.score_tokens(tokens, counts, label)
-        return Surprisals(bits, lambda: list(map(self.vocabulary.token_text, tokens)))
+        (costs,) = self.score_many([text], label)
+        return Surprisals(costs, lambda: self.spell(text).pieces(costs))
+
+    def spell(self, text: str) -> Spelling:
+        """Encode a text, and tell which part of it each token stands for."""
+        return self.vocabulary.spell(compose([text], self.vocabulary)[0])
 
     def score_many(
         self, texts: Sequence[str], label: str | None = None
     ) -> list[NDArray[np.float64]]:
         """Score many texts at once, each from a fresh state; see `score`."""
-        return self.score_tokens(*self.vocabulary.encode_batch(texts), label)
+        read = compose(_texts(texts), self.vocabulary)
+        scored = self.score_tokens(*self.vocabulary.encode_batch(read), label)
+        for place in np.flatnonzero(self.vocabulary.unseen_counts(read)).tolist():
+            scored[place] = self.vocabulary.spell(read[place]).costs(scored[place])
+        return scored
 
     def score_tokens(
         self, ids: NDArray[np.int32], counts: NDArray[np.int64], label: str | None = None
@@ -354,10 +419,18 @@ class Model:
             label: the texts' label, for a model with labels.
 
         Returns:
-            The vectors (texts, layers * hidden_size), with values from -1 to 1.
+            The vectors (texts, vector_size), with values from -1 to 1.
+
+        Raises:
+            SettingsError: the texts are a single one, or the label is unknown or missing.
         """
-        ids, counts = self.vocabulary.encode_batch(texts)
+        ids, counts = self.vocabulary.encode_batch(compose(_texts(texts), self.vocabulary))
         return self._open().encode(ids, counts, self._labels(label, len(counts)))
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers in a vector of `encode`: the units of all layers."""
+        return self.config.layers * self.config.hidden_size
 
     def _labels(self, label: str | None, texts: int) -> NDArray[np.int64] | None:
         index = self.config.label_index(label)
@@ -571,3 +644,18 @@ class Model:
         if size not in self._known:
             self._known[size] = KnownStretches(size, self._text.open().training_bytes())
         return self._known[size]
+
+
+def _in_latin(text: str) -> str:
+    """Return a text whose characters are the bytes of another one."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _texts(texts: Sequence[str]) -> Sequence[str]:
+    """Check that texts are a list of texts, and not a single one."""
+    if isinstance(texts, str):
+        raise SettingsError(f"texts is the single text {texts[:20]!r}: put it in a list, [text]")
+    for text in texts:
+        if not isinstance(text, str):
+            raise SettingsError(f"{text!r:.40} is no text: give str, one for each text")
+    return texts

@@ -1,8 +1,11 @@
-"""Notices for people while something runs: lines of text, and the progress of long reading."""
+"""What people are shown while something runs: notices, progress, text that may hold anything."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 Notify = Callable[[str], None]
@@ -10,6 +13,22 @@ Notify = Callable[[str], None]
 
 Progress = Callable[[int, int | None], None]
 """Called with the amount done and, if known, the total."""
+
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def displayable(text: str) -> str:
+    """Replace what must not reach a screen: it would move the cursor, or the letters around it.
+
+    That is control characters but for newlines and tabs, overrides of the writing direction, and
+    surrogates, which no screen can show. They become U+FFFD.
+    """
+    return _HARMFUL.sub("\ufffd", text)
+
+
+def command(*words: str | Path) -> str:
+    """Write a command of this program so that it can be copied into a shell."""
+    return shlex.join(["sunspring", *map(str, words)])
 
 
 def ignore(line: str) -> None:
@@ -20,6 +39,6 @@ def notify_on(stream: TextIO | None) -> Notify:
     """Return a function that prints lines to a stream; None for silence."""
 
     def notify(line: str) -> None:
-        print(line, file=stream, flush=True)
+        print(displayable(line), file=stream, flush=True)
 
     return ignore if stream is None else notify

@@ -249,7 +249,7 @@ class TestEncodeSources:
         vocabulary = CharacterVocabulary("abc", end=False, unknown=False)
         split = self.encode([write("a", "abcxaybcx")], vocabulary, notify=notices.append)
         assert vocabulary.decode(split.tokens) == "abcabc"
-        assert split.characters == 6
+        assert (split.characters, split.left_out) == (9, 3)
         assert notices == ["3 characters that the model does not know are left out: 'xy'"]
 
     def test_names_no_more_than_some_of_many_unknown_characters(self) -> None:

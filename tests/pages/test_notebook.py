@@ -57,11 +57,15 @@ class TestScoredText:
         assert shown(scored[:3]) is None
         assert scored.mean() == pytest.approx(np.mean(scored.tolist()))
 
-    def test_of_bytes_shows_parts_of_characters_too(self, english: Path) -> None:
+    def test_of_bytes_shows_whole_characters(self, english: Path) -> None:
         model = sunspring.train(
             english, steps=1, preset="tiny", tokens="bytes", settings=SETTINGS, progress=None
         )
-        assert (shown(model.score("é")) or "").count("\ufffd</span>") == 2
+        scored = model.score("é")
+        html = shown(scored) or ""
+        assert "\ufffd" not in html
+        assert f'title="{scored.sum():.2f} bits"' in html
+        assert f"{scored.sum():.3f} bits per character, 1 characters" in html
 
     @needs_chromium
     def test_is_coloured_by_what_each_token_cost(self, tmp_path: Path) -> None:

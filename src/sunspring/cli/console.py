@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -12,30 +13,41 @@ from pathlib import Path
 from typing import Any, cast
 
 from sunspring.errors import SourceError
+from sunspring.notices import displayable
 
 _CHUNK = 1 << 20  # bytes read at once
 _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
 
 
 def prepare_streams() -> None:
-    """Make piped text UTF-8; replace closed streams by empty ones."""
+    """Make piped text UTF-8; replace closed streams by empty ones.
+
+    A terminal that is not UTF-8 shows question marks in place of what it lacks.
+    """
     nowhere = Path(os.devnull)
     sys.stdin = sys.stdin or nowhere.open("r")
     sys.stdout = sys.stdout or nowhere.open("w")
     sys.stderr = sys.stderr or nowhere.open("w")
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    if not sys.stdout.isatty():
+    if sys.stdout.isatty():
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    else:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+
+
+def shown(text: str) -> str:
+    """Return a text as standard output takes it: untouched, unless it goes to a terminal."""
+    return displayable(text) if sys.stdout.isatty() else text
 
 
 def say(line: str) -> None:
     """Print a message that is not part of the result."""
-    print(line, file=sys.stderr, flush=True)
+    print(displayable(line), file=sys.stderr, flush=True)
 
 
 def ask(question: str) -> str:
     """Ask the user for a line."""
-    print(question, end="", file=sys.stderr, flush=True)
+    print(displayable(question), end="", file=sys.stderr, flush=True)
     return input()
 
 
@@ -81,7 +93,7 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines immediately, so that a reader at the other end of a pipe need not wait."""
     text = "".join(f"{line}\n" for line in lines)
     if text:
-        sys.stdout.write(text)
+        sys.stdout.write(shown(text))
         sys.stdout.flush()
 
 
@@ -100,6 +112,16 @@ def print_stream(pieces: Iterator[str]) -> None:
         print()
 
 
+def print_bytes(pieces: Iterator[bytes]) -> None:
+    """Print bytes while they are written; a terminal gets as much of them as it can show."""
+    if sys.stdout.isatty():
+        print_stream(map(displayable, codecs.iterdecode(pieces, "utf-8", "replace")))
+        return
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+
 def can_mark() -> bool:
     """Return whether standard output can show marked text."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
@@ -107,4 +129,5 @@ def can_mark() -> bool:
 
 def marked(text: str) -> str:
     """Mark a text for the terminal: underlined, and coloured unless NO_COLOR is set."""
-    return f"{_UNDERLINE if os.environ.get('NO_COLOR') else _COLOURED}{text}{_PLAIN}"
+    mark = _UNDERLINE if os.environ.get("NO_COLOR") else _COLOURED
+    return f"{mark}{displayable(text)}{_PLAIN}"

@@ -98,5 +98,5 @@ def encode(options: EncodeOptions) -> None:
         for vectors in batches:
             print_lines(vector_rows(vectors))
     else:
-        written = write_vectors(options.out, batches)
+        written = write_vectors(options.out, batches, model.vector_size)
         say(f"{written:,} vectors in {options.out}")

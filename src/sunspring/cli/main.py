@@ -16,6 +16,7 @@ import click
 
 from sunspring.cli.console import prepare_streams
 from sunspring.errors import MissingExtraError, SunspringError
+from sunspring.notices import displayable
 
 COMMANDS = {
     "train": "training",
@@ -94,7 +95,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"sunspring: {message}", file=sys.stderr)
+    print(f"sunspring: {displayable(message)}", file=sys.stderr)
     raise SystemExit(1)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sunspring.cli import printing
 from sunspring.cli.common import JsonOption, ModelOption
-from sunspring.cli.console import arriving_lines, print_json, say
+from sunspring.cli.console import arriving_lines, print_json, say, shown
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError
 from sunspring.settings import required, setting
@@ -82,6 +82,8 @@ def explain(options: ExplainOptions) -> None:
     corpus = model.open_text(say) if options.copied else None
     text = _text_to_explain(model, options.file, options.text)
     explanation = explain(model, text, options.label, options.top, corpus)
+    if explanation.unseen:
+        say(printing.describe_unseen(explanation.unseen))
     if options.out is not None:
         write_page(options.out, explanation_page(explanation))
         say(f"saved in {options.out}")
@@ -178,7 +180,7 @@ def compare(options: CompareOptions) -> None:
     if options.as_json:
         print_json(comparison.to_json())
     else:
-        print(printing.describe_comparison(comparison))
+        print(shown(printing.describe_comparison(comparison)))
     if options.out is not None:
         write_page(options.out, comparison_page(comparison))
         say(f"saved in {options.out}")

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sunspring.notices import command
+
 if TYPE_CHECKING:
     from sunspring.corpus.vocabulary import Vocabulary
     from sunspring.evaluation.protocols import Evaluation
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 
+_SHOWN = 20  # characters that are listed
 _NO_TRAINING = "none: PyTorch is missing, pip install 'sunspring[train]' installs it"
 
 
@@ -122,17 +125,28 @@ def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
     return f"{shown}\t{', '.join(surprises)}"
 
 
+def describe_unseen(characters: Sequence[str]) -> str:
+    """Say which characters of a text a model does not know, and what they cost."""
+    from sunspring.corpus.vocabulary import UNSEEN_BITS
+
+    shown = ", ".join(map(repr, characters[:_SHOWN])) + ", …" * (len(characters) > _SHOWN)
+    return (
+        f"characters that the model has never seen: {shown}; each costs {UNSEEN_BITS:.1f} bits, as "
+        "much as naming any one of Unicode"
+    )
+
+
 def describe_result(result: TrainingResult) -> str:
     """Say how a training ended, and what to do next."""
     if result.heldout is None:
         return (
             f"interrupted, and saved in {result.run}; "
-            f"continue with: sunspring train --out {result.run} --resume"
+            f"continue with: {command('train', '--out', result.run, '--resume')}"
         )
     return (
         f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
         f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)\n"
-        f"saved in {result.run}; write with: sunspring write {result.run}"
+        f"saved in {result.run}; write with: {command('write', result.run)}"
     )
 
 

@@ -19,12 +19,13 @@ def vector_rows(vectors: NDArray[np.float32]) -> Iterator[str]:
         yield ",".join(map(str, vector))
 
 
-def write_vectors(path: Path, batches: Iterable[NDArray[np.float32]]) -> int:
+def write_vectors(path: Path, batches: Iterable[NDArray[np.float32]], size: int) -> int:
     """Write vectors to a file, whole or not at all, and return their number.
 
     Args:
         path: its ending, `.npy` or `.csv`, is the format.
         batches: arrays, each (lines, size).
+        size: numbers in a vector.
 
     Raises:
         SettingsError: the file name has another ending.
@@ -32,8 +33,7 @@ def write_vectors(path: Path, batches: Iterable[NDArray[np.float32]]) -> int:
     """
     if path.suffix not in (".npy", ".csv"):
         raise SettingsError(f"{path} is neither .npy nor .csv: choose one of these endings")
-    kept = list(batches)
-    vectors = np.concatenate(kept) if kept else np.zeros((0, 0), np.float32)
+    vectors = np.concatenate([np.zeros((0, size), np.float32), *batches])
     with writing(path):
         write_atomically(path, _as_npy(vectors) if path.suffix == ".npy" else _as_csv(vectors))
     return len(vectors)

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 
 from sunspring.cli import printing
 from sunspring.cli.common import EngineOption, JsonOption, ModelOption, RateOption
-from sunspring.cli.console import ask, can_mark, marked, print_json, print_stream, say
+from sunspring.cli.console import (
+    ask,
+    can_mark,
+    marked,
+    print_bytes,
+    print_json,
+    print_stream,
+    say,
+    shown,
+)
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError, SourceError
 from sunspring.settings import part_of, setting
@@ -30,6 +39,10 @@ _NUMBER = re.compile(r"[+-]?\d+")
 _NOT_INTERACTIVE = (
     *("length", "count", "stop", "regex", "seed", "unique", "novel", "no_copies_over", "copied"),
     "as_json",
+)
+_NOT_RAW = (
+    *("count", "copied", "as_json", "interactive", "unique", "novel", "no_copies_over"),
+    *("mixture", "adapt", "blend"),
 )
 
 
@@ -51,6 +64,11 @@ class WriteOptions(ModelOption, EngineOption, RateOption, JsonOption):
         "Read and learn from these pages first, and continue where they end.",
         metavar="FILE",
     )
+    raw: bool = setting(
+        False,
+        "Write the bytes of a model of bytes as they are, also where they are no text; --length "
+        "counts bytes.",
+    )
     blend: tuple[str, ...] = setting(
         (),
         "Blend in another model's predictions, as in poems:0.3; may be repeated.",
@@ -65,9 +83,15 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
     """
     if options.interactive:
         refuse(_NOT_INTERACTIVE, "--interactive, where you choose what is written")
+    if options.raw:
+        refuse(_NOT_RAW, "--raw, which writes bytes and not texts")
     options.check_rate(options.adapt is not None, "--adapt")
-    settings = replace(settings, prompt=_read_prompt(settings.prompt, options.prompt_file))
+    prompt = _read_prompt(settings.prompt, options.prompt_file, options.raw)
+    settings = replace(settings, prompt=prompt)
     model = _load(settings.label, options)
+    if options.raw:
+        print_bytes(model.raw_pieces(settings))
+        return
     _say_what_is_replaced(model, settings.prompt)
     if options.interactive:
         _write_together(model, settings)
@@ -85,11 +109,11 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
             )
             return
         for writing in writings:
-            print(writing.prompt, *_marked([writing.continuation], known), sep="")
+            print(shown(writing.prompt), *_marked([writing.continuation], known), sep="")
     else:
         pieces = model.pieces(settings)
         prompt, kept = next(pieces), list[str]()
-        print_stream(chain([prompt], _marked(_keep(pieces, kept), known)))
+        print_stream(chain([shown(prompt)], _marked(_keep(pieces, kept), known)))
         copied = _look_for_copies(["".join(kept)], corpus)
     if copied:
         say(printing.describe_copies(copied))
@@ -142,7 +166,7 @@ def _write_together(model: Model, settings: WritingSettings) -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, keeps the text
     sampling = ProposalSettings(**vars(part_of(settings, SamplingSettings)))
-    print(write_together(model, settings.prompt, sampling, ask, say))
+    print(shown(write_together(model, settings.prompt, sampling, ask, say)))
 
 
 def _known_if_marked(model: Model) -> KnownStretches | None:
@@ -170,10 +194,12 @@ def _keep(pieces: Iterable[str], kept: list[str]) -> Iterator[str]:
 def _marked(pieces: Iterable[str], known: KnownStretches | None) -> Iterable[str]:
     """Mark copied pieces for the terminal, if the known stretches are given."""
     if known is None:
-        return pieces
+        return map(shown, pieces)
     from sunspring.writing.copy_marks import mark_copies
 
-    return (marked(text) if is_copied else text for text, is_copied in mark_copies(pieces, known))
+    return (
+        marked(text) if is_copied else shown(text) for text, is_copied in mark_copies(pieces, known)
+    )
 
 
 def _parse_share(blend: str) -> tuple[Path, float]:
@@ -184,7 +210,7 @@ def _parse_share(blend: str) -> tuple[Path, float]:
         raise SettingsError(f"--blend {blend} has no share: write it as MODEL:0.3") from None
 
 
-def _read_prompt(prompt: str, path: Path | None) -> str:
+def _read_prompt(prompt: str, path: Path | None, raw: bool) -> str:
     if path is None:
         return prompt
     if prompt:
@@ -192,6 +218,8 @@ def _read_prompt(prompt: str, path: Path | None) -> str:
     shown = "standard input" if str(path) == "-" else path
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        if raw:
+            return content.decode("utf-8", "surrogateescape")
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         at = f"byte {error.start}"

@@ -34,6 +34,7 @@ from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
     Vocabulary,
+    compose,
     load_vocabulary,
     train_subwords,
 )
@@ -237,7 +238,7 @@ def open_corpus(folder: Path) -> Corpus:
         meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         vocabulary = load_vocabulary(folder / "tokenizer.json")
         train, validation, heldout = (
-            open_split(folder, name, meta["characters"][name], vocabulary.size) for name in SPLITS
+            open_split(folder, name, meta["characters"][name], vocabulary) for name in SPLITS
         )
         if meta["documents"] == "none":  # the parts around the validation part are read as one
             train = replace(train, starts=np.array([0, len(train.tokens)]))
@@ -320,7 +321,8 @@ def encode_sources(
 ) -> Split:
     """Encode sources with the vocabulary of an existing model, into one split.
 
-    Characters that it does not know are left out, with a message.
+    Accents are composed with their letters where it has only the composed form. Characters that it
+    does not know are left out, with a message, but are counted.
 
     Args:
         sources: what to read.
@@ -336,22 +338,25 @@ def encode_sources(
     """
     with _open_spool(folder) as file:
         spool = Spool(file, labels)
-        spool.add(read_passages(sources, None, notify))
+        passages = read_passages(sources, None, notify)
+        spool.add(each._replace(text=compose([each.text], vocabulary)[0]) for each in passages)
         if len(spool.label_names) > len(labels):
             new = ", ".join(list(spool.label_names)[len(labels) :])
             raise SettingsError(
                 f"the model does not know the label {new}: it knows {', '.join(labels) or 'none'}"
             )
         found = "".join(map(chr, spool.counts))
-        if vocabulary.unknown_id is None and len(vocabulary.unknown_characters(found)) == len(
-            found
-        ):
+        unknown = vocabulary.unknown_characters(found)
+        if vocabulary.unknown_id is None and len(unknown) == len(found):
             raise SourceError(
                 "the text has no character that the model knows: give a text in the same script"
             )
         pieces = whole_split(spool, HELDOUT)
         characters, _ = write_ids(spool, pieces, vocabulary, folder, notify, nearest)
-    return open_split(folder, SPLITS[HELDOUT], characters[HELDOUT], vocabulary.size)
+        is_left_out = vocabulary.unknown_id is None and not nearest
+        left_out = sum(spool.counts[ord(one)] for one in unknown) if is_left_out else 0
+    split = open_split(folder, SPLITS[HELDOUT], characters[HELDOUT] + left_out, vocabulary)
+    return replace(split, left_out=left_out)
 
 
 def _text_bytes(tokens: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> Iterator[bytes | None]:

@@ -5,6 +5,7 @@ Opens them, and reads them in pieces, since they may be larger than memory.
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sunspring.corpus.vocabulary import UNSEEN_BITS, Vocabulary
 
 SPLITS = ("train", "validation", "heldout")
 TRAIN, VALIDATION, HELDOUT = range(3)
@@ -30,6 +33,8 @@ class Split:
         labels: (documents,) index of each document's label, or None.
         characters: number of characters; an end token counts as one (it replaces the newline).
         pages: the files behind the arrays.
+        unknown_id: the token of all characters that have none of their own; None without one.
+        left_out: number of characters that the vocabulary lacks and that have no token at all.
     """
 
     tokens: NDArray[np.unsignedinteger[Any]]
@@ -37,11 +42,19 @@ class Split:
     labels: NDArray[np.uint16] | None
     characters: int
     pages: tuple[mmap.mmap, ...] = field(default=(), repr=False)
+    unknown_id: int | None = None
+    left_out: int = 0
 
     @property
     def document_count(self) -> int:
         """Number of documents, or of parts of documents where a split cuts through one."""
         return len(self.starts) - 1
+
+    @property
+    def unseen_nats(self) -> float:
+        """What the characters cost that the vocabulary lacks, besides their tokens."""
+        unknown = 0 if self.unknown_id is None else np.count_nonzero(self.tokens == self.unknown_id)
+        return (self.left_out + int(unknown)) * UNSEEN_BITS * math.log(2)
 
     def release_pages(self) -> None:
         """Drop the files' pages from memory; they are loaded again when read."""
@@ -57,14 +70,14 @@ def id_type(vocabulary_size: int) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if vocabulary_size <= 1 << 16 else np.uint32
 
 
-def open_split(folder: Path, name: str, characters: int, vocabulary_size: int) -> Split:
+def open_split(folder: Path, name: str, characters: int, vocabulary: Vocabulary) -> Split:
     """Open one part of a corpus.
 
     Raises:
         OSError: a file is missing.
         ValueError: a file is damaged.
     """
-    tokens, *pages = _map(folder / f"{name}.tokens", id_type(vocabulary_size))
+    tokens, *pages = _map(folder / f"{name}.tokens", id_type(vocabulary.size))
     starts, *more_pages = _map(folder / f"{name}.starts", np.int64)
     labels, *most_pages = _map(folder / f"{name}.labels", np.uint16)
     if len(starts) == 0 or starts[-1] != len(tokens) or len(labels) not in (0, len(starts) - 1):
@@ -75,6 +88,7 @@ def open_split(folder: Path, name: str, characters: int, vocabulary_size: int) -
         labels if len(labels) else None,
         characters,
         (*pages, *more_pages, *most_pages),
+        vocabulary.unknown_id,
     )
 
 

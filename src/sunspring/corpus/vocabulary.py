@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 # letters in a text are encoded as ordinary characters.
 END = "<|end|>"
 UNKNOWN = "<|unknown|>"
+
+UNSEEN_BITS = math.log2(0x110000)
+"""Cost of a character that a vocabulary lacks: as much as naming any one of Unicode. If there is an
+unknown token, this is added to its cost."""
 
 SURROGATES = re.compile("[\ud800-\udfff]")  # represent bytes that are not text
 _SURROGATES_WITHOUT_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
@@ -62,6 +67,36 @@ class TextDecoder:
     def finish(self) -> str:
         """Return what is left: a replacement character if the last character is unfinished."""
         return self._decoder.decode(b"", final=True)
+
+
+class Spelling(NamedTuple):
+    """A text, token by token.
+
+    Args:
+        tokens: (tokens,) its ids.
+        texts: (tokens,) the part of the text that each token completes; joined, they are the text.
+            A character of several tokens belongs to the last of them, so the others have none.
+            Characters that are dropped belong to the token after them, or to the last one.
+        unseen: (tokens,) how many characters of that part the vocabulary lacks.
+        begins: (pieces,) places of the first tokens of the pieces that cannot be cut: the tokens of
+            a character together, or a token of whole characters, or the end.
+    """
+
+    tokens: NDArray[np.int64]
+    texts: Sequence[str]
+    unseen: NDArray[np.int64]
+    begins: NDArray[np.int64]
+
+    def costs(self, bits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Add to the tokens' bits (tokens,) what the characters cost that the vocabulary lacks."""
+        return bits + UNSEEN_BITS * self.unseen
+
+    def pieces(self, costs: NDArray[np.floating[Any]]) -> tuple[list[str], NDArray[np.float64]]:
+        """Return the text of each piece, and its cost by those of the tokens; both (pieces,)."""
+        bounds = [*self.begins.tolist(), len(self.texts)]
+        texts = ["".join(self.texts[begin:end]) for begin, end in pairwise(bounds)]
+        sums = np.add.reduceat(costs, self.begins) if texts else np.zeros(0)
+        return texts, sums.astype(np.float64)
 
 
 class Vocabulary(ABC):
@@ -120,8 +155,30 @@ class Vocabulary(ABC):
         return self._pieces[token]
 
     def token_text(self, token: int) -> str:
-        """Return the text that an id stands for, as far as it can be shown alone."""
-        return self._pieces[token].decode("utf-8", "replace")
+        r"""Name an id: the text that it stands for; bytes that are no characters alone as \xe2."""
+        return self._pieces[token].decode("utf-8", "backslashreplace")
+
+    def spelling(self, ids: Iterable[int]) -> Spelling:
+        """Tell which text each token completes; invalid UTF-8 is U+FFFD, and the end is empty."""
+        tokens, decoder = _as_array(ids).astype(np.int64), self.decoder()
+        texts = [decoder.push(token) for token in tokens.tolist()]
+        if texts:
+            texts[-1] += decoder.finish()
+        is_over = (tokens == self.end_id) | np.array([bool(text) for text in texts], np.bool_)
+        begins = np.flatnonzero(np.concatenate(([True], is_over))[: len(tokens)])
+        return Spelling(tokens, texts, (tokens == self.unknown_id).astype(np.int64), begins)
+
+    def spell(self, text: str) -> Spelling:
+        """Encode a text, and tell which part of it each token stands for."""
+        return self.spelling(self.encode(text))
+
+    def unseen_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Count the characters of each text that `encode` cannot represent, (texts,)."""
+        unknown = self.unknown_characters("".join(texts))
+        if not unknown:
+            return np.zeros(len(texts), np.int64)
+        counts = (sum(map(unknown.__contains__, text)) for text in texts)
+        return np.fromiter(counts, np.int64, len(texts))
 
     def decoder(self) -> TextDecoder:
         """Make a decoder that takes ids one at a time, for display: invalid UTF-8 is U+FFFD."""
@@ -221,6 +278,22 @@ class CharacterVocabulary(Vocabulary):
             array = array[array != self.end_id]
         return bytes(self._points[array]).decode("utf-32-le")
 
+    def spell(self, text: str) -> Spelling:
+        """See `Vocabulary.spell`."""
+        tokens = self.encode(text).astype(np.int64)
+        unknown = self.unknown_characters(text)
+        if not unknown:
+            places = np.arange(len(tokens))
+            return Spelling(tokens, list(text), np.zeros_like(places), places)
+        is_unseen = np.array([character in unknown for character in text], np.bool_)
+        # a token stands for its character, and for those dropped before it
+        ends = np.flatnonzero(~is_unseen if self.unknown_id is None else is_unseen | True) + 1
+        ends[-1:] = len(text)
+        bounds = [0, *ends.tolist()]
+        texts = [text[begin:end] for begin, end in pairwise(bounds)]
+        unseen = np.add.reduceat(is_unseen, bounds[:-1], dtype=np.int64) if texts else ends
+        return Spelling(tokens, texts, unseen, np.arange(len(tokens)))
+
     def unknown_characters(self, text: str) -> set[str]:
         """See `Vocabulary.unknown_characters`."""
         return {*text}.difference(self.tokens)
@@ -245,6 +318,15 @@ class ByteVocabulary(Vocabulary):
             [*BYTE_CHARACTERS, *special],
             [*(bytes([byte]) for byte in range(256)), *(b"" for _ in special)],
         )
+
+    def as_characters(self) -> CharacterVocabulary:
+        """Return a vocabulary in which the same ids are the characters of Latin-1, one per byte.
+
+        What is written with it can be turned into the very bytes, whether they are UTF-8 or not.
+        """
+        end = [END] if self.end_id is not None else []
+        latin = [*map(chr, range(256)), *end]
+        return CharacterVocabulary((), end=False, unknown=False, base=latin)
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """See `Vocabulary.encode_batch`."""
@@ -359,6 +441,30 @@ def load_vocabulary(path: Path) -> Vocabulary:
     return vocabulary
 
 
+def compose(texts: Sequence[str], vocabulary: Vocabulary) -> Sequence[str]:
+    """Compose letters and combining marks (NFC) where a vocabulary lacks the marks.
+
+    What would not help stays as it is. Texts without such marks are returned at once.
+    """
+    unknown = vocabulary.unknown_characters("".join(texts))
+    marks = "".join(filter(_joins_the_letter_before, unknown))
+    if not marks:
+        return texts
+    letters = re.compile(f"[^{re.escape(marks)}][{re.escape(marks)}]+")
+
+    def composed(match: re.Match[str]) -> str:
+        whole = unicodedata.normalize("NFC", match[0])
+        before, after = (len(vocabulary.unknown_characters(each)) for each in (match[0], whole))
+        return whole if after < before else match[0]
+
+    return [letters.sub(composed, text) for text in texts]
+
+
+def _joins_the_letter_before(character: str) -> bool:
+    """Tell whether a character is an accent, or a vowel or final consonant of a Korean syllable."""
+    return unicodedata.combining(character) > 0 or "\u1161" <= character <= "\u11ff"
+
+
 # Characters that replace one another in a prompt, the usual one first.
 _ALIKE = ("'’‘‚‛ʼ′", '"”“„‟″«»', "-–—‐‑‒―−", " \u00a0\u2002\u2003\u2007\u2009\u202f")
 
@@ -366,13 +472,15 @@ _ALIKE = ("'’‘‚‛ʼ′", '"”“„‟″«»', "-–—‐‑‒―−"
 def replace_unknown(text: str, vocabulary: Vocabulary) -> tuple[str, dict[str, str]]:
     """Replace the characters of a prompt that a vocabulary cannot represent by the nearest known.
 
-    Tried in this order: quotes, dashes, ellipses and spaces of another form; the other case; the
-    letter without its accents; that in the other case. If all fail, the character becomes the
-    unknown token, or is dropped if there is none.
+    Accents that follow their letter are composed with it. Then are tried, in this order: quotes,
+    dashes, ellipses and spaces of another form; the other case; the letter without its accents;
+    that in the other case. If all fail, the character becomes the unknown token, or is dropped if
+    there is none.
 
     Returns:
         The text, and what each replaced character became; empty if it was dropped.
     """
+    (text,) = compose([text], vocabulary)
     replaced: dict[str, str] = {}
     for character in vocabulary.unknown_characters(text):
         for candidate in _candidates(character):

@@ -77,7 +77,9 @@ def evaluate_dynamic(
             )
             nats["dynamic_mixture"] += float(losses)
     return {
-        name: evaluation_of("stream", total, len(split.tokens), split.characters)
+        name: evaluation_of(
+            "stream", total + split.unseen_nats, len(split.tokens), split.characters
+        )
         for name, total in nats.items()
     }
 

@@ -2,7 +2,7 @@
 
 `stream` reads the held-out text once in order, `windows` draws short stretches as minGPT-style
 scripts do; figures of one must not be compared with figures of the other. Both use the same
-reading loop.
+reading loop. A character that the model does not know costs as much as in `Model.score`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def evaluate_stream(
         scored += len(losses)
         if on_progress is not None:
             on_progress(scored, len(split.tokens))
-    return evaluation_of("stream", total, len(split.tokens), split.characters)
+    nats = total + split.unseen_nats
+    return evaluation_of("stream", nats, len(split.tokens), split.characters)
 
 
 def measure_stream(
@@ -170,7 +171,8 @@ def evaluate_windows(
     # The standard error of a ratio of sums; with equal lengths that of the mean of the windows.
     residuals = totals - totals.sum() / tokens * lengths
     error = math.sqrt(count / max(1, count - 1) * float(residuals @ residuals)) / characters
-    evaluation = evaluation_of("windows", float(totals.sum()), tokens, characters)
+    nats = float(totals.sum()) + split.unseen_nats * tokens / len(split.tokens)
+    evaluation = evaluation_of("windows", nats, tokens, characters)
     return replace(evaluation, standard_error=error)
 
 
@@ -200,7 +202,7 @@ def baselines(
     model = NGramModel(train.tokens, train.starts, vocabulary_size, start_id)
     totals = model.total_log_probabilities(heldout.tokens, heldout.starts)
     return {
-        f"order-{order}": -float(total) / heldout.characters
+        f"order-{order}": (heldout.unseen_nats - float(total)) / heldout.characters
         for order, total in enumerate(totals, start=1)
     }
 
@@ -235,6 +237,7 @@ def first_tokens(split: Split, maximum: int | None) -> Split:
         starts=np.append(inside, maximum),
         labels=None if split.labels is None else split.labels[: len(inside)],
         characters=max(1, round(split.characters * maximum / len(split.tokens))),
+        left_out=round(split.left_out * maximum / len(split.tokens)),
     )
 
 

@@ -82,7 +82,7 @@ def _evaluate_engine(engine: Engine, split: Split) -> Evaluation:
     """Read a text by `stream` on an engine."""
     labels = None if split.labels is None else split.labels.astype(np.int64)
     nats = engine.score(split.tokens, np.diff(split.starts), labels)
-    total = float(nats.sum(dtype=np.float64))
+    total = float(nats.sum(dtype=np.float64)) + split.unseen_nats
     return evaluation_of("stream", total, len(split.tokens), split.characters)
 
 

@@ -51,6 +51,7 @@ class Explanation:
         copies: what the text copies from the training text, if that was asked for.
         control: the same for as much held-out text, which the model has never seen.
         lines: lines of the text that are whole lines of the training text.
+        unseen: characters of the text that the model does not know, in order.
     """
 
     model: str
@@ -61,12 +62,12 @@ class Explanation:
     copies: Copies | None = None
     control: Copies | None = None
     lines: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def bits_per_character(self) -> float:
         """The mean surprisal per character."""
-        characters = sum(len(text) for text in self.trace.texts)
-        return float(self.trace.bits.sum()) / max(1, characters)
+        return float(self.trace.bits.sum(dtype=np.float64)) / max(1, len(self.trace.text))
 
     def to_json(self, most: int | None = None) -> dict[str, Any]:
         """Return the object that `explain --json` prints.
@@ -77,8 +78,9 @@ class Explanation:
         trace = self.trace
         return {
             "model": self.model,
-            "characters": sum(len(text) for text in trace.texts),
+            "characters": len(trace.text),
             "bits_per_character": self.bits_per_character,
+            "unseen": list(self.unseen),
             **trace.to_json(most),
             "units": [
                 {
@@ -130,7 +132,7 @@ def explain(
 
     Args:
         model: a model on the native engine.
-        text: the text; characters that the model does not know are replaced or left out.
+        text: the text.
         label: the text's label, for a model with labels.
         top: number of alternatives for each token.
         corpus: the corpus that the model was trained on, to search it for copies.
@@ -140,7 +142,8 @@ def explain(
     """
     trace = trace_text(model, text, label, top)
     if not len(trace.tokens):
-        raise SettingsError("there is no text to explain: name a file, or give --text")
+        what = "no character that the model knows" if text else "no text to explain"
+        raise SettingsError(f"there is {what}: name a file, or give --text")
     index = model.config.label_index(label)
     read = slice(_GATE_TOKENS)
     weights = weight_arrays(model.files)
@@ -149,9 +152,9 @@ def explain(
     copies = control = None
     lines: list[str] = []
     if corpus is not None:
-        lines = repeated_lines("".join(trace.texts), corpus)
+        lines = repeated_lines(trace.text, corpus)
         heldout = corpus.vocabulary.decode(corpus.heldout.tokens[: len(trace.tokens)])
-        copies, control = find_copies(["".join(trace.texts), heldout], corpus.training_bytes())
+        copies, control = find_copies([trace.text, heldout], corpus.training_bytes())
     return Explanation(
         model.summary,
         trace,
@@ -161,12 +164,13 @@ def explain(
         copies,
         control,
         tuple(lines),
+        tuple(sorted(model.vocabulary.unknown_characters(trace.text))),
     )
 
 
 def _find_units(model: Model, trace: Trace) -> list[FeatureUnit]:
     """Correlate the units with features of the characters at the ends of the tokens."""
-    text = "".join(trace.texts)
+    text = trace.text
     if len(text) < LEAST_CHARACTERS:
         return []
     last = np.cumsum([len(piece) for piece in trace.texts]) - 1

@@ -6,7 +6,6 @@ A line that is unlike the training text costs many bits per character, and so st
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus
-from sunspring.corpus.vocabulary import Vocabulary
+from sunspring.corpus.vocabulary import UNSEEN_BITS, Vocabulary, compose
 from sunspring.errors import SettingsError
 from sunspring.model import Model
-
-UNSEEN_BITS = math.log2(0x110000)
-"""Cost of a character that the model does not know: as much as naming any one of Unicode."""
 
 _AT_ONCE = 4096  # lines scored together
 
@@ -49,16 +45,14 @@ class LineScore:
         return self.bits / max(1, self.characters)
 
     def surprises(self, vocabulary: Vocabulary, top: int) -> list[dict[str, Any]]:
-        """Return the most expensive tokens, including characters that the model does not know.
+        """Return the most expensive characters or longer tokens, also those that are not known.
 
         Args:
             vocabulary: vocabulary of the model.
             top: how many to return.
         """
-        costs = [
-            (vocabulary.token_text(token), bits)
-            for token, bits in zip(self.tokens.tolist(), self.token_bits.tolist(), strict=True)
-        ]
+        texts, bits = vocabulary.spelling(self.tokens).pieces(self.token_bits)
+        costs = list(zip(texts, bits.tolist(), strict=True))
         unseen = vocabulary.unknown_characters(self.line)
         costs += [(character, UNSEEN_BITS) for character in self.line if character in unseen]
         costs.sort(key=lambda cost: -cost[1])
@@ -86,14 +80,10 @@ def score_lines(model: Model, lines: Sequence[str], label: str | None = None) ->
         SettingsError: the label is unknown, or missing.
     """
     vocabulary = model.vocabulary
-    ids, counts = vocabulary.encode_batch(lines)
-    characters = np.fromiter(map(len, lines), np.int64, len(lines))
-    unseen = np.zeros(len(lines), np.int64)
-    if vocabulary.unknown_id is not None:
-        places = np.repeat(np.arange(len(lines)), counts)
-        unseen = np.bincount(places[ids == vocabulary.unknown_id], minlength=len(lines))
-    elif vocabulary.kind == "chars":
-        unseen = characters - counts
+    read = compose(lines, vocabulary)
+    ids, counts = vocabulary.encode_batch(read)
+    unseen = vocabulary.unseen_counts(read)
+    characters = np.fromiter(map(len, read), np.int64, len(read))
     if vocabulary.end_id is not None:
         ids = np.insert(ids, np.cumsum(counts), vocabulary.end_id)
         counts, characters = counts + 1, characters + 1

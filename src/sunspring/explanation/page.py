@@ -11,19 +11,24 @@ from numpy.typing import NDArray
 
 from sunspring.explanation.copies import LEAST_COPIED
 from sunspring.explanation.explanation import LEAST_CHARACTERS, Explanation
+from sunspring.explanation.traces import rounded
 from sunspring.pages.charts import Chart, Line, Point
 from sunspring.pages.html import render
 
 _TEMPLATE = Path(__file__).parent / "templates" / "explain.html"
-_SHOWN = 2000  # tokens on the page: the outputs of all units take much room
+_SHOWN = 2000  # characters or longer tokens on the page: the outputs of all units take much room
 
 
 def explanation_page(explanation: Explanation) -> str:
     """Return the page: all figures and, for the first tokens, the output of every unit."""
     trace, size = explanation.trace, explanation.hidden_size
-    outputs = trace.outputs[:_SHOWN]
-    data = explanation.to_json(_SHOWN) | {
-        "shown": min(_SHOWN, len(trace.tokens)),
+    ends = np.append(trace.spelling.begins[1:], len(trace.tokens))[:_SHOWN] - 1
+    outputs = trace.outputs[ends]
+    data = explanation.to_json(0) | trace.passage(_SHOWN)
+    for shown, gate in zip(data["gates"], explanation.gates, strict=True):
+        shown["openness"] = rounded(gate.openness[ends])
+    data |= {
+        "shown": len(ends),
         "hidden_size": size,
         "layers": outputs.shape[1] // size,
         "outputs": _as_bytes(outputs),
@@ -34,7 +39,7 @@ def explanation_page(explanation: Explanation) -> str:
         "passage.js",
         "explain.js",
         data=data,
-        total=len(trace.tokens),
+        total=len(trace.spelling.begins),
         least=LEAST_CHARACTERS,
         least_copied=LEAST_COPIED,
         curve=copying_chart(shares["new_shares"], shares["heldout_new_shares"]),

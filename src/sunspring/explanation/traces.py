@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.corpus.vocabulary import Spelling
 from sunspring.machine import usable_cores
 from sunspring.model import Model
 
@@ -26,15 +27,16 @@ class Trace:
     """How a model read a text.
 
     Args:
-        tokens: (tokens,) ids of the text.
-        names: what each id of the vocabulary stands for.
-        bits: (tokens,) surprisal of each token.
+        spelling: the text, token by token.
+        names: what each id of the vocabulary is called.
+        bits: (tokens,) surprisal of each token, and of the characters in its part of the text that
+            the model does not know.
         alternatives: (tokens, top) the most probable ids at each place, the best first.
         chances: (tokens, top) their probabilities.
         outputs: (tokens, layers * hidden_size) outputs of the layers after each token.
     """
 
-    tokens: NDArray[np.int64]
+    spelling: Spelling
     names: Sequence[str]
     bits: Floats
     alternatives: NDArray[np.int64]
@@ -42,9 +44,19 @@ class Trace:
     outputs: Floats
 
     @property
-    def texts(self) -> list[str]:
-        """What the tokens stand for, (tokens,)."""
-        return [self.names[token] for token in self.tokens]
+    def tokens(self) -> NDArray[np.int64]:
+        """Ids of the text, (tokens,)."""
+        return self.spelling.tokens
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The part of the text that each token completes, (tokens,)."""
+        return self.spelling.texts
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        return "".join(self.texts)
 
     def to_json(self, most: int | None = None) -> dict[str, list[Any]]:
         """Return each token's text, its bits, and the alternatives with their probabilities.
@@ -52,15 +64,32 @@ class Trace:
         Args:
             most: how many tokens to include, from the first on; all by default.
         """
-        chances = np.round(self.chances[:most].astype(np.float64), _DIGITS).tolist()
-        texts = np.array(self.names, object)[self.alternatives[:most]].tolist()
         return {
-            "tokens": self.texts[:most],
+            "tokens": list(self.texts[:most]),
             "bits": rounded(self.bits[:most]),
-            "alternatives": [
-                list(zip(*each, strict=True)) for each in zip(texts, chances, strict=True)
-            ],
+            "alternatives": self._alternatives(np.arange(len(self.tokens))[:most]),
         }
+
+    def passage(self, most: int | None = None) -> dict[str, list[Any]]:
+        """Return the same of whole characters, for display.
+
+        Where tokens complete a character together, their bits are added, and the alternatives are
+        those to the first of them.
+
+        Args:
+            most: how many characters or longer tokens to include.
+        """
+        texts, bits = self.spelling.pieces(self.bits)
+        return {
+            "tokens": texts[:most],
+            "bits": rounded(bits[:most]),
+            "alternatives": self._alternatives(self.spelling.begins[:most]),
+        }
+
+    def _alternatives(self, places: NDArray[np.int64]) -> list[list[tuple[str, float]]]:
+        chances = np.round(self.chances[places].astype(np.float64), _DIGITS).tolist()
+        texts = np.array(self.names, object)[self.alternatives[places]].tolist()
+        return [list(zip(*each, strict=True)) for each in zip(texts, chances, strict=True)]
 
 
 def read_parts(
@@ -109,19 +138,22 @@ def trace_text(model: Model, text: str, label: str | None = None, top: int = 5) 
 
     Args:
         model: a model on the native engine.
-        text: the text; characters that the model does not know are replaced or left out.
+        text: the text.
         label: see `read_parts`.
         top: number of alternatives to keep for each token.
     """
-    tokens = model.read_prompt(text).tokens
-    return trace_tokens(model, tokens, label, top)
+    return _trace(model, model.spell(text), label, top)
 
 
 def trace_tokens(
     model: Model, tokens: NDArray[np.int64], label: str | None = None, top: int = 5
 ) -> Trace:
     """Read tokens (tokens,), and keep what is needed to show them; see `trace_text`."""
-    vocabulary = model.vocabulary
+    return _trace(model, model.vocabulary.spelling(tokens), label, top)
+
+
+def _trace(model: Model, spelling: Spelling, label: str | None, top: int) -> Trace:
+    vocabulary, tokens = model.vocabulary, spelling.tokens
     top = min(top, vocabulary.size)
     bits, alternatives, chances, outputs = [], [], [], []
     for first, (logs, part_outputs) in enumerate(read_parts(model, tokens, label)):
@@ -133,9 +165,9 @@ def trace_tokens(
         outputs.append(part_outputs)
     width = model.config.layers * model.config.hidden_size
     return Trace(
-        tokens,
+        spelling,
         [vocabulary.token_text(token) for token in range(vocabulary.size)],
-        np.concatenate([np.zeros(0, np.float32), *bits]),
+        spelling.costs(np.concatenate([np.zeros(0, np.float32), *bits])).astype(np.float32),
         np.concatenate([np.zeros((0, top), np.int64), *alternatives]),
         np.concatenate([np.zeros((0, top), np.float32), *chances]),
         np.concatenate([np.zeros((0, width), np.float32), *outputs]),

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_BITS = 10.0  # shown in full colour
-_MOST_TOKENS = 5000  # shown at most
+_MOST_PIECES = 5000  # shown at most
 _TONE = "214, 93, 14"
+
+Pieces = Callable[[], tuple[Sequence[str], NDArray[np.float64]]]
 
 
 class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
@@ -21,20 +23,21 @@ class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
 
     Args:
         bits: (tokens,) surprisal of each token.
-        texts: called when it is shown, returns what each token stands for.
+        pieces: called when it is shown, returns the text in pieces and their bits; tokens that
+            complete a character together are one piece.
     """
 
-    texts: Callable[[], Sequence[str]] | None
+    pieces: Pieces | None
 
-    def __new__(cls, bits: NDArray[np.float64], texts: Callable[[], Sequence[str]]) -> Self:
+    def __new__(cls, bits: NDArray[np.float64], pieces: Pieces) -> Self:
         """Create a view of the same numbers."""
         made = np.asarray(bits).view(cls)
-        made.texts = texts
+        made.pieces = pieces
         return made
 
     def __array_finalize__(self, array: object) -> None:
-        """Forget the texts in slices, which have other tokens."""
-        self.texts = None
+        """Forget the text in slices, which have other tokens."""
+        self.pieces = None
 
     def __array_wrap__(
         self, array: NDArray[Any], context: object = None, return_scalar: bool = False
@@ -44,20 +47,22 @@ class Surprisals(np.ndarray[tuple[Any, ...], np.dtype[np.float64]]):
         return plain[()] if return_scalar else plain
 
     def _repr_html_(self) -> str | None:
-        return None if self.texts is None else passage_html(self.texts(), self.tolist())
+        return None if self.pieces is None else passage_html(*self.pieces())
 
 
-def passage_html(texts: Sequence[str], bits: Sequence[float]) -> str:
-    """Return a text as HTML, each token coloured by its bits and with a tooltip that says them."""
+def passage_html(texts: Sequence[str], bits: Sequence[float] | NDArray[np.float64]) -> str:
+    """Return a text as HTML, each piece coloured by its bits and with a tooltip that says them."""
     spans = "".join(
         f'<span title="{cost:.2f} bits" '
         f'style="background: rgba({_TONE}, {0.75 * min(1.0, cost / _MOST_BITS):.2f})">'
         f"{html.escape(text)}</span>"
-        for text, cost in zip(texts[:_MOST_TOKENS], bits, strict=False)
+        for text, cost in zip(texts[:_MOST_PIECES], bits, strict=False)
     )
     characters = sum(map(len, texts))
     mean = f"{sum(bits) / max(1, characters):.3f} bits per character, {characters:,} characters"
-    more = f"; the first {_MOST_TOKENS:,} tokens are shown" if len(texts) > _MOST_TOKENS else ""
+    more = ""
+    if len(texts) > _MOST_PIECES:
+        more = f"; the first {sum(map(len, texts[:_MOST_PIECES])):,} characters are shown"
     return f'<pre style="white-space: pre-wrap">{spans}</pre><small>{mean}{more}</small>'
 
 

@@ -67,7 +67,7 @@ def insert_lines(
     return replace(
         corpus,
         folder=folder,
-        train=open_split(folder, "train", characters, vocabulary.size),
+        train=open_split(folder, "train", characters, vocabulary),
         validation_at=corpus.validation_at + int(sizes[places <= corpus.validation_at].sum()),
     )
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sunspring.errors import SunspringError
 from sunspring.explanation.copies import LEAST_COPIED, Copies
 from sunspring.explanation.page import copying_chart
-from sunspring.notices import Notify
+from sunspring.notices import Notify, command
 from sunspring.pages.charts import Chart, Line, Point
 from sunspring.pages.html import render, write_page
 from sunspring.reports.report import WRITTEN_AT, Copying, Report, make_report
@@ -83,6 +83,7 @@ def report_page(report: Report) -> str:
         report=report,
         data={**report.passage, "copied": None},
         unit=unit,
+        search=command("report", report.folder),
         moments=along,
         logged_temperatures=sorted({t for each in along for t in each.texts}),
         learning=_learning(report),

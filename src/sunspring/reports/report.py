@@ -17,7 +17,7 @@ from sunspring.explanation.copies import Copies, find_copies, repeated_lines
 from sunspring.explanation.traces import trace_tokens
 from sunspring.model import Model
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify
+from sunspring.notices import Notify, command
 from sunspring.reports.calibration import Calibration, calibrate
 from sunspring.reports.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.reports.memory_curve import memory_curve
@@ -87,7 +87,7 @@ class Report:
         log: log of the training.
         verdict: an assessment of the training.
         ngrams: bits per character of n-gram models of orders 1 to 6, by `stream`.
-        passage: beginning of the held-out text as the model reads it, see `Trace.to_json`.
+        passage: beginning of the held-out text as the model reads it, see `Trace.passage`.
         names: what each token stands for.
         calibration: calibration on held-out text.
         memory: bits per token, by the number of tokens read before it.
@@ -166,7 +166,7 @@ def _check_card(folder: Path, card: Mapping[str, Any]) -> None:
     if not card.get("heldout"):
         raise ModelError(
             f"the training in {folder} is not finished: continue it with "
-            f"sunspring train --out {folder} --resume"
+            f"{command('train', '--out', folder, '--resume')}"
         )
     if missing := _SHOWN_OF_CARD - card.keys():
         raise ModelError(
@@ -217,7 +217,7 @@ def _passage(model: Model, excerpts: Sequence[Excerpt]) -> dict[str, Any]:
     """Read excerpts, each from a fresh state, and join them to one passage."""
     joined: dict[str, Any] = {"tokens": [], "bits": [], "alternatives": []}
     for tokens, label in excerpts:
-        for name, values in trace_tokens(model, tokens, label).to_json().items():
+        for name, values in trace_tokens(model, tokens, label).passage().items():
             joined[name] += values
     return joined
 

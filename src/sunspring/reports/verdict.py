@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
+from sunspring.notices import command
 from sunspring.runs.request import TrainingRequest
 from sunspring.settings import arguments_of
 from sunspring.training.budget import Budget
@@ -130,26 +131,37 @@ def _times(epochs: float) -> str:
 def _steps(request: TrainingRequest, enough_time: bool, little: bool) -> list[Step]:
     budget = request.budget
     longer = replace(budget, amount=_LONGER * budget.amount)
-    on = f"sunspring train --out {shlex.quote(str(request.folder))} --resume {_budget(longer)}"
+    on = command("train", "--out", request.folder, "--resume", *_budget(longer))
     steps = [Step(f"Train longer, to {longer} in total.", on)]
     if not (enough_time or little):
         return steps
     another = replace(request, out=request.folder.with_name(f"{request.folder.name}-more"))
     other = []
     if names := request.source_names:
-        more = train_command(replace(another, sources=(*names, "MORE.txt")))
+        more = train_command(replace(another, sources=(*names, _more(request))))
         other.append(Step("Add more text of the same kind.", more))
-    if request.init_from is None:
-        bundled = replace(another, preset="auto", settings=None, init_from="shakespeare")
+    if request.init_from is None and request.tokens == "chars":
+        bundled = replace(
+            another, preset="auto", settings=None, minimum_count=1, init_from="shakespeare"
+        )
         what = "If the text is English, start from the bundled model."
         other.append(Step(what, train_command(bundled)))
     return other if enough_time and other else [*other, *steps]
 
 
-def _budget(budget: Budget) -> str:
-    return f"--{budget.unit} {budget.amount:.10g}"
+def _more(request: TrainingRequest) -> str:
+    """Name more text of the same kind: a folder, a table with the same column, or a text."""
+    if request.label_folders:
+        return "MORE"
+    table, _, column = request.source_names[0].rpartition(":")
+    suffix = "".join(Path(table).suffixes)
+    return f"MORE{suffix}:{column}" if suffix else "MORE.txt"
+
+
+def _budget(budget: Budget) -> tuple[str, str]:
+    return f"--{budget.unit}", f"{budget.amount:.10g}"
 
 
 def train_command(request: TrainingRequest) -> str:
     """Write a request as the command that carries it out."""
-    return shlex.join(["sunspring", "train", *arguments_of(request)])
+    return command("train", *arguments_of(request))

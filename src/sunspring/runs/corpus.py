@@ -11,7 +11,7 @@ from typing import Any
 
 from sunspring.corpus.corpus import Corpus, build_corpus, encode_sources, open_corpus
 from sunspring.corpus.splits import Split
-from sunspring.corpus.vocabulary import Vocabulary
+from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.network.model_folder import ModelFiles
 from sunspring.notices import Notify, Progress, ignore
@@ -21,6 +21,8 @@ from sunspring.text.files import Sources, find_sources
 from sunspring.text.options import DocumentKind, ReadingOptions
 
 _SECONDS_BETWEEN = 3.0  # lines of progress
+_LOOKED_AT = 1_000_000  # bytes at the beginning of a text
+_STRANGE = 0.01  # share of them that may be no text without a word
 
 
 def load_base(request: TrainingRequest) -> ModelFiles | None:
@@ -172,6 +174,17 @@ class RunText:
         except SunspringError as error:
             notify(f"no baselines, as the training text is not available: {error}")
             return None
+
+
+def say_if_binary(corpus: Corpus, notify: Notify) -> None:
+    """Say how bytes that are no text are written, if the beginning of the text has many of them."""
+    beginning = corpus.train.tokens[:_LOOKED_AT]
+    strange = SURROGATES.findall(corpus.vocabulary.decode(beginning))
+    if corpus.vocabulary.kind == "bytes" and len(strange) > _STRANGE * len(beginning):
+        notify(
+            f"{len(strange) / len(beginning):.0%} of the bytes are no UTF-8 text and are shown as "
+            "\ufffd; to have them as they are, write with --raw"
+        )
 
 
 def open_run_corpus(record: Mapping[str, Any], notify: Notify) -> Corpus:

@@ -9,6 +9,7 @@ import html
 import math
 from typing import Any, TextIO
 
+from sunspring.notices import displayable
 from sunspring.runs.log import Units
 from sunspring.training.pace import Revision
 from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
@@ -196,9 +197,8 @@ def _in_notebook() -> bool:
 
 
 def _sample_block(temperature: float, text: str) -> str:
-    """Indent a sample, and replace control characters, which must not reach a terminal."""
-    shown = "".join(mark if mark.isprintable() or mark in "\n\t" else "\ufffd" for mark in text)
-    body = "\n".join(f"    {line}" for line in shown.strip("\n").split("\n"))
+    """Indent a sample."""
+    body = "\n".join(f"    {line}" for line in displayable(text).strip("\n").split("\n"))
     return f"  at temperature {temperature:g}:\n{body}"
 
 

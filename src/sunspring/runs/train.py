@@ -28,7 +28,7 @@ from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, Weights, extend
 from sunspring.network.weights import build_network, encode_weights, load_weights
 from sunspring.notices import Notify, notify_on
-from sunspring.runs.corpus import RequestedText, load_base, open_run_corpus
+from sunspring.runs.corpus import RequestedText, load_base, open_run_corpus, say_if_binary
 from sunspring.runs.folder import RunFolder
 from sunspring.runs.log import JsonLog, TensorBoardLog, Units
 from sunspring.runs.progress import choose_progress
@@ -216,6 +216,7 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
     _check_size(plan.model, device)
     check_window(corpus.train, plan.recipe.window)
     notify(_describe(corpus))
+    say_if_binary(corpus, notify)
     notify(f"preset {plan.preset}: {plan.reason}")
     model = _new_model(plan, request.seed, base)
     precision = _choose_precision(plan, model, device)

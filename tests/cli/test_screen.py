@@ -1,0 +1,86 @@
+"""What reaches a screen: everything but what would harm it, and marks for what it cannot show."""
+
+import os
+import pty
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sunspring.notices import displayable
+
+
+def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, bytes]:
+    """Run a command whose output goes to a terminal; returns its exit code and what was shown."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sunspring", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", **(environment or {})},
+    )
+    os.close(theirs)
+    shown = bytearray()
+    try:
+        while chunk := os.read(ours, 10_000):
+            shown += chunk
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    return process.wait(), bytes(shown)
+
+
+@given(st.text(st.characters()))
+def test_only_harmful_characters_are_replaced(text: str) -> None:
+    shown = displayable(text)
+    assert len(shown) == len(text)
+    for old, new in zip(text, shown, strict=True):
+        is_override = unicodedata.bidirectional(old) in {
+            *("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        }
+        is_harmful = (
+            (unicodedata.category(old) == "Cc" and old not in "\n\t")
+            or unicodedata.category(old) == "Cs"
+            or is_override
+        )
+        assert new == ("\ufffd" if is_harmful else old)
+
+
+@pytest.mark.parametrize(
+    "kept", ["\u00a0", "👩\u200d👩\u200d👧", "می\u200cخواهم", "\u3000", "\u00ad"]
+)
+def test_spaces_and_joiners_are_kept(kept: str) -> None:
+    assert displayable(kept) == kept
+
+
+COMMANDS: list[Sequence[str]] = [
+    ("write", "shakespeare", "--prompt", "To be é", "--length", "5"),
+    ("score", "shakespeare", "lines.txt", "--top", "2"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+def test_a_terminal_that_is_not_utf8_gets_what_it_can_show(command: Sequence[str]) -> None:
+    Path("lines.txt").write_text("To be 日本 é\n", encoding="utf-8")
+    code, shown = on_a_terminal(*command, environment={"PYTHONIOENCODING": "cp1252"})
+    assert code == 0, shown
+    assert b"To be" in shown
+
+
+def test_control_characters_of_a_line_do_not_reach_a_terminal_but_a_pipe() -> None:
+    Path("lines.txt").write_bytes(b"To \x1b[2Jbe\n")
+    code, shown = on_a_terminal("score", "shakespeare", "lines.txt")
+    assert code == 0
+    assert "\ufffd[2J" in shown.decode()
+    piped = subprocess.run(
+        [sys.executable, "-m", "sunspring", "score", "shakespeare", "lines.txt"],
+        capture_output=True,
+        check=True,
+    )
+    assert b"\x1b[2J" in piped.stdout
