@@ -22,7 +22,7 @@ from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, ignore
+from sunspring.notices import Notify, Progress, ignore, paced, share_done
 from sunspring.pages.notebook import Surprisals, table_html
 from sunspring.runs.corpus import RunText
 from sunspring.runs.request import Names
@@ -329,7 +329,11 @@ class Model:
         return self.score_tokens(*self.vocabulary.encode_batch(texts), label)
 
     def score_tokens(
-        self, ids: NDArray[np.int32], counts: NDArray[np.int64], label: str | None = None
+        self,
+        ids: NDArray[np.int32],
+        counts: NDArray[np.int64],
+        label: str | None = None,
+        on_progress: Progress | None = None,
     ) -> list[NDArray[np.float64]]:
         """Score many texts that are already encoded.
 
@@ -337,14 +341,20 @@ class Model:
             ids: (tokens,) the texts' token ids, one text after another.
             counts: (texts,) number of tokens of each.
             label: see `score`.
+            on_progress: called now and then with the tokens read so far, and their number.
         """
         labels = self._labels(label, len(counts))
         if not len(counts):
             return []
-        nats = self._open().score(ids, counts, labels)
+        nats = self._open().score(ids, counts, labels, on_progress)
         return np.split(nats / np.log(2), np.cumsum(counts)[:-1])
 
-    def encode(self, texts: Sequence[str], label: str | None = None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        label: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         """Turn texts into vectors: the layers' outputs after the last character.
 
         Texts that the model would continue in a similar way have similar vectors.
@@ -352,12 +362,14 @@ class Model:
         Args:
             texts: each is read from a fresh state.
             label: the texts' label, for a model with labels.
+            on_progress: called now and then with the tokens read so far, and their number.
 
         Returns:
             The vectors (texts, layers * hidden_size), with values from -1 to 1.
         """
         ids, counts = self.vocabulary.encode_batch(texts)
-        return self._open().encode(ids, counts, self._labels(label, len(counts)))
+        labels = self._labels(label, len(counts))
+        return self._open().encode(ids, counts, labels, on_progress)
 
     def _labels(self, label: str | None, texts: int) -> NDArray[np.int64] | None:
         index = self.config.label_index(label)
@@ -416,9 +428,11 @@ class Model:
                 open_corpus(notify),
                 self.vocabulary,
                 protocol,
+                engine=self._open(),
                 predictor=self._mixture,
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
+                on_progress=paced(lambda done, total: notify(share_done("scoring", done, total))),
             )
 
     def mixed(self) -> Model:

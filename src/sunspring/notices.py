@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -10,6 +11,8 @@ Notify = Callable[[str], None]
 
 Progress = Callable[[int, int | None], None]
 """Called with the amount done and, if known, the total."""
+
+_SECONDS_BETWEEN = 3.0  # lines of progress
 
 
 def ignore(line: str) -> None:
@@ -23,3 +26,21 @@ def notify_on(stream: TextIO | None) -> Notify:
         print(line, file=stream, flush=True)
 
     return ignore if stream is None else notify
+
+
+def paced(report: Progress) -> Progress:
+    """Pass progress on every few seconds only, for those who get a line each time."""
+    last = time.monotonic()
+
+    def now_and_then(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN:
+            last = time.monotonic()
+            report(done, total)
+
+    return now_and_then
+
+
+def share_done(what: str, done: int, total: int | None) -> str:
+    """Say how far something is, as a share of the whole."""
+    return f"{what}: {done / (total or done or 1):.0%}"
