@@ -24,7 +24,7 @@ from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, ignore
+from sunspring.notices import Notify, Progress, ignore, paced, share_done
 from sunspring.pages.notebook import Surprisals, table_html
 from sunspring.runs.corpus import RunText
 from sunspring.runs.request import Names
@@ -394,7 +394,11 @@ class Model:
         return scored
 
     def score_tokens(
-        self, ids: NDArray[np.int32], counts: NDArray[np.int64], label: str | None = None
+        self,
+        ids: NDArray[np.int32],
+        counts: NDArray[np.int64],
+        label: str | None = None,
+        on_progress: Progress | None = None,
     ) -> list[NDArray[np.float64]]:
         """Score many texts that are already encoded.
 
@@ -402,14 +406,20 @@ class Model:
             ids: (tokens,) the texts' token ids, one text after another.
             counts: (texts,) number of tokens of each.
             label: see `score`.
+            on_progress: called now and then with the tokens read so far, and their number.
         """
         labels = self._labels(label, len(counts))
         if not len(counts):
             return []
-        nats = self._open().score(ids, counts, labels)
+        nats = self._open().score(ids, counts, labels, on_progress)
         return np.split(nats / np.log(2), np.cumsum(counts)[:-1])
 
-    def encode(self, texts: Sequence[str], label: str | None = None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        label: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         """Turn texts into vectors: the layers' outputs after the last character.
 
         Texts that the model would continue in a similar way have similar vectors.
@@ -417,6 +427,7 @@ class Model:
         Args:
             texts: each is read from a fresh state.
             label: the texts' label, for a model with labels.
+            on_progress: called now and then with the tokens read so far, and their number.
 
         Returns:
             The vectors (texts, vector_size), with values from -1 to 1.
@@ -425,7 +436,8 @@ class Model:
             SettingsError: the texts are a single one, or the label is unknown or missing.
         """
         ids, counts = self.vocabulary.encode_batch(compose(_texts(texts), self.vocabulary))
-        return self._open().encode(ids, counts, self._labels(label, len(counts)))
+        labels = self._labels(label, len(counts))
+        return self._open().encode(ids, counts, labels, on_progress)
 
     @property
     def vector_size(self) -> int:
@@ -489,9 +501,11 @@ class Model:
                 open_corpus(notify),
                 self.vocabulary,
                 protocol,
+                engine=self._open(),
                 predictor=self._mixture,
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
+                on_progress=paced(lambda done, total: notify(share_done("scoring", done, total))),
             )
 
     def mixed(self) -> Model:

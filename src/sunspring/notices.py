@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
@@ -31,6 +32,9 @@ def command(*words: str | Path) -> str:
     return shlex.join(["sunspring", *map(str, words)])
 
 
+_SECONDS_BETWEEN = 3.0  # lines of progress
+
+
 def ignore(line: str) -> None:
     """Say nothing."""
 
@@ -42,3 +46,21 @@ def notify_on(stream: TextIO | None) -> Notify:
         print(displayable(line), file=stream, flush=True)
 
     return ignore if stream is None else notify
+
+
+def paced(report: Progress) -> Progress:
+    """Pass progress on every few seconds only, for those who get a line each time."""
+    last = time.monotonic()
+
+    def now_and_then(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN:
+            last = time.monotonic()
+            report(done, total)
+
+    return now_and_then
+
+
+def share_done(what: str, done: int, total: int | None) -> str:
+    """Say how far something is, as a share of the whole."""
+    return f"{what}: {done / (total or done or 1):.0%}"

@@ -6,14 +6,14 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
 from sunspring.errors import SourceError
-from sunspring.notices import displayable
+from sunspring.notices import Progress, displayable, paced, share_done
 
 _CHUNK = 1 << 20  # bytes read at once
 _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
@@ -72,6 +72,28 @@ def arriving_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 number += len(lines)
     if begun:
         yield number, [_line(begun)]
+
+
+def lines_progress(what: str) -> Callable[[int, Sequence[str]], Progress]:
+    """Say every few seconds how far the work on lines is, whose number is not known before.
+
+    Args:
+        what: is done to them.
+
+    Returns:
+        A function that takes the next lines, and before them the number of the first; it returns
+        what to call with the progress of the work on these.
+    """
+    name = ""
+    tell = paced(lambda done, total: say(share_done(f"{what} {name}", done, total)))
+
+    def begin(first: int, lines: Sequence[str]) -> Progress:
+        nonlocal name
+        last = first + len(lines) - 1
+        name = f"line {first:,}" if first == last else f"lines {first:,} to {last:,}"
+        return tell
+
+    return begin
 
 
 def _open_bytes(path: Path) -> AbstractContextManager[BufferedReader]:

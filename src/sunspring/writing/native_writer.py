@@ -15,6 +15,7 @@ from sunspring.network import engine
 from sunspring.network.config import ModelConfig, check_labels
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import load_native
+from sunspring.notices import Progress
 from sunspring.writing.drafts import Piece
 from sunspring.writing.engine import CANNOT_BLEND, Blend, Counts, Engine, Floats, Ids
 from sunspring.writing.session import Request, Session, Voice
@@ -22,7 +23,7 @@ from sunspring.writing.stretches import KnownStretches
 from sunspring.writing.writer import Task, Tokens, Writer
 
 _LANES = 32  # texts that a thread writes at once: more save no time per text
-_SLICE = 0.02  # seconds until pieces are passed on, and Ctrl-C is noticed
+_SLICE = 0.02  # seconds until pieces or progress are passed on, and Ctrl-C is noticed
 _PART = 1 << 12  # tokens of a prompt to read before Ctrl-C is noticed
 
 
@@ -174,18 +175,45 @@ class NativeEngine(Engine):
         """See `Engine.reader`."""
         return engine.Reader(self.model, label or 0)
 
-    def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
+    def score(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> Floats:
         """See `Engine.score`."""
-        given = self._labels(labels)
-        return self.model.score(ids.astype(np.int64), counts, given, usable_cores())
+        return self._read(ids, counts, labels, on_progress, outputs=False)
 
-    def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         """See `Engine.encode`."""
-        given = self._labels(labels)
-        flat = self.model.encode(ids.astype(np.int64), counts, given, usable_cores())
+        flat = self._read(ids, counts, labels, on_progress, outputs=True)
         return flat.reshape(len(counts), self.config.layers * self.config.hidden_size)
 
-    def _labels(self, labels: Counts | None) -> Counts:
-        """Return the labels of texts as the engine expects them: an empty array for none."""
+    def _read(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None,
+        on_progress: Progress | None,
+        *,
+        outputs: bool,
+    ) -> NDArray[np.float32]:
+        """Read texts in slices of time, so that Ctrl-C is noticed between them."""
         check_labels(self.config.labels, labels)
-        return np.zeros(0, np.int64) if labels is None else labels
+        given = np.zeros(0, np.int64) if labels is None else labels
+        tokens, threads = ids.astype(np.int64), usable_cores()
+        reading = engine.Reading(
+            self.model, tokens, counts, given, outputs=outputs, threads=threads
+        )
+        while not reading.is_over:
+            reading.run(_SLICE)
+            if on_progress is not None:
+                on_progress(reading.tokens_read, len(tokens))
+        return reading.take_result()

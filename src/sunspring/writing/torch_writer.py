@@ -20,6 +20,7 @@ from sunspring.network.config import ModelConfig, check_labels
 from sunspring.network.network import RecurrentModel, change_recurrent
 from sunspring.network.predictor import Predictor, State
 from sunspring.network.scoring import final_outputs, score_texts
+from sunspring.notices import Progress
 from sunspring.writing.drafts import Draft, Piece
 from sunspring.writing.engine import CANNOT_BLEND, Blend, Counts, Engine, Floats, Ids
 from sunspring.writing.sampling import REPETITION_WINDOW, draw, token_probabilities
@@ -175,20 +176,35 @@ class TorchEngine(Engine):
             raise SettingsError(CANNOT_BLEND)
         return TorchWriter(self._predictor, self.config, self.vocabulary, before)
 
-    def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
+    def score(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> Floats:
         """See `Engine.score`."""
-        return score_texts(self._predictor, ids, counts, self.vocabulary.start_id, labels)
+        start_id = self.vocabulary.start_id
+        return score_texts(self._predictor, ids, counts, start_id, labels, on_progress)
 
-    def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         """See `Engine.encode`."""
         parts = np.split(ids, np.cumsum(counts)[:-1]) if len(counts) else []
         start_id = self.vocabulary.start_id
         check_labels(self.config.labels, labels)
         own: list[int | None] = [None] * len(parts) if labels is None else labels.tolist()
-        vectors = [
-            final_outputs(self._network, part, start_id, label)
-            for part, label in zip(parts, own, strict=True)
-        ]
+        vectors, read = [], 0
+        for part, label in zip(parts, own, strict=True):
+            vectors.append(final_outputs(self._network, part, start_id, label))
+            read += len(part)
+            if on_progress is not None:
+                on_progress(read, len(ids))
         size = self.config.layers * self.config.hidden_size
         return np.array(vectors, np.float32).reshape(len(counts), size)
 
