@@ -217,11 +217,13 @@ OWNERS = {
     "click": {"cli.main", "cli.console", "cli.parameters", "cli.training"},
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
+    "markdown_it": {"text.markup"},
     "outlines_core": {"writing.patterns"},
     "platformdirs": {"storage"},
     "pooch": {"text.downloads"},
+    "pypdfium2": {"text.pdf"},
     "requests": {"text.downloads"},
-    "rich": {"progress", "runs.progress"},
+    "rich": {"runs.progress"},
     "tokenizers": {"corpus.subwords", "corpus.vocabulary"},
 }
 """Packages of others, but for numpy, safetensors and PyTorch: what alone may import each."""

@@ -25,7 +25,7 @@ from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, ignore
+from sunspring.notices import Notify, Progress, Work, ignore, unnoticed
 from sunspring.pages.notebook import Surprisals, table_html
 from sunspring.runs.corpus import RunText
 from sunspring.runs.request import Names
@@ -287,23 +287,32 @@ class Model:
         """
         return self.proposals(text, settings)
 
-    def writings(self, settings: WritingSettings, count: int = 1) -> list[Writing]:
-        """Do what `write_many` does, with the settings as one object."""
+    def writings(
+        self, settings: WritingSettings, count: int = 1, on_progress: Progress = unnoticed
+    ) -> list[Writing]:
+        """Do what `write_many` does, with the settings as one object.
+
+        Args:
+            settings: what to write.
+            count: how many texts.
+            on_progress: called now and then while a long prompt is read, with the tokens read so
+                far and their number.
+        """
         if type(count) is not int or count < 0:
             raise SettingsError(f"count is {count!r}: it must be a whole number, at least 0")
-        writer, task = self._begin(settings)
+        writer, task = self._begin(settings, on_progress)
         if not settings.unique and not settings.novel:
             return writer.write(task, count)
         excluded = self.known_lines() if settings.novel else frozenset()
         return list(writer.write_distinct(task, count, unique=settings.unique, excluded=excluded))
 
-    def pieces(self, settings: WritingSettings) -> Iterator[str]:
-        """Do what `stream` does, with the settings as one object."""
+    def pieces(self, settings: WritingSettings, on_progress: Progress = unnoticed) -> Iterator[str]:
+        """Do what `stream` does, with the settings as one object; see `writings`."""
         if settings.novel:
             raise SettingsError(
                 "whether a text is novel is known only at its end: leave out novel, or use write"
             )
-        writer, task = self._begin(settings)
+        writer, task = self._begin(settings, on_progress)
         return writer.stream(task)
 
     def raw_pieces(self, settings: WritingSettings) -> Iterator[bytes]:
@@ -334,10 +343,11 @@ class Model:
         """Return a prompt as the model reads it, with the characters that had to be replaced."""
         return Prompt.read(text, self.vocabulary)
 
-    def _begin(self, settings: WritingSettings) -> tuple[Writer[Any], Task]:
+    def _begin(self, settings: WritingSettings, on_progress: Progress) -> tuple[Writer[Any], Task]:
         most = settings.no_copies_over
         writer = self._open_writer()
-        return writer, writer.begin(settings, self.known_stretches(most + 1) if most else None)
+        known = self.known_stretches(most + 1) if most else None
+        return writer, writer.begin(settings, known, on_progress)
 
     def _open_writer(self) -> Writer[Any]:
         if self._writer is None:
@@ -395,7 +405,11 @@ class Model:
         return scored
 
     def score_tokens(
-        self, ids: NDArray[np.int32], counts: NDArray[np.int64], label: str | None = None
+        self,
+        ids: NDArray[np.int32],
+        counts: NDArray[np.int64],
+        label: str | None = None,
+        on_progress: Progress | None = None,
     ) -> list[NDArray[np.float64]]:
         """Score many texts that are already encoded.
 
@@ -403,14 +417,20 @@ class Model:
             ids: (tokens,) the texts' token ids, one text after another.
             counts: (texts,) number of tokens of each.
             label: see `score`.
+            on_progress: called now and then with the tokens read so far, and their number.
         """
         labels = self._labels(label, len(counts))
         if not len(counts):
             return []
-        nats = self._open().score(ids, counts, labels)
+        nats = self._open().score(ids, counts, labels, on_progress)
         return np.split(nats / np.log(2), np.cumsum(counts)[:-1])
 
-    def encode(self, texts: Sequence[str], label: str | None = None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        label: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         """Turn texts into vectors: the layers' outputs after the last character.
 
         Texts that the model would continue in a similar way have similar vectors.
@@ -418,6 +438,7 @@ class Model:
         Args:
             texts: each is read from a fresh state.
             label: the texts' label, for a model with labels.
+            on_progress: called now and then with the tokens read so far, and their number.
 
         Returns:
             The vectors (texts, vector_size), with values from -1 to 1.
@@ -426,7 +447,8 @@ class Model:
             SettingsError: the texts are a single one, or the label is unknown or missing.
         """
         ids, counts = self.vocabulary.encode_batch(compose(_texts(texts), self.vocabulary))
-        return self._open().encode(ids, counts, self._labels(label, len(counts)))
+        labels = self._labels(label, len(counts))
+        return self._open().encode(ids, counts, labels, on_progress)
 
     @property
     def vector_size(self) -> int:
@@ -490,9 +512,11 @@ class Model:
                 open_corpus(notify),
                 self.vocabulary,
                 protocol,
+                engine=self._open(),
                 predictor=self._mixture,
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
+                on_progress=Work(notify, "scoring"),
             )
 
     def mixed(self) -> Model:

@@ -69,15 +69,6 @@ def test_figures_are_one_loss_in_other_units() -> None:
     assert math.isclose(evaluation.perplexity, math.exp(nats))
 
 
-def test_stream_of_the_first_tokens_leaves_the_rest_unread() -> None:
-    split = make_split([30, 30, 30], labels=[0, 1, 0])
-    model = make_model(replace(CONFIG, labels=("a", "b")))
-    part = evaluate_stream(model, split, START, maximum_tokens=45)
-    assert part.tokens == part.characters == 45
-    expected = naive_stream(model, split)[:45]
-    assert math.isclose(part.nats_per_token, sum(expected) / 45, rel_tol=1e-5)
-
-
 def test_stream_tells_how_far_it_is() -> None:
     told: list[tuple[int, int | None]] = []
     evaluate_stream(

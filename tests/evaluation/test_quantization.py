@@ -33,7 +33,9 @@ class TestQuantizing:
         assert (loss["characters"], loss["protocol"]) == (4000, "stream")
         assert loss["nats_fp32"] == model.evaluate()[0].nats_per_character
         assert loss["engine"] == "native"
-        weights_alone = quantized.evaluate()[0].nats_per_character
+        assert loss["nats_int8"] == quantized.evaluate()[0].nats_per_character
+        quantized.save("quantized")
+        weights_alone = sunspring.load("quantized", engine="torch").evaluate()[0].nats_per_character
         assert loss["nats_int8"] == pytest.approx(weights_alone, abs=0.003)
         assert loss["nats_int8"] != weights_alone  # as activations are rounded too
         assert loss["nats"] == loss["nats_int8"] - loss["nats_fp32"]

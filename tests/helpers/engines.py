@@ -3,8 +3,11 @@
 import copy
 import json
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.network import engine
@@ -35,6 +38,27 @@ def native_model(
         json.dumps(vocabulary.to_json()).encode(),
         instruction_set,
     )
+
+
+def read_texts(
+    model: engine.Model,
+    tokens: Any,
+    lengths: Any,
+    label: int | None = None,
+    *,
+    outputs: bool = False,
+    threads: int = 1,
+    slices: float = 1.0,
+) -> NDArray[np.float32]:
+    """What the texts cost, token by token, or what they leave; read in slices of time."""
+    labels = np.full(0 if label is None else len(lengths), label or 0)
+    reading = engine.Reading(
+        model, np.array(tokens), np.array(lengths), labels, outputs=outputs, threads=threads
+    )
+    while not reading.is_over:
+        reading.run(slices)
+    assert reading.tokens_read == len(tokens)
+    return reading.take_result()
 
 
 def native_writer(model: RecurrentModel, vocabulary: Vocabulary) -> NativeWriter:

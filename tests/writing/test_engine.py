@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from chains import chain, random_model
-from engines import native_model, native_writer, torch_writer
+from engines import native_model, native_writer, read_texts, torch_writer
 from safetensors.numpy import save
 from writers import seeded, write_texts
 
@@ -132,7 +132,7 @@ class TestScoring:
         model = make_model(config)
         lengths = np.array([0, 7, 1, 0, 30, 22])
         label = 1 if config.labels else None
-        nats = native_model(model, LETTERS).score(TOKENS, lengths, np.full(6, label or 0), 2)
+        nats = read_texts(native_model(model, LETTERS), TOKENS, lengths, label, threads=2)
         labels = None if label is None else np.full(6, label)
         wanted = score_texts(model, TOKENS, lengths, LETTERS.start_id, labels)
         np.testing.assert_allclose(nats, wanted, atol=1e-4)
@@ -142,7 +142,8 @@ class TestScoring:
         model = make_model(config)
         lengths = np.array([0, 7, 1, 0, 30, 22])
         label = 1 if config.labels else None
-        found = native_model(model, LETTERS).encode(TOKENS, lengths, np.full(6, label or 0), 2)
+        native = native_model(model, LETTERS)
+        found = read_texts(native, TOKENS, lengths, label, outputs=True, threads=2)
         texts = np.split(TOKENS, np.cumsum(lengths)[:-1])
         wanted = [final_outputs(model, text, LETTERS.start_id, label) for text in texts]
         np.testing.assert_allclose(found, np.concatenate(wanted), atol=1e-5)
@@ -151,18 +152,55 @@ class TestScoring:
         model = native_model(make_model(CONFIGS["lstm, skip, pointer"]), LETTERS, quantized=True)
         lengths = np.random.default_rng(1).integers(0, 40, size=300)
         tokens = np.random.default_rng(2).integers(LETTERS.size, size=lengths.sum())
-        together = model.score(tokens, lengths, NO_LABELS, 2)
+        together = read_texts(model, tokens, lengths, threads=2, slices=0.0)
         alone = [
-            model.score(text, np.array([len(text)]), NO_LABELS)
+            read_texts(model, text, [len(text)])
             for text in np.split(tokens, np.cumsum(lengths)[:-1])
         ]
         assert together.tobytes() == np.concatenate(alone).tobytes()
+
+    @pytest.mark.parametrize("cell", ["lstm", "gru"])
+    @pytest.mark.parametrize("quantized", [False, True])
+    def test_of_a_long_text_does_not_depend_on_the_threads_that_share_it(
+        self, cell: Any, quantized: bool
+    ) -> None:
+        config = replace(PLAIN, cell=cell, hidden_size=400, skip=True, pointer=50)
+        model = native_model(make_model(config), LETTERS, quantized)
+        tokens = np.random.default_rng(2).integers(LETTERS.size, size=1100)
+        alone, shared = (
+            read_texts(model, tokens, [1100], threads=threads, slices=0.001) for threads in (1, 3)
+        )
+        assert alone.tobytes() == shared.tobytes()
 
     def test_refuses_tokens_and_lengths_that_are_not_there(self) -> None:
         model = native_model(make_model(PLAIN), LETTERS)
         for tokens, lengths in (([0, LETTERS.size], [2]), ([-1], [1]), ([0], [2]), ([0], [-1])):
             with pytest.raises(ValueError, match=r"not of the model|not those of the texts"):
-                model.score(np.array(tokens), np.array(lengths), NO_LABELS)
+                read_texts(model, tokens, lengths)
+
+    @every_config
+    @pytest.mark.parametrize("quantized", [False, True])
+    def test_of_a_long_text_is_to_the_bit_that_of_token_after_token(
+        self, config: ModelConfig, quantized: bool
+    ) -> None:
+        model = native_model(make_model(config), LETTERS, quantized)
+        lengths = np.array([5, 1500, 0, 1024])
+        tokens = np.random.default_rng(2).integers(LETTERS.size, size=lengths.sum())
+        label = 1 if config.labels else None
+        costs = np.split(
+            read_texts(model, tokens, lengths, label, threads=2, slices=0.0), np.cumsum(lengths)
+        )
+        outputs = read_texts(model, tokens, lengths, label, outputs=True, threads=2)
+        for place, text in enumerate(np.split(tokens, np.cumsum(lengths)[:-1])):
+            reader = engine.Reader(model, label or 0)
+            logits, left = reader.trace(np.array([LETTERS.start_id, *text]))
+            wanted_outputs = left.reshape(len(text) + 1, -1)[-1]
+            found_outputs = outputs.reshape(len(lengths), -1)[place]
+            assert found_outputs.tobytes() == wanted_outputs.tobytes()
+            wanted = -log_probabilities(logits.reshape(-1, LETTERS.size)).numpy()
+            np.testing.assert_allclose(
+                costs[place], wanted[np.arange(len(text)), text], rtol=1e-5, atol=1e-5
+            )
 
 
 SETTINGS: dict[str, Any] = {

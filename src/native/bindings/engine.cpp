@@ -94,34 +94,38 @@ NB_MODULE(engine, module) {
           },
           "configuration"_a, "weights"_a, "tokenizer"_a, "instruction_set"_a = "")
       .def_prop_ro("instruction_set",
-                   [](const Model& model) { return model.network.kernels().name; })
+                   [](const Model& model) { return model.network.kernels().name; });
+
+  nb::class_<Reading>(module, "Reading")
       .def(
-          "score",
-          [](const Model& model, const Array<std::int64_t>& tokens,
-             const Array<std::int64_t>& lengths, const Array<std::int64_t>& labels,
+          "__init__",
+          [](Reading* reading, std::shared_ptr<Model> model, const Array<std::int64_t>& tokens,
+             const Array<std::int64_t>& lengths, const Array<std::int64_t>& labels, bool outputs,
              std::size_t threads) {
             const Texts texts = {span_of(tokens), span_of(lengths), span_of(labels)};
-            return numpy_of(released([&] { return score(model, texts, threads); }));
+            const Wanted wanted = outputs ? Wanted::outputs : Wanted::costs;
+            new (reading) Reading(std::move(model), texts, wanted, threads);
           },
-          "tokens"_a, "lengths"_a, "labels"_a, "threads"_a = 1)
+          "model"_a, "tokens"_a, "lengths"_a, "labels"_a, nb::kw_only(), "outputs"_a, "threads"_a)
       .def(
-          "encode",
-          [](const Model& model, const Array<std::int64_t>& tokens,
-             const Array<std::int64_t>& lengths, const Array<std::int64_t>& labels,
-             std::size_t threads) {
-            const Texts texts = {span_of(tokens), span_of(lengths), span_of(labels)};
-            return numpy_of(released([&] { return encode(model, texts, threads); }));
+          "run",
+          [](Reading& reading, double seconds) {
+            const std::chrono::microseconds duration(static_cast<std::int64_t>(seconds * 1e6));
+            released([&] { reading.run(duration); });
           },
-          "tokens"_a, "lengths"_a, "labels"_a, "threads"_a = 1);
+          "seconds"_a, "Read on for so long.")
+      .def_prop_ro("is_over", &Reading::is_over)
+      .def_prop_ro("tokens_read", &Reading::tokens_read)
+      .def("take_result", [](Reading& reading) { return numpy_of(reading.take_result()); });
 
   nb::class_<Reader>(module, "Reader")
       .def(nb::init<std::shared_ptr<Model>, std::int64_t>(), "model"_a, "label"_a = 0)
       .def(
           "read",
-          [](Reader& reader, const Array<std::int64_t>& tokens) {
-            return numpy_of(released([&] { return reader.read(span_of(tokens)); }));
+          [](Reader& reader, const Array<std::int64_t>& tokens, std::size_t threads) {
+            return numpy_of(released([&] { return reader.read(span_of(tokens), threads); }));
           },
-          "tokens"_a, "Read on; gives the logits of the next token.")
+          "tokens"_a, "threads"_a = 1, "Read on; gives the logits of the next token.")
       .def(
           "trace",
           [](Reader& reader, const Array<std::int64_t>& tokens, std::size_t threads) {

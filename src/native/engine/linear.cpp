@@ -68,19 +68,20 @@ std::size_t Linear::bytes() const {
   return result;
 }
 
-void Linear::apply(const Input* inputs, std::size_t texts, Aligned<float> State::*out,
-                   Range blocks, const Worker& worker) const {
+void Linear::apply(const Input* from, const Input* to, std::size_t texts,
+                   Aligned<float> State::*out, Range blocks, const Worker& worker,
+                   bool onto) const {
   const float* starts[kMostTexts];
   float* outs[kMostTexts];
   Vector vectors[kMostTexts];
   for (std::size_t text = 0; text < texts; ++text) {
-    starts[text] = start_[start_.size() > 1 ? inputs[text].token : 0].data();
-    outs[text] = (inputs[text].state->*out).data();
+    outs[text] = (to[text].state->*out).data();
+    starts[text] = onto ? outs[text] : start_[start_.size() > 1 ? from[text].token : 0].data();
   }
   for (const Term& term : terms_) {
     if (worker.is_cancelled()) return;
     for (std::size_t text = 0; text < texts; ++text) {
-      const Values& values = inputs[text].state->slots[term.slot];
+      const Values& values = from[text].state->slots[term.slot];
       vectors[text] = {values.floats.data(), 1};
       if (term.weights.has_bytes()) vectors[text] = {values.bytes.data(), values.scale};
     }

@@ -37,8 +37,9 @@ class Linear {
 
   std::size_t blocks() const { return rows_ / kRows; }
   std::size_t bytes() const;  // that it reads
-  void apply(const Input* inputs, std::size_t texts, Aligned<float> State::*out, Range blocks,
-             const Worker& worker) const;
+  // Of the states of `from` into those of `to`, which may be the same; `onto` adds to what is there.
+  void apply(const Input* from, const Input* to, std::size_t texts, Aligned<float> State::*out,
+             Range blocks, const Worker& worker, bool onto = false) const;
 
  private:
   struct Term {

@@ -101,17 +101,12 @@ void Network::add_layer(const ModelFile& file, std::size_t index) {
   if (index) below.push_back({index - 1, c.hidden_size});
   if (!index || c.skip) below.push_back({c.layers, c.embedding_size});
   const std::vector<Columns> own = {{index, c.hidden_size}};
-  Layer layer{Linear(c.gates() * hidden_, kernels_, folded_), std::nullopt};
+  Layer layer{Linear(c.gates() * hidden_, kernels_, folded_),
+              Linear(c.gates() * hidden_, kernels_, nullptr)};
   layer.gates.add(tensor("weight_ih_l0"), places, below);
-  if (c.cell == "gru") {
-    layer.recurrent.emplace(c.gates() * hidden_, kernels_, nullptr);
-    layer.gates.add_bias(tensor("bias_ih_l0"), places);
-    layer.recurrent->add_bias(tensor("bias_hh_l0"), places);
-    layer.recurrent->add(tensor("weight_hh_l0"), places, own);
-  } else {
-    layer.gates.add_bias(tensor("bias"), places);
-    layer.gates.add(tensor("weight_hh_l0"), places, own);
-  }
+  layer.gates.add_bias(tensor(has_gru() ? "bias_ih_l0" : "bias"), places);
+  layer.recurrent.add(tensor("weight_hh_l0"), places, own);
+  if (has_gru()) layer.recurrent.add_bias(tensor("bias_hh_l0"), places);
   layers_.push_back(std::move(layer));
 }
 
@@ -132,37 +127,43 @@ void Network::add_pointer(const ModelFile& file, const std::vector<Columns>& fea
 std::size_t Network::bytes() const {
   std::size_t result = head_->bytes() + (pointer_ ? pointer_->bytes() : 0);
   for (const Layer& layer : layers_) {
-    result += layer.gates.bytes() + (layer.recurrent ? layer.recurrent->bytes() : 0);
+    result += layer.gates.bytes() + layer.recurrent.bytes();
   }
   return result;
 }
 
 State Network::initial() const {
   const Configuration& c = configuration_;
+  State state = room();
+  if (c.cell == "lstm") state.cells.assign(c.layers, Aligned<float>(hidden_));
+  if (c.attention) {
+    for (const Columns& part : layer_features_) state.sums.emplace_back(padded(part.count));
+  }
+  if (c.pointer) {
+    state.keys.emplace(c.pointer + 1, c.pointer_size, has_bytes_);  // one more for the sentinel
+    state.followers.assign(c.pointer, kNothing);
+    state.scores = Aligned<float>(padded(c.pointer + 1));
+    state.masses = Aligned<float>(vocabulary_);
+    state.query.emplace(c.pointer_size);
+  }
+  return state;
+}
+
+State Network::room() const {
+  const Configuration& c = configuration_;
   State state;
   for (std::size_t layer = 0; layer < c.layers; ++layer) {
     state.slots.emplace_back(c.hidden_size);
     keep_bytes(state.slots.back());
     state.slots.back().scale = 1 / kUnit;
-    if (c.cell == "lstm") state.cells.emplace_back(hidden_);
   }
   state.slots.emplace_back(c.embedding_size);
   state.gates = Aligned<float>(c.gates() * hidden_);
   if (c.cell == "gru") state.recurrent_gates = Aligned<float>(c.gates() * hidden_);
   if (c.attention) {
-    for (const Columns& part : layer_features_) {
-      state.slots.emplace_back(part.count);
-      state.sums.emplace_back(padded(part.count));
-    }
+    for (const Columns& part : layer_features_) state.slots.emplace_back(part.count);
   }
-  if (c.pointer) {
-    state.keys.emplace(c.pointer + 1, c.pointer_size, has_bytes_);  // one more for the sentinel
-    state.followers.assign(c.pointer, kNothing);
-    state.projected = Aligned<float>(2 * key_);
-    state.scores = Aligned<float>(padded(c.pointer + 1));
-    state.masses = Aligned<float>(vocabulary_);
-    state.query.emplace(c.pointer_size);
-  }
+  if (c.pointer) state.projected = Aligned<float>(2 * key_);
   state.logits = Aligned<float>(vocabulary_);
   return state;
 }
@@ -175,30 +176,79 @@ void Network::step(const Input* inputs, std::size_t texts, const Worker& worker)
   const Range rows = {units.first * gates, units.last * gates};
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
     const Layer& each = layers_[layer];
-    each.gates.apply(inputs, texts, &State::gates, rows, worker);
-    if (each.recurrent) {
-      each.recurrent->apply(inputs, texts, &State::recurrent_gates, rows, worker);
-    }
+    each.gates.apply(inputs, inputs, texts, &State::gates, rows, worker);
+    each.recurrent.apply(inputs, inputs, texts, recurrent_gates(), rows, worker, !has_gru());
     worker.wait();  // until nobody reads the outputs of the step before
-    for (std::size_t text = 0; text < texts; ++text) run_cells(layer, *inputs[text].state, units);
+    for (std::size_t text = 0; text < texts; ++text) {
+      run_cells(layer, *inputs[text].state, *inputs[text].state, units);
+    }
     worker.wait();
   }
   if (score_) {
     if (worker.is_first()) {
-      std::for_each_n(inputs, texts, [&](const Input& input) { attend(*input.state); });
+      std::for_each_n(inputs, texts,
+                      [&](const Input& input) { attend(*input.state, *input.state); });
     }
     worker.wait();
   }
-  head_->apply(inputs, texts, &State::logits, worker.share(head_->blocks()), worker);
+  head_->apply(inputs, inputs, texts, &State::logits, worker.share(head_->blocks()), worker);
   if (pointer_) {
-    pointer_->apply(inputs, texts, &State::projected, worker.share(pointer_->blocks()), worker);
+    pointer_->apply(inputs, inputs, texts, &State::projected, worker.share(pointer_->blocks()),
+                    worker);
   }
   worker.wait();
   if (!worker.is_first()) return;
   for (std::size_t text = 0; text < texts; ++text) {
     State& state = *inputs[text].state;
-    if (pointer_) point(state, inputs[text].token);
+    if (pointer_) point(state, state, inputs[text].token);
     std::fill(&state.logits[configuration_.vocabulary_size], state.logits.end(), kForbidden);
+  }
+}
+
+void Network::read(State& state, const Input* tokens, std::size_t count,
+                   const Worker& worker) const {
+  if (worker.is_first()) std::for_each_n(tokens, count, [&](const Input& token) { embed(token); });
+  worker.wait();
+  const std::size_t gates = configuration_.gates();
+  const Range units = worker.share(hidden_ / kRows);
+  const Range rows = {units.first * gates, units.last * gates};
+  const Input before = {&state, kNothing, 0};
+  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+    const Layer& each = layers_[layer];
+    each.gates.apply(tokens, tokens, count, &State::gates, rows, worker);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Input* previous = i ? &tokens[i - 1] : &before;
+      State& made = *tokens[i].state;
+      each.recurrent.apply(previous, &tokens[i], 1, recurrent_gates(), rows, worker, !has_gru());
+      if (has_gru()) {  // which changes the outputs before, in their place
+        const float* outputs = previous->state->slots[layer].floats.data();
+        std::copy(outputs + units.first * kRows, outputs + units.last * kRows,
+                  made.slots[layer].floats.data() + units.first * kRows);
+      }
+      run_cells(layer, state, made, units);
+      worker.wait();
+    }
+  }
+  if (score_) {
+    if (worker.is_first()) {
+      std::for_each_n(tokens, count, [&](const Input& token) { attend(state, *token.state); });
+    }
+    worker.wait();
+  }
+  head_->apply(tokens, tokens, count, &State::logits, worker.share(head_->blocks()), worker);
+  if (pointer_) {
+    pointer_->apply(tokens, tokens, count, &State::projected, worker.share(pointer_->blocks()),
+                    worker);
+  }
+  worker.wait();
+  if (!worker.is_first()) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    Aligned<float>& logits = tokens[i].state->logits;
+    if (pointer_) point(state, *tokens[i].state, tokens[i].token);
+    std::fill(&logits[configuration_.vocabulary_size], logits.end(), kForbidden);
+  }
+  for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+    state.slots[layer] = tokens[count - 1].state->slots[layer];
   }
 }
 
@@ -222,32 +272,32 @@ void Network::embed(const Input& input) const {
   if (has_bytes_ && !folded_) keep_bytes(embedded);
 }
 
-void Network::run_cells(std::size_t layer, State& state, Range blocks) const {
+void Network::run_cells(std::size_t layer, State& state, State& made, Range blocks) const {
   const std::size_t first = blocks.first * kRows, units = (blocks.last - blocks.first) * kRows;
-  float* output = state.slots[layer].floats.data() + first;
-  std::int8_t* bytes = state.slots[layer].bytes.data() + first;
+  float* output = made.slots[layer].floats.data() + first;
+  std::int8_t* bytes = made.slots[layer].bytes.data() + first;
   const std::size_t first_gate = first * configuration_.gates();
-  const float* gates = state.gates.data() + first_gate;
+  const float* gates = made.gates.data() + first_gate;
   if (configuration_.cell == "lstm") {
     kernels_.lstm(gates, units, state.cells[layer].data() + first, output, bytes);
-  } else if (configuration_.cell == "gru") {
-    kernels_.gru(gates, state.recurrent_gates.data() + first_gate, units, output, bytes);
+  } else if (has_gru()) {
+    kernels_.gru(gates, made.recurrent_gates.data() + first_gate, units, output, bytes);
   } else {
     kernels_.rnn(gates, units, output, bytes);
   }
 }
 
 // The average of all features so far, each weighted by exp(score); Felbo et al. 2017, section 3.3.
-void Network::attend(State& state) const {
-  const float score = score_->apply(kernels_, state);
+void Network::attend(State& state, State& made) const {
+  const float score = score_->apply(kernels_, made);
   const float largest = std::max(state.largest, score);
   const float carried = exponential(kernels_, state.largest - largest);
   const float weight = exponential(kernels_, score - largest);
   state.largest = largest;
   state.total = state.total * carried + weight;
   for (std::size_t part = 0; part < layer_features_.size(); ++part) {
-    const Aligned<float>& features = state.slots[layer_features_[part].slot].floats;
-    Values& average = state.slots[configuration_.layers + 1 + part];
+    const Aligned<float>& features = made.slots[layer_features_[part].slot].floats;
+    Values& average = made.slots[configuration_.layers + 1 + part];
     float* sums = state.sums[part].data();
     kernels_.accumulate(sums, carried, features.data(), weight, features.size());
     kernels_.scale(sums, 1 / state.total, average.floats.data(), features.size());
@@ -256,11 +306,11 @@ void Network::attend(State& state) const {
 }
 
 // Mix into the logits what followed similar places (Merity et al. 2017), and remember this place.
-void Network::point(State& state, std::int32_t token) const {
+void Network::point(State& state, State& made, std::int32_t token) const {
   const std::size_t reach = configuration_.pointer, size = state.scores.size();
   if (state.steps) state.followers[(state.steps - 1) % reach] = token;
   float* scores = state.scores.data();
-  const float* query = state.projected.data();
+  const float* query = made.projected.data();
   std::fill_n(scores, size, 0.0f);
   Vector vector = {query, 1};
   if (state.keys->has_bytes()) {
@@ -279,11 +329,11 @@ void Network::point(State& state, std::int32_t token) const {
     const std::int32_t follower = state.followers[place];
     (follower == kNothing ? unused : masses[follower]) += scores[place];
   }
-  float* logits = state.logits.data();
+  float* logits = made.logits.data();
   std::fill(logits + configuration_.vocabulary_size, logits + vocabulary_, kForbidden);
   const float largest = kernels_.largest(logits, vocabulary_);
   const float network_total = kernels_.exponentials(logits, vocabulary_, largest, 1);
-  const float share = sigmoid(kernels_, share_->apply(kernels_, state));
+  const float share = sigmoid(kernels_, share_->apply(kernels_, made));
   const float rest = 1 - share * (1 - unused / total);
   kernels_.accumulate(logits, rest / network_total, masses, share / total, vocabulary_);
   for (std::size_t i = 0; i < vocabulary_; ++i) logits[i] += kLeast;

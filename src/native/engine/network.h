@@ -22,6 +22,8 @@ class Network {
   // Whether threads that share the rows of one text's step are faster than one alone.
   bool is_worth_sharing() const { return bytes() >= kWorthSharing; }
   State initial() const;
+  // Room for what a step makes, without what is remembered: see `read`.
+  State room() const;
 
   // Read a token of each of at most `kMostTexts` texts; then `logits` of the states are those of
   // the next token, `kForbidden` where they are padded. What a text gets does not depend on the
@@ -29,13 +31,19 @@ class Network {
   // cancelled the step is short and the states are worth nothing.
   void step(const Input* inputs, std::size_t texts, const Worker& worker = {}) const;
 
+  // Read at most `kMostTexts` tokens of one text, layer after layer, so that a layer's weights are
+  // fetched once for all of them: to the last bit what as many steps make. Each token has room of
+  // its own, where its logits are; `state` is the text's, before and after. All workers must call
+  // it, and the first of them may read the logits and the state.
+  void read(State& state, const Input* tokens, std::size_t count, const Worker& worker = {}) const;
+
   // The outputs of a state's layers, (layers · hidden).
   void copy_outputs(const State& state, float* to) const;
 
  private:
   struct Layer {
-    Linear gates;
-    std::optional<Linear> recurrent;  // of a gru, whose reset gate stands between the two
+    Linear gates;      // of what comes from below
+    Linear recurrent;  // added to them, but by a gru, whose reset gate stands between the two
   };
 
   static constexpr std::size_t kWorthSharing = 1u << 19;  // bytes; fewer are read too quickly
@@ -44,9 +52,15 @@ class Network {
   void add_layer(const ModelFile& file, std::size_t index);
   void add_pointer(const ModelFile& file, const std::vector<Columns>& features);
   void embed(const Input& input) const;
-  void run_cells(std::size_t layer, State& state, Range blocks) const;
-  void attend(State& state) const;
-  void point(State& state, std::int32_t token) const;
+  bool has_gru() const { return configuration_.cell == "gru"; }
+  // Where the recurrent products go.
+  Aligned<float> State::*recurrent_gates() const {
+    return has_gru() ? &State::recurrent_gates : &State::gates;
+  }
+  // These read and change what `state` remembers, and make of it what `made` has room for.
+  void run_cells(std::size_t layer, State& state, State& made, Range blocks) const;
+  void attend(State& state, State& made) const;
+  void point(State& state, State& made, std::int32_t token) const;
   void keep_key(State& state, const float* key) const;
   void keep_bytes(Values& values) const;
 

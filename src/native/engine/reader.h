@@ -18,14 +18,14 @@ class Reader {
 
   // Read on; gives the logits of the token after these, (vocabulary). This and `trace` throw
   // std::invalid_argument if a token is not of the model, and have then read none.
-  std::vector<float> read(Span<std::int64_t> tokens);
+  std::vector<float> read(Span<std::int64_t> tokens, std::size_t threads = 1);
 
   // Read on; gives what comes after each of these tokens.
   struct Trace {
     std::vector<float> logits;   // (tokens, vocabulary)
     std::vector<float> outputs;  // (tokens, layers, hidden): of all layers
   };
-  Trace trace(Span<std::int64_t> tokens, std::size_t threads);
+  Trace trace(Span<std::int64_t> tokens, std::size_t threads = 1);
 
   const std::shared_ptr<const Model>& model() const { return model_; }
   std::int32_t label() const { return label_; }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from pathlib import Path
@@ -16,7 +17,7 @@ import click
 
 from sunspring.cli.common import Verbosity
 from sunspring.errors import SourceError
-from sunspring.notices import displayable, notify_on
+from sunspring.notices import Notify, Progress, Screen, Work, displayable, ignore, notify_on
 
 _CHUNK = 1 << 20  # bytes read at once
 _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
@@ -54,9 +55,25 @@ def notices() -> TextIO | None:
     return None if verbosity().quiet else sys.stderr
 
 
+def notify() -> Notify:
+    """Return what prints messages that are not part of the result, or nothing for silence."""
+    stream = notices()
+    return ignore if stream is None else _on(stream)
+
+
+_on = functools.cache(notify_on)  # so that all who print know of the bar that may stand there
+
+
 def say(line: str) -> None:
     """Print a message that is not part of the result, unless the user wants silence."""
-    notify_on(notices())(line)
+    notify()(line)
+
+
+def clear() -> None:
+    """Take the bar of some work away, if one stands on the terminal."""
+    screen = notify()
+    if isinstance(screen, Screen):
+        screen.clear()
 
 
 def detail(line: str) -> None:
@@ -99,6 +116,27 @@ def arriving_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         yield number, [_line(begun)]
 
 
+def lines_progress(what: str) -> Callable[[int, Sequence[str]], Progress]:
+    """Say every few seconds how far the work on lines is, whose number is not known before.
+
+    Args:
+        what: is done to them.
+
+    Returns:
+        A function that takes the next lines, and before them the number of the first; it returns
+        what to call with the progress of the work on these.
+    """
+    work = Work(notify(), what)
+
+    def begin(first: int, lines: Sequence[str]) -> Progress:
+        last = first + len(lines) - 1
+        name = f"line {first:,}" if first == last else f"lines {first:,} to {last:,}"
+        work.what = f"{what} {name}"
+        return work
+
+    return begin
+
+
 def _open_bytes(path: Path) -> AbstractContextManager[BufferedReader]:
     if str(path) == "-":
         return nullcontext(cast(BufferedReader, sys.stdin.buffer))
@@ -117,6 +155,7 @@ def _line(line: bytes) -> str:
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines immediately, so that a reader at the other end of a pipe need not wait."""
     text = "".join(f"{line}\n" for line in lines)
+    clear()
     if text:
         sys.stdout.write(shown(text))
         sys.stdout.flush()
@@ -132,6 +171,7 @@ def print_json(values: Any) -> None:
 def print_stream(pieces: Iterator[str]) -> None:
     """Print a text while it is written, with a line end added if it goes to a terminal."""
     for piece in pieces:
+        clear()
         print(piece, end="", flush=True)
     if sys.stdout.isatty():
         print()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sunspring.cli import printing
 from sunspring.cli.common import EngineOption, JsonOption, ModelOption
-from sunspring.cli.console import arriving_lines, print_json, print_lines, say
+from sunspring.cli.console import arriving_lines, lines_progress, print_json, print_lines, say
 from sunspring.settings import setting
 
 
@@ -61,9 +61,10 @@ def score(options: ScoreOptions) -> None:
             f"{options.threshold:g} % of the held-out lines cost at most {least:.3f} bits per "
             "character"
         )
-    listed = []
+    listed, progress = [], lines_progress("scoring")
     for number, lines in arriving_lines(options.file):
-        scores = enumerate(score_lines(model, lines, options.label), start=number)
+        scored = score_lines(model, lines, options.label, progress(number, lines))
+        scores = enumerate(scored, start=number)
         kept = [each for each in scores if least is None or each[1].bits_per_character > least]
         if options.as_json:
             for place, each in kept:
@@ -93,7 +94,11 @@ def encode(options: EncodeOptions) -> None:
     from sunspring.model import Model
 
     model = Model.load(options.model, options.device, options.engine)
-    batches = (model.encode(lines, options.label) for _, lines in arriving_lines(options.file))
+    progress = lines_progress("encoding")
+    batches = (
+        model.encode(lines, options.label, progress(number, lines))
+        for number, lines in arriving_lines(options.file)
+    )
     if options.out is None:
         for vectors in batches:
             print_lines(vector_rows(vectors))

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 import click
 
 from sunspring.cli.common import Verbosity
-from sunspring.cli.console import detail, verbosity
+from sunspring.cli.console import clear, detail, verbosity
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.machine import package_versions
 from sunspring.notices import command
@@ -107,6 +107,8 @@ class Command(click.Command):
                 f"this should not happen ({what}): run it again with --verbose, and report what it "
                 "says"
             ) from error
+        finally:
+            clear()
         detail(f"done in {time.perf_counter() - began:.1f} s")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -14,12 +14,15 @@ from sunspring.evaluation.protocols import (
     Evaluation,
     Protocol,
     baselines,
+    evaluate_engine,
     evaluate_stream,
     evaluate_windows,
 )
 from sunspring.evaluation.settings import LearningSettings
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import Predictor
+from sunspring.notices import Progress
+from sunspring.writing.engine import Engine
 
 
 def check_protocol(protocol: str, *, dynamic: bool) -> None:
@@ -44,9 +47,11 @@ def measure(
     vocabulary: Vocabulary,
     protocol: Protocol = "stream",
     *,
+    engine: Engine,
     predictor: Predictor | None = None,
     mixture: bool = False,
     learning: LearningSettings | None = None,
+    on_progress: Progress | None = None,
 ) -> tuple[Evaluation, dict[str, float]]:
     """Measure a model on a text.
 
@@ -56,9 +61,11 @@ def measure(
         corpus: what the model was trained on, if available.
         vocabulary: the model's.
         protocol: `stream` or `windows`.
+        engine: what runs the model, the mixture included.
         predictor: a mixture that contains the network, to measure in its place.
         mixture: also measure the network mixed with n-grams of the corpus.
         learning: also measure it while it keeps learning, with these settings.
+        on_progress: called with the tokens that were scored by `stream` so far, and the total.
 
     Returns:
         The figures, and the nats per character of n-gram models of orders 1 to 6, fitted to the
@@ -70,7 +77,10 @@ def measure(
     """
     start_id = vocabulary.start_id
     evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
-    figures = evaluate(network if predictor is None else predictor, heldout, start_id)
+    if protocol == "stream":
+        figures = evaluate_engine(engine, heldout, on_progress)
+    else:
+        figures = evaluate_windows(network if predictor is None else predictor, heldout, start_id)
     beyond = {}
     mixed = learn_mixture(network, corpus) if mixture and corpus else None
     if mixed:

@@ -21,10 +21,10 @@ from sunspring.evaluation.ngrams import NGramModel
 from sunspring.network.predictor import Predictor
 from sunspring.network.scoring import BATCH, Measure, Rows, measure_rows
 from sunspring.notices import Progress
-
-HELDOUT_TOKENS = 1_000_000  # scored after training and quantizing; `evaluate` scores all
+from sunspring.writing.engine import Engine
 
 _LARGEST_EXPONENT = 709  # of math.exp
+_BLOCK = 1 << 22  # tokens of documents that an engine is given at once
 
 
 Protocol = Literal["stream", "windows"]
@@ -79,7 +79,6 @@ def evaluate_stream(
     split: Split,
     start_id: int,
     on_progress: Progress | None = None,
-    maximum_tokens: int | None = None,
 ) -> Evaluation:
     """Read a text once in order and score every token once.
 
@@ -91,13 +90,12 @@ def evaluate_stream(
         split: the text.
         start_id: the token read before a document's first.
         on_progress: called with the tokens scored so far and the total.
-        maximum_tokens: score only this many, from the beginning.
 
     Raises:
         SettingsError: the model needs labels and the text has none.
         SourceError: the text is empty.
     """
-    split = first_tokens(split, maximum_tokens)
+    _check_not_empty(split)
     total, scored = 0.0, 0
     for losses in measure_stream(model, split, start_id):
         total += float(losses.sum())
@@ -106,6 +104,41 @@ def evaluate_stream(
             on_progress(scored, len(split.tokens))
     nats = total + split.unseen_nats
     return evaluation_of("stream", nats, len(split.tokens), split.characters)
+
+
+def evaluate_engine(
+    engine: Engine, split: Split, on_progress: Progress | None = None
+) -> Evaluation:
+    """Read a text as `evaluate_stream` does, on an engine: `Model.score` gives the same figures.
+
+    Args:
+        engine: runs the model.
+        split: the text.
+        on_progress: called with the tokens scored so far and the total.
+
+    Raises:
+        SettingsError: the model needs labels and the text has none.
+        SourceError: the text is empty.
+    """
+    _check_not_empty(split)
+    total, starts = 0.0, np.asarray(split.starts)
+    first = 0
+    while first < split.document_count:
+        last = int(np.searchsorted(starts, starts[first] + _BLOCK, side="right")) - 1
+        documents = slice(first, max(first + 1, last))
+        begin, end = int(starts[documents.start]), int(starts[documents.stop])
+        labels = None if split.labels is None else split.labels[documents].astype(np.int64)
+
+        def report(done: int, of_block: int | None, begin: int = begin) -> None:
+            if on_progress is not None:
+                on_progress(begin + done, len(split.tokens))
+
+        counts = np.diff(starts[documents.start : documents.stop + 1])
+        nats = engine.score(split.tokens[begin:end], counts, labels, report)
+        total += float(nats.sum(dtype=np.float64))
+        first = documents.stop
+    total += split.unseen_nats
+    return evaluation_of("stream", total, len(split.tokens), split.characters)
 
 
 def measure_stream(
@@ -190,7 +223,7 @@ def baselines(
         heldout: the text to score.
         vocabulary_size: number of ids.
         start_id: the token read before a document's first.
-        maximum_tokens: see `evaluate_stream`.
+        maximum_tokens: score only this many of the held-out text, from the beginning.
 
     Returns:
         Nats per character, under the names `order-1` to `order-6`.

@@ -6,22 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.evaluation.protocols import (
-    HELDOUT_TOKENS,
     Evaluation,
-    evaluate_stream,
-    evaluation_of,
+    evaluate_engine,
     first_tokens,
 )
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel
 from sunspring.network.weights import pack_model
-from sunspring.writing.engine import Engine, EngineName
+from sunspring.writing.engine import EngineName
 from sunspring.writing.engines import open_engine
+
+_MOST_TOKENS = 1_000_000  # read before and after
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class QuantizationLoss:
     """What 8 bits cost on a text.
 
     Args:
-        fp32: the network before quantizing, by `stream`, in float32.
+        fp32: the model before quantizing, by `stream`, in float32.
         int8: the network after: by the native engine, which rounds activations too, or by PyTorch
             in float32 if there is no such engine.
         text: the run's held-out text (`heldout`), or other `sources`.
@@ -55,7 +53,7 @@ class QuantizationLoss:
 
 
 def measure_loss(
-    network: RecurrentModel,
+    whole: ModelFiles,
     quantized: ModelFiles,
     text: Split,
     kind: Literal["heldout", "sources"],
@@ -63,7 +61,7 @@ def measure_loss(
     """Score the first million tokens of a text before and after quantizing.
 
     Args:
-        network: the model before.
+        whole: the model before.
         quantized: the model after.
         text: what to read, by `stream`.
         kind: which text it is.
@@ -72,18 +70,10 @@ def measure_loss(
         SettingsError: the model needs labels and the text has none.
         SourceError: the text is empty.
     """
-    text = first_tokens(text, HELDOUT_TOKENS)
-    fp32 = evaluate_stream(network, text, quantized.vocabulary.start_id)
+    text = first_tokens(text, _MOST_TOKENS)
+    fp32 = evaluate_engine(open_engine(whole), text)
     engine = open_engine(quantized)
-    return QuantizationLoss(fp32, _evaluate_engine(engine, text), kind, engine.name)
-
-
-def _evaluate_engine(engine: Engine, split: Split) -> Evaluation:
-    """Read a text by `stream` on an engine."""
-    labels = None if split.labels is None else split.labels.astype(np.int64)
-    nats = engine.score(split.tokens, np.diff(split.starts), labels)
-    total = float(nats.sum(dtype=np.float64)) + split.unseen_nats
-    return evaluation_of("stream", total, len(split.tokens), split.characters)
+    return QuantizationLoss(fp32, evaluate_engine(engine, text), kind, engine.name)
 
 
 def quantize_model(
@@ -109,7 +99,7 @@ def quantize_model(
     """
     whole = pack_model(network, vocabulary, card)
     rounded = pack_model(network, vocabulary, card, quantized=True)
-    loss = None if text is None else measure_loss(network, rounded, text, kind)
+    loss = None if text is None else measure_loss(whole, rounded, text, kind)
     figures = {
         "bytes": len(rounded.weights),
         "bytes_fp32": len(whole.weights),

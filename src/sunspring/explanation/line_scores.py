@@ -18,6 +18,7 @@ from sunspring.corpus.spelling import UNSEEN_BITS
 from sunspring.corpus.vocabulary import Vocabulary, compose
 from sunspring.errors import SettingsError
 from sunspring.model import Model
+from sunspring.notices import Progress
 
 _AT_ONCE = 4096  # lines scored together
 
@@ -69,13 +70,19 @@ class LineScore:
         }
 
 
-def score_lines(model: Model, lines: Sequence[str], label: str | None = None) -> list[LineScore]:
+def score_lines(
+    model: Model,
+    lines: Sequence[str],
+    label: str | None = None,
+    on_progress: Progress | None = None,
+) -> list[LineScore]:
     """Score lines, all at once.
 
     Args:
         model: the model; if it was trained on lines or other documents, ends are scored too.
         lines: the lines without their newlines.
         label: label of all lines, for a model with labels.
+        on_progress: called now and then with the tokens read so far, and their number.
 
     Raises:
         SettingsError: the label is unknown, or missing.
@@ -88,7 +95,7 @@ def score_lines(model: Model, lines: Sequence[str], label: str | None = None) ->
     if vocabulary.end_id is not None:
         ids = np.insert(ids, np.cumsum(counts), vocabulary.end_id)
         counts, characters = counts + 1, characters + 1
-    scored = model.score_tokens(ids, counts, label)
+    scored = model.score_tokens(ids, counts, label, on_progress)
     texts = np.split(ids, np.cumsum(counts)[:-1])
     return [
         LineScore(line, float(bits.sum()) + UNSEEN_BITS * int(strange), int(count), bits, tokens)

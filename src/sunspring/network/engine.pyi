@@ -20,32 +20,39 @@ class Model:
     ) -> None: ...
     @property
     def instruction_set(self) -> str: ...
-    def score(
+
+class Reading:
+    """Texts of these lengths, one after another, being read; each from a fresh state.
+
+    What is wanted is the surprisal in nats of each token (tokens,), or with `outputs` those of all
+    layers after each text, (texts · layers · hidden,). `labels` are (texts,), or empty.
+    """
+
+    def __init__(
         self,
+        model: Model,
         tokens: NDArray[np.int64],
         lengths: NDArray[np.int64],
         labels: NDArray[np.int64],
-        threads: int = 1,
-    ) -> NDArray[np.float32]:
-        """Surprisal in nats of each token (tokens,) of texts of these lengths, one after another.
+        *,
+        outputs: bool,
+        threads: int,
+    ) -> None: ...
+    def run(self, seconds: float) -> None:
+        """Read on for so long."""
 
-        Each text is read from a fresh state. `labels` are (texts,), or empty.
-        """
-
-    def encode(
-        self,
-        tokens: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        threads: int = 1,
-    ) -> NDArray[np.float32]:
-        """Outputs of all layers after each text, (texts · layers · hidden,); see `score`."""
+    @property
+    def is_over(self) -> bool: ...
+    @property
+    def tokens_read(self) -> int: ...
+    def take_result(self) -> NDArray[np.float32]:
+        """Return what is wanted; once, at the end."""
 
 class Reader:
     """A text being read."""
 
     def __init__(self, model: Model, label: int = 0) -> None: ...
-    def read(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    def read(self, tokens: NDArray[np.int64], threads: int = 1) -> NDArray[np.float32]:
         """Read tokens (time,); returns the logits (vocabulary,) of the next."""
     def trace(
         self, tokens: NDArray[np.int64], threads: int = 1

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sunspring.network.config import check_labels
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import Predictor, State
+from sunspring.notices import Progress
 
 BATCH = 64
 """Rows read together."""
@@ -137,6 +138,7 @@ def score_texts(
     counts: NDArray[np.int64],
     start_id: int,
     labels: NDArray[np.int64] | None = None,
+    on_progress: Progress | None = None,
 ) -> NDArray[np.float64]:
     """Return the surprisal of each token, (tokens,) in nats; each text starts from a zero state.
 
@@ -146,6 +148,7 @@ def score_texts(
         counts: (texts,) number of tokens in each.
         start_id: the token read before a text's first.
         labels: (texts,) label index of each; for a model that has labels.
+        on_progress: called now and then with the tokens read so far, and their number.
 
     Raises:
         SettingsError: the model needs labels, and there are none.
@@ -158,6 +161,8 @@ def score_texts(
         places = (rows.first[indices] + read[indices])[:, None] + np.arange(values.shape[1])
         nats[places[is_inside]] = values[is_inside]
         read[indices] += values.shape[1]
+        if on_progress is not None:
+            on_progress(int(np.minimum(read, counts).sum()), len(ids))
     return nats
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, Progress, ignore
+from sunspring.notices import Notify, Work, ignore
 from sunspring.runs.request import TrainingRequest, reading_record
 from sunspring.storage import cache_folder
 from sunspring.text.files import Sources, find_sources
 from sunspring.text.options import DocumentKind, ReadingOptions
 
-_SECONDS_BETWEEN = 3.0  # lines of progress
 _LOOKED_AT = 1_000_000  # bytes at the beginning of a text
 _STRANGE = 0.01  # share of them that may be no text without a word
 
@@ -58,7 +56,7 @@ class RequestedText:
         self._request = request
         self._base = base
         self._notify = notify
-        self._progress = _reading_progress(notify)
+        self._progress = Work(notify, "reading", "MB", 1e6)
         self._sources = self._find(request.source_names)
         self._heldout = self._find(request.heldout_names) if request.heldout_names else None
 
@@ -96,20 +94,6 @@ class RequestedText:
                 f"the encoded text cannot be stored in {cache} ({error.strerror or error}): free "
                 "some space, or set the environment variable SUNSPRING_CACHE to another folder"
             ) from None
-
-
-def _reading_progress(notify: Notify) -> Progress:
-    """Report every few seconds how much of a long text has been read."""
-    last = time.monotonic()
-
-    def report(done: int, total: int | None) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN:
-            last = time.monotonic()
-            of_all = f" of {total / 1e6:,.0f}" if total else ""
-            notify(f"reading: {done / 1e6:,.0f} MB{of_all}")
-
-    return report
 
 
 class RunText:

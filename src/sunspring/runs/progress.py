@@ -9,19 +9,19 @@ import html
 import math
 from typing import Any, TextIO
 
-from sunspring.notices import displayable
-from sunspring.progress import PLAIN_SECONDS, duration, live_bar
+from sunspring.notices import displayable, duration
 from sunspring.runs.log import Units
 from sunspring.training.pace import Revision
 from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
 
+_PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.2
 
 
 class _Progress(Callback):
     """What the progress displays share: the latest figures in words."""
 
-    _every = PLAIN_SECONDS
+    _every = _PLAIN_SECONDS
 
     def __init__(self, units: Units) -> None:
         self._units = units
@@ -104,8 +104,16 @@ class TerminalProgress(_Progress):
     _every = _LIVE_SECONDS
 
     def __init__(self, stream: TextIO, units: Units) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
         super().__init__(units)
-        self._bar = live_bar(stream)
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}"),
+            console=Console(file=stream),
+            refresh_per_second=5,
+        )
         self._task = self._bar.add_task("getting ready", total=1.0)
 
     def on_start(self, trainer: Trainer) -> None:

@@ -39,6 +39,7 @@ class File:
         path: None for standard input.
         status: None for a stream, which has no size and can be read only once.
         table: a key of `TABLES` (tables.py), if only `column` of it is read.
+        format: what kind of document or conversation it is (formats.py); empty for plain text.
         is_book: a Project Gutenberg book, with a licence around the text.
         is_member: found in a folder or by a pattern, not named by the user.
         is_binary: a member that is not text and is skipped.
@@ -50,6 +51,7 @@ class File:
     table: str | None = None
     column: str = ""
     label: str | None = None
+    format: str = ""
     is_book: bool = False
     is_member: bool = False
     is_binary: bool = False

@@ -22,6 +22,8 @@ from sunspring.notices import Notify, Progress, ignore
 from sunspring.text.decoding import File, is_text, read_chunks, unreadable
 from sunspring.text.downloads import fetch, gutenberg_url
 from sunspring.text.embedded import EMBEDDED_VERSION
+from sunspring.text.formats import CONVERSATIONS, with_format
+from sunspring.text.messages import SPEAKER
 from sunspring.text.options import ReadingOptions
 from sunspring.text.tables import TABLES
 
@@ -60,7 +62,8 @@ class Sources:
             if file.path is None or file.status is None:
                 return None
             stamp = [str(file.path.absolute()), file.status.st_size, file.status.st_mtime_ns]
-            stamps.append([*stamp, file.column, file.label, file.is_book, file.is_binary])
+            use = [file.column, file.label, file.format, file.is_book, file.is_binary]
+            stamps.append([*stamp, *use])
         return stamps
 
 
@@ -84,6 +87,7 @@ def find_sources(
 
     Raises:
         SourceError: a source is missing, unreadable or lacks the labels asked for.
+        MissingExtraError: a package that reads a source is not installed.
         SettingsError: the options do not fit the sources.
     """
     if as_bytes and options.encoding is not None:
@@ -91,14 +95,18 @@ def find_sources(
             "bytes are read without decoding: leave out --encoding or --tokens bytes"
         )
     finder = _Finder(options, as_bytes, on_progress, notify)
-    files = tuple(file for name in names for file in finder.find(name))
+    found = [file for name in names for file in finder.find(name)]
+    files = tuple(
+        file if file.table or file.is_member else with_format(file, options) for file in found
+    )
     if not names and (options.label_column is not None or options.label_folders):
         raise SettingsError("the embedded text has no labels: give a source that has some")
     for file in files:
-        if options.label_column is not None and not file.table:
+        has_speakers = file.format in CONVERSATIONS and options.label_column == SPEAKER
+        if options.label_column is not None and not file.table and not has_speakers:
             raise SettingsError(
                 f"{file.name} has no columns for labels: name a table's text column, as in "
-                "poems.csv:text"
+                f"poems.csv:text, or take --label-column {SPEAKER} for a chat"
             )
         if options.label_folders and file.label is None and not file.is_binary:
             raise SourceError(
@@ -134,7 +142,8 @@ class _Finder:
                 )
         elif table := _TABLE.fullmatch(name):
             for file in self.find(table["base"]):
-                yield replace(file, table=table["kind"].lower(), column=table["column"])
+                kind = table["kind"].lower()
+                yield replace(file, table=kind, column=table["column"], format="")
         elif name.startswith(("http://", "https://", "gutenberg:")):
             is_book = name.startswith("gutenberg:")
             url = gutenberg_url(name.removeprefix("gutenberg:")) if is_book else name
@@ -175,8 +184,8 @@ class _Finder:
             status = _status(path)
             if status is None or not stat.S_ISREG(status.st_mode):
                 continue
-            file = File(str(path), path, status, is_member=True)
-            if not self.as_bytes:
+            file = with_format(File(str(path), path, status, is_member=True), self.options)
+            if not self.as_bytes and not file.format:
                 head = next(read_chunks(file, _HEAD_SIZE, lambda size: None), b"")
                 file = replace(file, is_binary=not is_text(head, self.options))
             members.append(file)

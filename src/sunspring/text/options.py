@@ -10,6 +10,20 @@ from sunspring.errors import SettingsError
 from sunspring.settings import check_settings, setting
 
 DocumentKind = Literal["none", "lines", "files"]
+ReadAs = Literal[
+    "auto",
+    "text",
+    "docx",
+    "odt",
+    "epub",
+    "html",
+    "markdown",
+    "pdf",
+    "subtitles",
+    "whatsapp",
+    "telegram",
+    "telegram-text",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +40,11 @@ class ReadingOptions:
         "none (one long text), each line or row of a table, or each file.",
         shown_default="none, or as the model was trained",
     )
+    read_as: ReadAs = setting(
+        "auto",
+        "What the files are, but for tables. auto goes by the ending of their names, and by the "
+        "first lines of a .txt or .json, which may be a chat; text takes them as they are.",
+    )
     encoding: str | None = setting(
         None,
         "Encoding of files without a byte order mark, by Python's name for it.",
@@ -39,7 +58,9 @@ class ReadingOptions:
         False, "Keep CRLF and CR line ends instead of turning them into LF."
     )
     label_column: str | None = setting(
-        None, "Column or field of a table with each row's label; needs --documents lines."
+        None,
+        "Column or field of a table with each row's label, or speaker for chats and subtitles; "
+        "needs --documents lines.",
     )
     label_folders: bool = setting(
         False, "Label each file with the name of the folder it is in, below the source."

@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from sunspring.errors import SourceError
 from sunspring.notices import Notify, Progress, ignore
+from sunspring.text.content import Content
 from sunspring.text.decoding import File, decode, read_chunks
 from sunspring.text.downloads import strip_licence
 from sunspring.text.embedded import embedded_text
 from sunspring.text.files import Sources
+from sunspring.text.formats import read_format
 from sunspring.text.options import ReadingOptions
 from sunspring.text.tables import read_rows
 
@@ -71,6 +73,10 @@ def read_passages(
 
     def read(file: File) -> Iterator[Passage]:
         chunks = read_chunks(file, chunk_size, count)
+        if file.format:
+            content = Content(file, chunks, options, as_bytes, notify)
+            pieces = (Passage(*each) for each in read_format(content))
+            return _skip_empty(file, pieces, options, notify)
         text = decode(file, chunks, options, as_bytes=as_bytes)
         if file.table:
             rows = read_rows(file, text, options, as_bytes=as_bytes)

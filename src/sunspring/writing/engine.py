@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.network.config import ModelConfig
+from sunspring.notices import Progress
 from sunspring.writing.writer import Tokens, Writer
 
 if TYPE_CHECKING:
@@ -54,20 +55,33 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
+    def score(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> Floats:
         """Return the surprisal of each token of some texts, (tokens,) in nats.
 
         Args:
             ids: (tokens,) of all texts, one after another; each is read from a zero state.
             counts: (texts,) number of tokens in each.
             labels: (texts,) label index of each, for a model that has labels.
+            on_progress: called now and then with the tokens read so far, and their number.
 
         Raises:
             SettingsError: the model needs labels, and there are none.
         """
 
     @abstractmethod
-    def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         """Return the outputs of all layers after each text, (texts, layers * hidden_size).
 
         See `score` for the arguments.

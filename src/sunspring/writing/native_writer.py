@@ -15,6 +15,7 @@ from sunspring.network import engine
 from sunspring.network.config import ModelConfig, check_labels
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import load_native
+from sunspring.notices import Progress, unnoticed
 from sunspring.writing.drafts import Piece
 from sunspring.writing.engine import CANNOT_BLEND, Blend, Counts, Engine, Floats, Ids
 from sunspring.writing.session import Request, Session, Voice
@@ -22,7 +23,7 @@ from sunspring.writing.stretches import KnownStretches
 from sunspring.writing.writer import Task, Tokens, Writer
 
 _LANES = 32  # texts that a thread writes at once: more save no time per text
-_SLICE = 0.02  # seconds until pieces are passed on, and Ctrl-C is noticed
+_SLICE = 0.02  # seconds until pieces or progress are passed on, and Ctrl-C is noticed
 _PART = 1 << 12  # tokens of a prompt to read before Ctrl-C is noticed
 
 
@@ -32,21 +33,24 @@ class NativeReader:
     Args:
         model: as the engine holds it.
         label: see `Task`.
+        threads: number of threads that read a long text.
     """
 
-    def __init__(self, model: engine.Model, label: int | None) -> None:
+    def __init__(self, model: engine.Model, label: int | None, threads: int) -> None:
         self.state = engine.Reader(model, label or 0)
+        self._threads = threads
 
-    def read(self, tokens: Tokens) -> NDArray[np.floating]:
-        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next."""
+    def read(self, tokens: Tokens, on_progress: Progress = unnoticed) -> NDArray[np.floating]:
+        """See `Reader.read`."""
         for first in range(0, len(tokens), _PART):
-            logits = self.state.read(tokens[first : first + _PART])
+            logits = self.state.read(tokens[first : first + _PART], self._threads)
+            on_progress(min(first + _PART, len(tokens)), len(tokens))
         return logits
 
     def copy(self) -> NativeReader:
         """Return another reader that has read the same."""
         other = object.__new__(NativeReader)
-        other.state = self.state.copy()
+        other.state, other._threads = self.state.copy(), self._threads
         return other
 
 
@@ -100,7 +104,7 @@ class NativeWriter(Writer[NativeReader]):
     def request(self, task: Task, seeds: range) -> Request:
         """Read the prompt of a task, so that a session can continue it."""
         tokens = task.prompt.tokens
-        own = self._after(tokens, task.label)
+        own = self._after(tokens, task.label, task.on_progress)
         others = [
             other._heard(voice.tokens[tokens], task.settings.label) for other, voice in self._blend
         ]
@@ -110,7 +114,7 @@ class NativeWriter(Writer[NativeReader]):
 
     def fresh_reader(self, label: int | None) -> NativeReader:
         """Return a reader that has read nothing."""
-        return NativeReader(self._model, label)
+        return NativeReader(self._model, label, self._threads)
 
     def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
         """Write one text for each seed, all at once, each in pieces until its finish reason."""
@@ -126,10 +130,12 @@ class NativeWriter(Writer[NativeReader]):
             self._indexed = known, engine.KnownStretches(known.keys, known.size)
         return self._indexed[1]
 
-    def _after(self, tokens: Tokens, label: int | None) -> NativeReader:
+    def _after(
+        self, tokens: Tokens, label: int | None, on_progress: Progress = unnoticed
+    ) -> NativeReader:
         """Return a reader that has read a prompt."""
         reader = self.reader(label)
-        reader.read(self.after_start(tokens))
+        reader.read(self.after_start(tokens), on_progress)
         return reader
 
     def _heard(self, tokens: Tokens, label: str | None) -> NativeReader:
@@ -174,18 +180,45 @@ class NativeEngine(Engine):
         """See `Engine.reader`."""
         return engine.Reader(self.model, label or 0)
 
-    def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
+    def score(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> Floats:
         """See `Engine.score`."""
-        given = self._labels(labels)
-        return self.model.score(ids.astype(np.int64), counts, given, usable_cores())
+        return self._read(ids, counts, labels, on_progress, outputs=False)
 
-    def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         """See `Engine.encode`."""
-        given = self._labels(labels)
-        flat = self.model.encode(ids.astype(np.int64), counts, given, usable_cores())
+        flat = self._read(ids, counts, labels, on_progress, outputs=True)
         return flat.reshape(len(counts), self.config.layers * self.config.hidden_size)
 
-    def _labels(self, labels: Counts | None) -> Counts:
-        """Return the labels of texts as the engine expects them: an empty array for none."""
+    def _read(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None,
+        on_progress: Progress | None,
+        *,
+        outputs: bool,
+    ) -> NDArray[np.float32]:
+        """Read texts in slices of time, so that Ctrl-C is noticed between them."""
         check_labels(self.config.labels, labels)
-        return np.zeros(0, np.int64) if labels is None else labels
+        given = np.zeros(0, np.int64) if labels is None else labels
+        tokens, threads = ids.astype(np.int64), usable_cores()
+        reading = engine.Reading(
+            self.model, tokens, counts, given, outputs=outputs, threads=threads
+        )
+        while not reading.is_over:
+            reading.run(_SLICE)
+            if on_progress is not None:
+                on_progress(reading.tokens_read, len(tokens))
+        return reading.take_result()

@@ -20,6 +20,7 @@ from sunspring.network.config import ModelConfig, check_labels
 from sunspring.network.network import RecurrentModel, change_recurrent
 from sunspring.network.predictor import Predictor, State
 from sunspring.network.scoring import final_outputs, score_texts
+from sunspring.notices import Progress, unnoticed
 from sunspring.writing.drafts import Draft, Piece
 from sunspring.writing.engine import CANNOT_BLEND, Blend, Counts, Engine, Floats, Ids
 from sunspring.writing.sampling import REPETITION_WINDOW, draw, token_probabilities
@@ -44,16 +45,19 @@ class TorchReader:
         self.state = model.initial_state(1)
 
     @torch.inference_mode()
-    def read(self, tokens: Tokens) -> NDArray[np.floating]:
-        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next.
+    def read(self, tokens: Tokens, on_progress: Progress = unnoticed) -> NDArray[np.floating]:
+        """See `Reader.read`.
 
-        Many are read in parts, since attention takes memory quadratic in the length of a part.
+        It reads in parts, since attention takes memory quadratic in the length of a part.
         """
         logits = torch.empty(1, 1, 0)
         on_device = torch.from_numpy(tokens).to(self._model.device)
+        read = 0
         for part in on_device.split(_PART):  # type: ignore[no-untyped-call]
             logits, state = self._model(part.unsqueeze(0), self.state, self._labels)
             self.state = _rounded(state)
+            read += len(part)
+            on_progress(read, len(tokens))
         return np.asarray(logits[0, -1].cpu().numpy())
 
     def copy(self) -> TorchReader:
@@ -115,7 +119,9 @@ class TorchWriter(Writer[TorchReader]):
             yield from (draft.take() for draft in drafts)
             return
         rows, reader = len(active), self.reader(task.label)
-        logits = np.tile(reader.read(self.after_start(task.prompt.tokens)), (rows, 1))
+        logits = np.tile(
+            reader.read(self.after_start(task.prompt.tokens), task.on_progress), (rows, 1)
+        )
         state = tuple(tuple(t.expand(rows, *t.shape[1:]) for t in layer) for layer in reader.state)
         recent = np.tile(self.recent(task), (rows, 1))
         while active:
@@ -175,20 +181,35 @@ class TorchEngine(Engine):
             raise SettingsError(CANNOT_BLEND)
         return TorchWriter(self._predictor, self.config, self.vocabulary, before)
 
-    def score(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> Floats:
+    def score(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> Floats:
         """See `Engine.score`."""
-        return score_texts(self._predictor, ids, counts, self.vocabulary.start_id, labels)
+        start_id = self.vocabulary.start_id
+        return score_texts(self._predictor, ids, counts, start_id, labels, on_progress)
 
-    def encode(self, ids: Ids, counts: Counts, labels: Counts | None = None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        ids: Ids,
+        counts: Counts,
+        labels: Counts | None = None,
+        on_progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
         """See `Engine.encode`."""
         parts = np.split(ids, np.cumsum(counts)[:-1]) if len(counts) else []
         start_id = self.vocabulary.start_id
         check_labels(self.config.labels, labels)
         own: list[int | None] = [None] * len(parts) if labels is None else labels.tolist()
-        vectors = [
-            final_outputs(self._network, part, start_id, label)
-            for part, label in zip(parts, own, strict=True)
-        ]
+        vectors, read = [], 0
+        for part, label in zip(parts, own, strict=True):
+            vectors.append(final_outputs(self._network, part, start_id, label))
+            read += len(part)
+            if on_progress is not None:
+                on_progress(read, len(ids))
         size = self.config.layers * self.config.hidden_size
         return np.array(vectors, np.float32).reshape(len(counts), size)
 

@@ -1,0 +1,65 @@
+"""The content of one file, as the readers of documents and conversations take it: bytes or text.
+
+Knows nothing of any format.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import IO
+
+from sunspring.notices import Notify
+from sunspring.text.decoding import File, decode
+from sunspring.text.options import ReadingOptions
+
+_IN_MEMORY = 1 << 24  # bytes of a file; what is larger is spooled to disk
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file that is being read; its content can be taken once.
+
+    Args:
+        file: named in messages.
+        chunks: its bytes, already decompressed.
+        options: how to read it.
+        as_bytes: keep bytes that are not valid UTF-8, instead of refusing them.
+        notify: called with a message about what is left out.
+    """
+
+    file: File
+    chunks: Iterator[bytes]
+    options: ReadingOptions
+    as_bytes: bool
+    notify: Notify
+
+    def text(self, declared: str | None = None) -> Iterator[str]:
+        """Decode the content.
+
+        Args:
+            declared: the encoding that the content itself declares; the user's goes before it.
+        """
+        encoding = self.options.encoding or declared
+        options = replace(self.options, encoding=encoding, keep_newlines=False)
+        return decode(self.file, self.chunks, options, as_bytes=self.as_bytes and encoding is None)
+
+    def lines(self) -> Iterator[str]:
+        """Decode the content and cut it into lines, without their ends."""
+        begun = ""
+        for piece in self.text():
+            *ends, begun = (begun + piece).split("\n")
+            yield from (end.removesuffix("\r") for end in ends)
+        if begun:
+            yield begun.removesuffix("\r")
+
+    @contextmanager
+    def spooled(self) -> Iterator[IO[bytes]]:
+        """Make the content a file in which one can seek, removed afterwards."""
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+            for chunk in self.chunks:
+                file.write(chunk)
+            file.seek(0)
+            yield file
