@@ -25,7 +25,7 @@ class Reader {
     std::vector<float> logits;   // (tokens, vocabulary)
     std::vector<float> outputs;  // (tokens, layers, hidden): of all layers
   };
-  Trace trace(Span<std::int64_t> tokens, std::size_t threads = 1);
+  Trace trace(Span<std::int64_t> tokens, std::size_t threads);
 
   const std::shared_ptr<const Model>& model() const { return model_; }
   std::int32_t label() const { return label_; }
