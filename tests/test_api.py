@@ -72,7 +72,7 @@ class TestTraining:
         command = app.get_command(click.Context(app), "train")
         assert command is not None
         options = {each.name for each in command.params}
-        assert {*taken} - {"progress"} == options - {"resume", "as_json"}
+        assert {*taken} - {"progress"} == options - {"resume", "as_json", "quiet", "verbose"}
         documentation = inspect.getdoc(sunspring.train) or ""
         assert all(f"\n    {name}: " in documentation for name in taken)
 

@@ -214,7 +214,7 @@ AT_THE_TOP = {
 """What may import PyTorch when it is imported itself: the modules that compute with it."""
 
 OWNERS = {
-    "click": {"cli.main", "cli.parameters", "cli.evaluating", "cli.training"},
+    "click": {"cli.main", "cli.console", "cli.parameters", "cli.training"},
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
     "markdown_it": {"text.markup"},

@@ -74,7 +74,7 @@ def describe_machine(cache: Path) -> dict[str, Any]:
         **(_describe_torch() if has_torch() else {}),
         "free_disk_gb": {"here": _free_gigabytes(Path.cwd()), "cache": _free_gigabytes(cache)},
         "cache": str(cache),
-        "versions": {"python": platform.python_version(), **_package_versions()},
+        "versions": {"python": platform.python_version(), **package_versions()},
     }
 
 
@@ -124,7 +124,8 @@ def _free_gigabytes(path: Path) -> float:
     return round(shutil.disk_usage(existing).free / 1e9, 1)
 
 
-def _package_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of this package and of those that it computes with."""
     from importlib.metadata import PackageNotFoundError, version  # a tenth of the start-up time
 
     names = ("sunspring", "torch", "numpy", "tokenizers", "safetensors", "outlines-core")

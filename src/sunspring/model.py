@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus, encode_sources
-from sunspring.corpus.vocabulary import ByteVocabulary, Spelling, Vocabulary, compose
+from sunspring.corpus.spelling import Spelling
+from sunspring.corpus.vocabulary import ByteVocabulary, Vocabulary, compose
 from sunspring.errors import ModelError, SettingsError, SunspringError
 from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, Progress, ignore, paced, share_done
+from sunspring.notices import Notify, Progress, Work, ignore, unnoticed
 from sunspring.pages.notebook import Surprisals, table_html
 from sunspring.runs.corpus import RunText
 from sunspring.runs.request import Names
@@ -286,23 +287,32 @@ class Model:
         """
         return self.proposals(text, settings)
 
-    def writings(self, settings: WritingSettings, count: int = 1) -> list[Writing]:
-        """Do what `write_many` does, with the settings as one object."""
+    def writings(
+        self, settings: WritingSettings, count: int = 1, on_progress: Progress = unnoticed
+    ) -> list[Writing]:
+        """Do what `write_many` does, with the settings as one object.
+
+        Args:
+            settings: what to write.
+            count: how many texts.
+            on_progress: called now and then while a long prompt is read, with the tokens read so
+                far and their number.
+        """
         if type(count) is not int or count < 0:
             raise SettingsError(f"count is {count!r}: it must be a whole number, at least 0")
-        writer, task = self._begin(settings)
+        writer, task = self._begin(settings, on_progress)
         if not settings.unique and not settings.novel:
             return writer.write(task, count)
         excluded = self.known_lines() if settings.novel else frozenset()
         return list(writer.write_distinct(task, count, unique=settings.unique, excluded=excluded))
 
-    def pieces(self, settings: WritingSettings) -> Iterator[str]:
-        """Do what `stream` does, with the settings as one object."""
+    def pieces(self, settings: WritingSettings, on_progress: Progress = unnoticed) -> Iterator[str]:
+        """Do what `stream` does, with the settings as one object; see `writings`."""
         if settings.novel:
             raise SettingsError(
                 "whether a text is novel is known only at its end: leave out novel, or use write"
             )
-        writer, task = self._begin(settings)
+        writer, task = self._begin(settings, on_progress)
         return writer.stream(task)
 
     def raw_pieces(self, settings: WritingSettings) -> Iterator[bytes]:
@@ -333,10 +343,11 @@ class Model:
         """Return a prompt as the model reads it, with the characters that had to be replaced."""
         return Prompt.read(text, self.vocabulary)
 
-    def _begin(self, settings: WritingSettings) -> tuple[Writer[Any], Task]:
+    def _begin(self, settings: WritingSettings, on_progress: Progress) -> tuple[Writer[Any], Task]:
         most = settings.no_copies_over
         writer = self._open_writer()
-        return writer, writer.begin(settings, self.known_stretches(most + 1) if most else None)
+        known = self.known_stretches(most + 1) if most else None
+        return writer, writer.begin(settings, known, on_progress)
 
     def _open_writer(self) -> Writer[Any]:
         if self._writer is None:
@@ -505,7 +516,7 @@ class Model:
                 predictor=self._mixture,
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
-                on_progress=paced(lambda done, total: notify(share_done("scoring", done, total))),
+                on_progress=Work(notify, "scoring"),
             )
 
     def mixed(self) -> Model:

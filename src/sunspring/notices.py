@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,34 +35,118 @@ def command(*words: str | Path) -> str:
 
 
 _SECONDS_BETWEEN = 3.0  # lines of progress
+_LIVE_SECONDS = 0.2  # between two drawings of a bar
+_FIRST_SECONDS = 1.0  # work that is over before shows nothing
+_WIDTH = 20  # of a bar
+_CLEAR = "\r\x1b[K"  # the line of a terminal
 
 
 def ignore(line: str) -> None:
     """Say nothing."""
 
 
+def unnoticed(done: int, total: int | None) -> None:
+    """Show no progress."""
+
+
+class Screen:
+    """A stream on which people read notices; on a terminal a bar may stand below them.
+
+    Args:
+        stream: where they go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar = ""
+        self.is_live = stream.isatty()
+
+    def __call__(self, line: str) -> None:
+        """Print a notice."""
+        self.clear()
+        print(displayable(line), file=self._stream, flush=True)
+
+    def draw(self, share: float | None, words: str) -> None:
+        """Draw a bar in place of the last one; without a share, the words alone."""
+        is_plain = not (self._stream.encoding or "").lower().startswith("utf")
+        full, empty = "=-" if is_plain else "━─"
+        filled = round(_WIDTH * (share or 0.0))
+        bar = "" if share is None else f"{full * filled}{empty * (_WIDTH - filled)} "
+        self._bar = f"{bar}{displayable(words)}"[: shutil.get_terminal_size().columns - 1]
+        self._stream.write(f"{_CLEAR}{self._bar}")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the bar away, if there is one."""
+        if self._bar:
+            self._bar = ""
+            self._stream.write(_CLEAR)
+            self._stream.flush()
+
+
 def notify_on(stream: TextIO | None) -> Notify:
     """Return a function that prints lines to a stream; None for silence."""
-
-    def notify(line: str) -> None:
-        print(displayable(line), file=stream, flush=True)
-
-    return ignore if stream is None else notify
+    return ignore if stream is None else Screen(stream)
 
 
-def paced(report: Progress) -> Progress:
-    """Pass progress on every few seconds only, for those who get a line each time."""
-    last = time.monotonic()
+class Work:
+    """A `Progress` that shows how far some work is: a bar on a terminal, plain lines elsewhere.
 
-    def now_and_then(done: int, total: int | None) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN:
-            last = time.monotonic()
-            report(done, total)
+    Work that is soon over shows nothing.
 
-    return now_and_then
+    Args:
+        notify: where it is shown.
+        what: the work, in a word or two, such as `scoring`.
+        unit: what is counted, if its number is to be shown.
+        scale: how much of the work is one of these units.
+        clock: tells the seconds.
+    """
+
+    def __init__(
+        self,
+        notify: Notify,
+        what: str,
+        unit: str = "",
+        scale: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.what = what
+        self._notify, self._unit, self._scale, self._clock = notify, unit, scale, clock
+        self._began = self._shown = clock()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show how much is done, if it is time to."""
+        screen = self._notify if isinstance(self._notify, Screen) else None
+        is_live = screen is not None and screen.is_live
+        if screen and done == total:
+            screen.clear()
+            return
+        now = self._clock()
+        pause = _LIVE_SECONDS if is_live else _SECONDS_BETWEEN
+        if now - self._began < _FIRST_SECONDS or now - self._shown < pause:
+            return
+        self._shown = now
+        words = f"{self.what}: {self._figures(done, total, now - self._began)}"
+        if screen and is_live:
+            screen.draw(None if not total else done / total, words)
+        else:
+            self._notify(words)
+
+    def _figures(self, done: int, total: int | None, seconds: float) -> str:
+        figures = []
+        if self._unit:
+            of_all = f" of {total / self._scale:,.0f}" if total else ""
+            figures.append(f"{done / self._scale:,.0f}{of_all} {self._unit}")
+        if total:
+            left = seconds * (total / done - 1) if done else math.inf
+            figures += [f"{done / total:.0%}", f"{duration(left)} left"]
+        return "  ".join(figures or [f"{done:,}"])
 
 
-def share_done(what: str, done: int, total: int | None) -> str:
-    """Say how far something is, as a share of the whole."""
-    return f"{what}: {done / (total or done or 1):.0%}"
+def duration(seconds: float) -> str:
+    """Write a time as minutes and seconds, or with hours before them; ? if it is not known."""
+    if math.isinf(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

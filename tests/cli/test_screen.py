@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import unicodedata
@@ -9,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from commands import SMALL, error_of, fresh, succeed
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sunspring.cli.main import COMMANDS as COMMAND_NAMES
 from sunspring.notices import displayable
 
 
@@ -84,3 +87,59 @@ def test_control_characters_of_a_line_do_not_reach_a_terminal_but_a_pipe() -> No
         check=True,
     )
     assert b"\x1b[2J" in piped.stdout
+
+
+class TestVerbosity:
+    def test_quiet_leaves_only_the_result(self, english: Path) -> None:
+        done = succeed("train", english, "--quiet", "--out", "run", "--steps", "5", *SMALL)
+        assert (done.out, done.err) == ("", "")
+        assert succeed("write", "run", "--quiet", "--prompt", "Ж", "--length", "9").err == ""
+        assert succeed("explain", "run", "--quiet", "--out", "page.html").err == ""
+        done = succeed("evaluate", "run", "--quiet", "--json")
+        assert done.json["characters"] == 4000
+        assert done.err == ""
+
+    def test_quiet_still_gives_errors(self) -> None:
+        assert error_of("write", "nowhere", "--quiet").startswith("there is no model folder")
+
+    def test_verbose_says_what_is_run_with_which_versions_and_for_how_long(self) -> None:
+        done = succeed("score", "shakespeare", "--top", "2", "--verbose", stdin="To be\n")
+        first, versions, last = done.err.splitlines()
+        assert first == "running sunspring score shakespeare --top 2 --verbose"
+        assert re.search(r"sunspring [\d.]+.*, numpy [\d.]+", versions)
+        assert re.fullmatch(r"done in \d+\.\d s", last)
+        assert done.out == succeed("score", "shakespeare", "--top", "2", stdin="To be\n").out
+
+    @pytest.mark.parametrize("command", COMMAND_NAMES)
+    def test_both_are_options_of_every_command_and_contradict_each_other(
+        self, command: str
+    ) -> None:
+        shown = succeed(command, "--help").out
+        assert "  --quiet " in shown
+        assert "  --verbose " in shown
+        arguments = {
+            "train": [],
+            "doctor": [],
+            "compare": ["a", "b"],
+            "quantize": ["a", "--out", "b"],
+        }.get(command, ["a"])
+        assert error_of(command, *arguments, "--quiet", "--verbose") == (
+            "--quiet does not go with --verbose: leave one of them out"
+        )
+
+    def test_an_unexpected_error_is_one_line_unless_all_is_wanted(self) -> None:
+        code = (
+            "import sys\n"
+            "from sunspring.cli import lines, main\n"
+            "def score(options: lines.ScoreOptions) -> None:\n"
+            "    raise ZeroDivisionError('of nothing')\n"
+            "lines.score = score\n"
+            "sys.argv[1:] = ['score', 'shakespeare', *sys.argv[1:]]\n"
+            "main.main()\n"
+        )
+        short, long = fresh("-c", code), fresh("-c", code, "--verbose")
+        assert (short.returncode, short.stderr.count("\n")) == (1, 1)
+        assert "ZeroDivisionError: of nothing" in short.stderr
+        assert "--verbose" in short.stderr
+        assert long.returncode == 1
+        assert "Traceback" in long.stderr

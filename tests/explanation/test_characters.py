@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from trainers import train_small
 
 import sunspring
+from sunspring.corpus.spelling import UNSEEN_BITS
 from sunspring.corpus.vocabulary import (
-    UNSEEN_BITS,
     ByteVocabulary,
     CharacterVocabulary,
     Vocabulary,

@@ -122,10 +122,10 @@ NB_MODULE(engine, module) {
       .def(nb::init<std::shared_ptr<Model>, std::int64_t>(), "model"_a, "label"_a = 0)
       .def(
           "read",
-          [](Reader& reader, const Array<std::int64_t>& tokens) {
-            return numpy_of(released([&] { return reader.read(span_of(tokens)); }));
+          [](Reader& reader, const Array<std::int64_t>& tokens, std::size_t threads) {
+            return numpy_of(released([&] { return reader.read(span_of(tokens), threads); }));
           },
-          "tokens"_a, "Read on; gives the logits of the next token.")
+          "tokens"_a, "threads"_a = 1, "Read on; gives the logits of the next token.")
       .def(
           "trace",
           [](Reader& reader, const Array<std::int64_t>& tokens, std::size_t threads) {

@@ -18,7 +18,7 @@ class Reader {
 
   // Read on; gives the logits of the token after these, (vocabulary). This and `trace` throw
   // std::invalid_argument if a token is not of the model, and have then read none.
-  std::vector<float> read(Span<std::int64_t> tokens);
+  std::vector<float> read(Span<std::int64_t> tokens, std::size_t threads = 1);
 
   // Read on; gives what comes after each of these tokens.
   struct Trace {

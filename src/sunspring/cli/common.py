@@ -13,6 +13,26 @@ from sunspring.writing.settings import EngineChoice
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verbosity:
+    """How much is said on standard error; an option of every command.
+
+    Raises:
+        SettingsError: both are asked for.
+    """
+
+    quiet: bool = setting(False, "Say nothing on the way; only errors go to standard error.")
+    verbose: bool = setting(
+        False,
+        "Also say what is run, with which versions and for how long, and where an unexpected error "
+        "came from.",
+    )
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise SettingsError("--quiet does not go with --verbose: leave one of them out")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelOption:
     """Which model is used."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import json
 import os
 import sys
@@ -10,10 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
+import click
+
+from sunspring.cli.common import Verbosity
 from sunspring.errors import SourceError
-from sunspring.notices import Progress, displayable, paced, share_done
+from sunspring.notices import Notify, Progress, Screen, Work, displayable, ignore, notify_on
 
 _CHUNK = 1 << 20  # bytes read at once
 _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
@@ -40,9 +44,47 @@ def shown(text: str) -> str:
     return displayable(text) if sys.stdout.isatty() else text
 
 
+def verbosity() -> Verbosity:
+    """Return how much the running command says."""
+    context = click.get_current_context(silent=True)
+    return (context and context.find_object(Verbosity)) or Verbosity()
+
+
+def notices() -> TextIO | None:
+    """Return where notices and progress go; None for silence."""
+    return None if verbosity().quiet else sys.stderr
+
+
+def notify() -> Notify:
+    """Return what prints messages that are not part of the result, or nothing for silence."""
+    stream = notices()
+    return ignore if stream is None else _on(stream)
+
+
+_on = functools.cache(notify_on)  # so that all who print know of the bar that may stand there
+
+
 def say(line: str) -> None:
-    """Print a message that is not part of the result."""
-    print(displayable(line), file=sys.stderr, flush=True)
+    """Print a message that is not part of the result, unless the user wants silence."""
+    notify()(line)
+
+
+def clear() -> None:
+    """Take the bar of some work away, if one stands on the terminal."""
+    screen = notify()
+    if isinstance(screen, Screen):
+        screen.clear()
+
+
+def detail(line: str) -> None:
+    """Print a message for those who want to know more."""
+    if verbosity().verbose:
+        say(line)
+
+
+def show(text: str) -> None:
+    """Print what a conversation with the user needs, however little is to be said."""
+    print(displayable(text), file=sys.stderr, flush=True)
 
 
 def ask(question: str) -> str:
@@ -84,14 +126,13 @@ def lines_progress(what: str) -> Callable[[int, Sequence[str]], Progress]:
         A function that takes the next lines, and before them the number of the first; it returns
         what to call with the progress of the work on these.
     """
-    name = ""
-    tell = paced(lambda done, total: say(share_done(f"{what} {name}", done, total)))
+    work = Work(notify(), what)
 
     def begin(first: int, lines: Sequence[str]) -> Progress:
-        nonlocal name
         last = first + len(lines) - 1
         name = f"line {first:,}" if first == last else f"lines {first:,} to {last:,}"
-        return tell
+        work.what = f"{what} {name}"
+        return work
 
     return begin
 
@@ -114,6 +155,7 @@ def _line(line: bytes) -> str:
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines immediately, so that a reader at the other end of a pipe need not wait."""
     text = "".join(f"{line}\n" for line in lines)
+    clear()
     if text:
         sys.stdout.write(shown(text))
         sys.stdout.flush()
@@ -129,6 +171,7 @@ def print_json(values: Any) -> None:
 def print_stream(pieces: Iterator[str]) -> None:
     """Print a text while it is written, with a line end added if it goes to a terminal."""
     for piece in pieces:
+        clear()
         print(piece, end="", flush=True)
     if sys.stdout.isatty():
         print()

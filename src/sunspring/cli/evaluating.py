@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import click
-
 from sunspring.cli import printing
 from sunspring.cli.common import DeviceOption, JsonOption, ModelOption, RateOption
-from sunspring.cli.console import print_json, say
-from sunspring.cli.parameters import is_given, refuse
+from sunspring.cli.console import notices, print_json, say
+from sunspring.cli.parameters import is_given, names_given, refuse
 from sunspring.errors import SettingsError
 from sunspring.settings import required, setting
 from sunspring.text.options import ReadingOptions
@@ -82,11 +79,11 @@ def evaluate(options: EvaluateOptions, reading: ReadingOptions) -> None:
 def _measure_canaries(options: EvaluateOptions) -> None:
     """Do what `evaluate --canaries` does."""
     free = ("model", "canaries", "device", "as_json")
-    names = [name for name in click.get_current_context().params if name not in free]
+    names = [name for name in names_given() if name not in free]
     refuse(names, "--canaries, which trains a copy of the run on its own text")
     from sunspring.privacy.canaries import canary_exposure
 
-    report = canary_exposure(options.model, options.device, sys.stderr)
+    report = canary_exposure(options.model, options.device, notices())
     if report is None:
         say("interrupted: the copy is deleted, and the run is as it was")
         raise SystemExit(130)

@@ -6,6 +6,8 @@ command does.
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
@@ -13,7 +15,11 @@ from typing import Any, get_type_hints
 
 import click
 
-from sunspring.errors import SettingsError
+from sunspring.cli.common import Verbosity
+from sunspring.cli.console import clear, detail, verbosity
+from sunspring.errors import SettingsError, SunspringError
+from sunspring.machine import package_versions
+from sunspring.notices import command
 from sunspring.settings import Setting, check_settings, settings_of
 
 _TYPES: Mapping[type, click.ParamType[Any]] = {
@@ -22,6 +28,7 @@ _TYPES: Mapping[type, click.ParamType[Any]] = {
     Path: click.Path(path_type=Path),
 }
 _ROOM = "sunspring.cli."
+_WORDS = f"{_ROOM}words"  # of the command line, as they were given
 
 Arguments = list[str]
 
@@ -47,6 +54,7 @@ class Command(click.Command):
         self._expand = expand
         self._check = check
         self._owners = [hint for name, hint in hints.items() if name != "return"]
+        self._owners.append(Verbosity)
         settings = [each for owner in self._owners for each in settings_of(owner).values()]
         self._settings = sorted(settings, key=lambda each: not _is_required_argument(each))
         parameters = [_parameter(each) for each in self._settings]
@@ -54,6 +62,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: Arguments) -> Arguments:
         """Parse the words of the command line."""
+        ctx.meta[_WORDS] = list(args)
         return super().parse_args(ctx, self._expand(args) if self._expand else args)
 
     def invoke(self, ctx: click.Context) -> None:
@@ -71,7 +80,36 @@ class Command(click.Command):
         ]
         for each in made:
             check_settings(each)
-        self._function(*made)
+        *made, ctx.obj = made
+        self._run(made, ctx.meta[_WORDS])
+
+    def _run(self, made: Sequence[Any], words: Sequence[str]) -> None:
+        """Run the command, and say more about it if that is wanted.
+
+        Raises:
+            SunspringError: also for an error that nobody foresaw, unless all of it is to be shown.
+        """
+        began = time.perf_counter()
+        if verbosity().verbose:
+            detail(f"running {command(self.name or '', *words)}")
+            detail(", ".join(f"{name} {each}" for name, each in package_versions().items()))
+        elif verbosity().quiet:
+            warnings.simplefilter("ignore")
+        try:
+            self._function(*made)
+        except (SunspringError, click.ClickException, OSError, ModuleNotFoundError):
+            raise
+        except Exception as error:
+            if verbosity().verbose:
+                raise
+            what = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise SunspringError(
+                f"this should not happen ({what}): run it again with --verbose, and report what it "
+                "says"
+            ) from error
+        finally:
+            clear()
+        detail(f"done in {time.perf_counter() - began:.1f} s")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help of arguments and options, in one section for each dataclass."""
@@ -172,8 +210,12 @@ def is_given(name: str) -> bool:
 
 
 def names_given() -> list[str]:
-    """Return the names of the parameters that the user gave to the running command."""
-    return list(filter(is_given, click.get_current_context().params))
+    """Return the names of the parameters that the user gave to the running command.
+
+    Those that only say how much is said are left out.
+    """
+    names = click.get_current_context().params
+    return [name for name in names if name not in settings_of(Verbosity) and is_given(name)]
 
 
 def shown(name: str) -> str:

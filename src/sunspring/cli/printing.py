@@ -127,7 +127,7 @@ def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
 
 def describe_unseen(characters: Sequence[str]) -> str:
     """Say which characters of a text a model does not know, and what they cost."""
-    from sunspring.corpus.vocabulary import UNSEEN_BITS
+    from sunspring.corpus.spelling import UNSEEN_BITS
 
     shown = ", ".join(map(repr, characters[:_SHOWN])) + ", …" * (len(characters) > _SHOWN)
     return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import click
 
 from sunspring.cli import printing
 from sunspring.cli.common import JsonOption
-from sunspring.cli.console import print_json, say
+from sunspring.cli.console import notices, print_json, say
 from sunspring.cli.parameters import names_given, shown
 from sunspring.errors import SettingsError
 from sunspring.runs.request import TrainingRequest
@@ -45,7 +44,7 @@ def train(request: TrainingRequest, options: TrainOptions) -> None:
             print_json(result.to_json())
         say(printing.describe_result(result))
 
-    result = run(request, sys.stderr, resumed=options.resume, began=began, announce=announce)
+    result = run(request, notices(), resumed=options.resume, began=began, announce=announce)
     if result.interrupted:
         raise SystemExit(130)
 

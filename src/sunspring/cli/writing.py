@@ -18,14 +18,17 @@ from sunspring.cli.console import (
     ask,
     can_mark,
     marked,
+    notify,
     print_bytes,
     print_json,
     print_stream,
     say,
+    show,
     shown,
 )
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError, SourceError
+from sunspring.notices import Work
 from sunspring.settings import part_of, setting
 from sunspring.writing.settings import ProposalSettings, SamplingSettings, WritingSettings
 
@@ -96,11 +99,12 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
     if options.interactive:
         _write_together(model, settings)
         return
+    reading = Work(notify(), "reading the prompt")
     corpus = model.open_text(say) if options.copied else None
     known = _known_if_marked(model) if options.copied else None
     if options.as_json or settings.unique or settings.novel or options.count > 1:
         began = time.perf_counter()
-        writings = model.writings(settings, options.count)
+        writings = model.writings(settings, options.count, reading)
         seconds = time.perf_counter() - began
         copied = _look_for_copies([each.continuation for each in writings], corpus)
         if options.as_json:
@@ -111,7 +115,7 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
         for writing in writings:
             print(shown(writing.prompt), *_marked([writing.continuation], known), sep="")
     else:
-        pieces = model.pieces(settings)
+        pieces = model.pieces(settings, reading)
         prompt, kept = next(pieces), list[str]()
         print_stream(chain([shown(prompt)], _marked(_keep(pieces, kept), known)))
         copied = _look_for_copies(["".join(kept)], corpus)
@@ -166,7 +170,7 @@ def _write_together(model: Model, settings: WritingSettings) -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, keeps the text
     sampling = ProposalSettings(**vars(part_of(settings, SamplingSettings)))
-    print(shown(write_together(model, settings.prompt, sampling, ask, say)))
+    print(shown(write_together(model, settings.prompt, sampling, ask, show)))
 
 
 def _known_if_marked(model: Model) -> KnownStretches | None:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.vocabulary import UNSEEN_BITS, Vocabulary
+from sunspring.corpus.spelling import UNSEEN_BITS
+from sunspring.corpus.vocabulary import Vocabulary
 
 SPLITS = ("train", "validation", "heldout")
 TRAIN, VALIDATION, HELDOUT = range(3)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.corpus import Corpus
-from sunspring.corpus.vocabulary import UNSEEN_BITS, Vocabulary, compose
+from sunspring.corpus.spelling import UNSEEN_BITS
+from sunspring.corpus.vocabulary import Vocabulary, compose
 from sunspring.errors import SettingsError
 from sunspring.model import Model
 from sunspring.notices import Progress

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.vocabulary import Spelling
+from sunspring.corpus.spelling import Spelling
 from sunspring.machine import usable_cores
 from sunspring.model import Model
 

@@ -52,7 +52,7 @@ class Reader:
     """A text being read."""
 
     def __init__(self, model: Model, label: int = 0) -> None: ...
-    def read(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    def read(self, tokens: NDArray[np.int64], threads: int = 1) -> NDArray[np.float32]:
         """Read tokens (time,); returns the logits (vocabulary,) of the next."""
     def trace(
         self, tokens: NDArray[np.int64], threads: int = 1

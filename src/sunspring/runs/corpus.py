@@ -13,7 +13,7 @@ from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, Progress, ignore, paced
+from sunspring.notices import Notify, Work, ignore
 from sunspring.runs.request import TrainingRequest, reading_record
 from sunspring.storage import cache_folder
 from sunspring.text.files import Sources, find_sources
@@ -56,7 +56,7 @@ class RequestedText:
         self._request = request
         self._base = base
         self._notify = notify
-        self._progress = _reading_progress(notify)
+        self._progress = Work(notify, "reading", "MB", 1e6)
         self._sources = self._find(request.source_names)
         self._heldout = self._find(request.heldout_names) if request.heldout_names else None
 
@@ -94,16 +94,6 @@ class RequestedText:
                 f"the encoded text cannot be stored in {cache} ({error.strerror or error}): free "
                 "some space, or set the environment variable SUNSPRING_CACHE to another folder"
             ) from None
-
-
-def _reading_progress(notify: Notify) -> Progress:
-    """Report every few seconds how much of a long text has been read."""
-
-    def report(done: int, total: int | None) -> None:
-        of_all = f" of {total / 1e6:,.0f}" if total else ""
-        notify(f"reading: {done / 1e6:,.0f} MB{of_all}")
-
-    return paced(report)
 
 
 class RunText:

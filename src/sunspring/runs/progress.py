@@ -9,7 +9,7 @@ import html
 import math
 from typing import Any, TextIO
 
-from sunspring.notices import displayable
+from sunspring.notices import displayable, duration
 from sunspring.runs.log import Units
 from sunspring.training.pace import Revision
 from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
@@ -57,7 +57,7 @@ class _Progress(Callback):
             return "getting ready"
         report = self._report
         speed = self._units.characters(report.tokens_per_second)
-        figures = [f"{report.spent:4.0%}", f"{_clock(report.left)} left"]
+        figures = [f"{report.spent:4.0%}", f"{duration(report.left)} left"]
         for name, bpc in (("training", self._units.bpc(report.loss)), ("held-out", self._heldout)):
             if not math.isnan(bpc):
                 figures.append(f"{name} {bpc:.3f} bpc")
@@ -200,11 +200,3 @@ def _sample_block(temperature: float, text: str) -> str:
     """Indent a sample."""
     body = "\n".join(f"    {line}" for line in displayable(text).strip("\n").split("\n"))
     return f"  at temperature {temperature:g}:\n{body}"
-
-
-def _clock(seconds: float) -> str:
-    if math.isinf(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -26,7 +26,7 @@ from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, Weights, extend
 from sunspring.network.weights import build_network, encode_weights, load_weights, pack_model
-from sunspring.notices import Notify, notify_on, paced, share_done
+from sunspring.notices import Notify, Work, notify_on
 from sunspring.runs.corpus import RequestedText, load_base, open_run_corpus, say_if_binary
 from sunspring.runs.folder import RunFolder
 from sunspring.runs.log import JsonLog, TensorBoardLog, Units
@@ -325,9 +325,7 @@ def _report(
     corpus, config = setup.corpus, setup.plan.model
     if ended.report.spent < 1:
         return setup.result(ended.report, None)
-    on_progress = paced(
-        lambda done, total: notify(share_done("scoring the held-out text", done, total))
-    )
+    on_progress = Work(notify, "scoring the held-out text")
     heldout = evaluate_engine(_scorer(model, corpus), corpus.heldout, on_progress)
     result = setup.result(ended.report, heldout)
     weights = encode_weights(ended.weights, config.cell)

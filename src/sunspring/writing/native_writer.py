@@ -15,7 +15,7 @@ from sunspring.network import engine
 from sunspring.network.config import ModelConfig, check_labels
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.native import load_native
-from sunspring.notices import Progress
+from sunspring.notices import Progress, unnoticed
 from sunspring.writing.drafts import Piece
 from sunspring.writing.engine import CANNOT_BLEND, Blend, Counts, Engine, Floats, Ids
 from sunspring.writing.session import Request, Session, Voice
@@ -33,21 +33,24 @@ class NativeReader:
     Args:
         model: as the engine holds it.
         label: see `Task`.
+        threads: number of threads that read a long text.
     """
 
-    def __init__(self, model: engine.Model, label: int | None) -> None:
+    def __init__(self, model: engine.Model, label: int | None, threads: int) -> None:
         self.state = engine.Reader(model, label or 0)
+        self._threads = threads
 
-    def read(self, tokens: Tokens) -> NDArray[np.floating]:
-        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next."""
+    def read(self, tokens: Tokens, on_progress: Progress = unnoticed) -> NDArray[np.floating]:
+        """See `Reader.read`."""
         for first in range(0, len(tokens), _PART):
-            logits = self.state.read(tokens[first : first + _PART])
+            logits = self.state.read(tokens[first : first + _PART], self._threads)
+            on_progress(min(first + _PART, len(tokens)), len(tokens))
         return logits
 
     def copy(self) -> NativeReader:
         """Return another reader that has read the same."""
         other = object.__new__(NativeReader)
-        other.state = self.state.copy()
+        other.state, other._threads = self.state.copy(), self._threads
         return other
 
 
@@ -101,7 +104,7 @@ class NativeWriter(Writer[NativeReader]):
     def request(self, task: Task, seeds: range) -> Request:
         """Read the prompt of a task, so that a session can continue it."""
         tokens = task.prompt.tokens
-        own = self._after(tokens, task.label)
+        own = self._after(tokens, task.label, task.on_progress)
         others = [
             other._heard(voice.tokens[tokens], task.settings.label) for other, voice in self._blend
         ]
@@ -111,7 +114,7 @@ class NativeWriter(Writer[NativeReader]):
 
     def fresh_reader(self, label: int | None) -> NativeReader:
         """Return a reader that has read nothing."""
-        return NativeReader(self._model, label)
+        return NativeReader(self._model, label, self._threads)
 
     def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
         """Write one text for each seed, all at once, each in pieces until its finish reason."""
@@ -127,10 +130,12 @@ class NativeWriter(Writer[NativeReader]):
             self._indexed = known, engine.KnownStretches(known.keys, known.size)
         return self._indexed[1]
 
-    def _after(self, tokens: Tokens, label: int | None) -> NativeReader:
+    def _after(
+        self, tokens: Tokens, label: int | None, on_progress: Progress = unnoticed
+    ) -> NativeReader:
         """Return a reader that has read a prompt."""
         reader = self.reader(label)
-        reader.read(self.after_start(tokens))
+        reader.read(self.after_start(tokens), on_progress)
         return reader
 
     def _heard(self, tokens: Tokens, label: str | None) -> NativeReader:

@@ -20,7 +20,7 @@ from sunspring.network.config import ModelConfig, check_labels
 from sunspring.network.network import RecurrentModel, change_recurrent
 from sunspring.network.predictor import Predictor, State
 from sunspring.network.scoring import final_outputs, score_texts
-from sunspring.notices import Progress
+from sunspring.notices import Progress, unnoticed
 from sunspring.writing.drafts import Draft, Piece
 from sunspring.writing.engine import CANNOT_BLEND, Blend, Counts, Engine, Floats, Ids
 from sunspring.writing.sampling import REPETITION_WINDOW, draw, token_probabilities
@@ -45,16 +45,19 @@ class TorchReader:
         self.state = model.initial_state(1)
 
     @torch.inference_mode()
-    def read(self, tokens: Tokens) -> NDArray[np.floating]:
-        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next.
+    def read(self, tokens: Tokens, on_progress: Progress = unnoticed) -> NDArray[np.floating]:
+        """See `Reader.read`.
 
-        Many are read in parts, since attention takes memory quadratic in the length of a part.
+        It reads in parts, since attention takes memory quadratic in the length of a part.
         """
         logits = torch.empty(1, 1, 0)
         on_device = torch.from_numpy(tokens).to(self._model.device)
+        read = 0
         for part in on_device.split(_PART):  # type: ignore[no-untyped-call]
             logits, state = self._model(part.unsqueeze(0), self.state, self._labels)
             self.state = _rounded(state)
+            read += len(part)
+            on_progress(read, len(tokens))
         return np.asarray(logits[0, -1].cpu().numpy())
 
     def copy(self) -> TorchReader:
@@ -116,7 +119,9 @@ class TorchWriter(Writer[TorchReader]):
             yield from (draft.take() for draft in drafts)
             return
         rows, reader = len(active), self.reader(task.label)
-        logits = np.tile(reader.read(self.after_start(task.prompt.tokens)), (rows, 1))
+        logits = np.tile(
+            reader.read(self.after_start(task.prompt.tokens), task.on_progress), (rows, 1)
+        )
         state = tuple(tuple(t.expand(rows, *t.shape[1:]) for t in layer) for layer in reader.state)
         recent = np.tile(self.recent(task), (rows, 1))
         while active:

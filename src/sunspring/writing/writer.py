@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary, replace_unknown
 from sunspring.errors import SunspringError
 from sunspring.network.config import ModelConfig
+from sunspring.notices import Progress, unnoticed
 from sunspring.writing.drafts import FinishReason, Piece, writable_tokens
 from sunspring.writing.patterns import Pattern, follow_prompt
 from sunspring.writing.sampling import REPETITION_WINDOW, token_probabilities
@@ -105,6 +106,7 @@ class Task:
         pattern: made from `settings.regex`.
         pattern_state: its state after the prompt.
         known: stretches that must not be written, for `settings.no_copies_over`.
+        on_progress: called now and then with the tokens of the prompt that were read, and all.
     """
 
     prompt: Prompt
@@ -114,6 +116,7 @@ class Task:
     pattern: Pattern | None = None
     pattern_state: int = 0
     known: KnownStretches | None = None
+    on_progress: Progress = unnoticed
 
 
 class Proposal(NamedTuple):
@@ -126,8 +129,11 @@ class Proposal(NamedTuple):
 class Reader(Protocol):
     """A text being read."""
 
-    def read(self, tokens: Tokens) -> NDArray[np.floating]:
-        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next."""
+    def read(self, tokens: Tokens, on_progress: Progress = unnoticed) -> NDArray[np.floating]:
+        """Read tokens (time,), at least one; returns the logits (vocabulary,) of the next.
+
+        `on_progress` is called now and then with the tokens read so far, and their number.
+        """
 
     def copy(self) -> Self:
         """Return another reader that has read the same."""
@@ -161,13 +167,19 @@ class Writer(ABC, Generic[AnyReader]):
     def write_pieces(self, task: Task, seeds: range) -> Iterator[Piece]:
         """Write one text for each seed, all at once, each in pieces until its finish reason."""
 
-    def begin(self, settings: WritingSettings, known: KnownStretches | None = None) -> Task:
+    def begin(
+        self,
+        settings: WritingSettings,
+        known: KnownStretches | None = None,
+        on_progress: Progress = unnoticed,
+    ) -> Task:
         """Check the settings, and read the prompt.
 
         Args:
             settings: what to write.
             known: the training text's stretches of one character more than
                 `settings.no_copies_over`, if that is set.
+            on_progress: see `Task`.
 
         Raises:
             SettingsError: a setting is impossible for this model.
@@ -176,10 +188,10 @@ class Writer(ABC, Generic[AnyReader]):
         prompt = Prompt.read(settings.prompt, self.vocabulary)
         seed = settings.first_seed()
         if settings.regex is None:
-            return Task(prompt, settings, seed, label, known=known)
+            return Task(prompt, settings, seed, label, known=known, on_progress=on_progress)
         pattern = Pattern(settings.regex, self.vocabulary)
         state = follow_prompt(pattern, prompt.tokens, prompt.text, settings)
-        return Task(prompt, settings, seed, label, pattern, state, known)
+        return Task(prompt, settings, seed, label, pattern, state, known, on_progress)
 
     def stream(self, task: Task) -> Iterator[str]:
         """Write one text; yields the prompt and then pieces of the text as they come."""
