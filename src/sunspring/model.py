@@ -11,6 +11,7 @@ import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -409,17 +410,20 @@ class Model:
         with self._text.to_measure(
             several(sources), reading, self.vocabulary, self.config.labels, notify
         ) as heldout:
-            open_corpus = self._text.open if mixture else self._text.open_if_at_hand
-            return measure(
+            corpus = (self._text.open if mixture else self._text.open_if_at_hand)(notify)
+            figures, ngrams = measure(
                 self.network,
                 heldout,
-                open_corpus(notify),
+                corpus,
                 self.vocabulary,
                 protocol,
                 predictor=self._mixture,
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
             )
+        if corpus is not None and not several(sources):
+            figures = replace(figures, overlap=corpus.overlap)
+        return figures, ngrams
 
     def mixed(self) -> Model:
         """Mix the model with n-grams of its training text.

@@ -327,7 +327,10 @@ def _report(
     if ended.report.spent < 1:
         return setup.result(ended.report, None)
     start_id = corpus.vocabulary.start_id
-    heldout = evaluate_stream(model, corpus.heldout, start_id, None, ended.scored)
+    heldout = replace(
+        evaluate_stream(model, corpus.heldout, start_id, None, ended.scored),
+        overlap=corpus.overlap,
+    )
     result = setup.result(ended.report, heldout)
     weights = encode_weights(ended.weights, config.cell)
     ModelFiles(config, corpus.vocabulary, setup.card(result), weights).write(folder.path)
@@ -397,10 +400,7 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
 def _describe(corpus: Corpus) -> str:
     parts = f"{corpus.characters:,} characters, {corpus.vocabulary.size:,} different tokens"
     if corpus.documents != "none":
-        documents = sum(
-            split.document_count for split in (corpus.train, corpus.validation, corpus.heldout)
-        )
-        parts += f", {documents:,} documents"
+        parts += f", {corpus.document_count:,} documents"
     if corpus.labels:
         parts += f", labels {', '.join(corpus.labels)}"
     return f"{parts}; {corpus.heldout.characters:,} characters held out"
