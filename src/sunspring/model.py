@@ -421,8 +421,9 @@ class Model:
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
             )
-        if corpus is not None and not several(sources):
-            figures = replace(figures, overlap=corpus.overlap)
+            if corpus is not None:
+                overlap = corpus.overlap_with(heldout) if several(sources) else corpus.overlap
+                figures = replace(figures, overlap=overlap)
         return figures, ngrams
 
     def mixed(self) -> Model:

@@ -67,5 +67,5 @@ def test_is_told_where_it_matters(overlap: float | None, told: str | None) -> No
     line = describe_overlap(overlap)
     assert (line is None) == (told is None)
     if line is not None and told is not None:
-        assert line.startswith(f"{told} of the held-out text")
+        assert line.startswith(f"{told} of it is in ")
         assert ("does not tell" in line) == (told != "5%")

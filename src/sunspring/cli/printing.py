@@ -140,7 +140,7 @@ def describe_result(result: TrainingResult) -> str:
 
 
 def _overlap_lines(heldout: Evaluation) -> list[str]:
-    """Say how much of a held-out text is not new, if that is worth a line."""
+    """Say how much of a text is not new, if that is worth a line."""
     from sunspring.corpus.overlap import describe_overlap
 
     return [*filter(None, [describe_overlap(heldout.overlap)])]

@@ -7,14 +7,15 @@ that holds them. Everything is streamed, so a corpus may be larger than memory.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise, zip_longest
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -65,6 +66,7 @@ class Corpus:
         format: says how the parts were drawn; see `build_corpus`.
         overlap: share of the held-out text that is in lines which are also lines of the rest; None
             if that was not measured, as by earlier versions.
+        notices: what was said about documents that could not be split as whole ones.
     """
 
     folder: Path
@@ -79,6 +81,7 @@ class Corpus:
     cuts: tuple[Cut, ...] = ()
     format: int = _FORMAT
     overlap: float | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def validation_at(self) -> int:
@@ -143,6 +146,16 @@ class Corpus:
             yield from _text_bytes(part.tokens, self.vocabulary)
             yield None
         self.train.release_pages()
+
+    def overlap_with(self, split: Split) -> float:
+        """Return which share of a text is in lines that this one has too, held-out ones aside.
+
+        Args:
+            split: a text in this vocabulary.
+        """
+        heldout = _text_bytes(split.tokens, self.vocabulary)
+        rest = chain(self.training_bytes(), _text_bytes(self.validation.tokens, self.vocabulary))
+        return measure_overlap(_as_lines(heldout), _as_lines(rest))
 
     def _training_parts(self) -> Iterator[Split]:
         """Yield the training part from cut to cut."""
@@ -222,6 +235,8 @@ def build_corpus(
     key = None if None in signature else _digest(described, signature)
     cache.mkdir(parents=True, exist_ok=True)
     if key is not None and (cached := _open_sound(cache / key)):
+        for notice in cached.notices:
+            notify(notice)
         return cached
 
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
@@ -233,7 +248,7 @@ def build_corpus(
             if heldout is not None:
                 spool.add(read_passages(heldout, on_progress, notify))
             fingerprint = _digest(described, [*spool.label_names, spool.content.hexdigest()])
-            whole = heldout is not None
+            whole, notices = heldout is not None, list[str]()
             if training_documents == 1 or corpus_format > OLDEST_FORMAT:
                 pieces = draw_pieces(
                     spool.documents(),
@@ -241,12 +256,14 @@ def build_corpus(
                     label_names=list(spool.label_names),
                     seed=seed,
                     whole=whole,
-                    notify=notify,
+                    notify=notices.append,
                 )
             else:
                 pieces = draw_by_number(
                     spool.documents(), training_documents, seed=seed, whole=whole
                 )
+            for notice in notices:
+                notify(notice)
             vocabulary = _make_vocabulary(spool, pieces, settings, documents != "none", base)
             characters = write_ids(spool, pieces, vocabulary, building, notify)
             overlap = measure_overlap(
@@ -263,6 +280,7 @@ def build_corpus(
             "characters": dict(zip(SPLITS, characters, strict=True)),
             "cuts": locate_cuts(pieces, starts),
             "overlap": overlap,
+            "notices": notices,
         }
         (building / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
         folder = cache / (key or fingerprint)
@@ -324,6 +342,7 @@ def open_corpus(folder: Path) -> Corpus:
             tuple(cuts),
             meta["format"],
             meta.get("overlap"),
+            tuple(meta.get("notices", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise SourceError(
@@ -433,6 +452,13 @@ def encode_sources(
             )
         characters = write_ids(spool, spool.documents(), vocabulary, folder, notify, nearest)
     return open_split(folder, SPLITS[HELDOUT], characters[HELDOUT], vocabulary.size)
+
+
+def _as_lines(pieces: Iterable[bytes | None]) -> Iterator[str]:
+    """Decode pieces of UTF-8, and end documents with a newline."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    for piece in pieces:
+        yield decoder.decode(b"\n" if piece is None else piece)
 
 
 def _text_bytes(tokens: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> Iterator[bytes | None]:

@@ -50,15 +50,15 @@ def measure_overlap(heldout: Iterable[str], rest: Iterable[str]) -> float:
 
 
 def describe_overlap(overlap: float | None) -> str | None:
-    """Say how much of the held-out text is not new; None if that is next to nothing, or unknown."""
+    """Say of a text how much is not new; None if that is next to nothing, or not known."""
     if overlap is None or overlap < _LEAST_TOLD:
         return None
     if overlap < LARGE_OVERLAP:
-        return f"{overlap:.0%} of the held-out text are lines that are in the training text too"
+        return f"{overlap:.0%} of it is in lines that are in the training text too"
     much = "all" if overlap >= _ALMOST_ALL else f"{overlap:.0%}"
     return (
-        f"{much} of the held-out text is in the training text too, line for line: the figure does "
-        "not tell how well the model predicts new text"
+        f"{much} of it is in the training text too, line for line: the figure does not tell how "
+        "well the model predicts new text"
     )
 
 

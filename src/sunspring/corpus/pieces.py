@@ -228,12 +228,13 @@ class _Drawing:
     def _cut_ends(self, split: int, size: int, notify: Notify) -> None:
         """Move `size` characters of the longest documents to a split, in proportion."""
         documents = self._longest(split, 2 * size)
-        needed = np.searchsorted(np.cumsum(self._left[documents]), 2 * size) + 1
-        documents = documents[: max(int(needed), size // _SHORTEST_CUT)]
-        several = len(self._ends) > 1
         lengths = self._left[documents]
-        shares = np.cumsum(lengths) / lengths.sum()
-        sizes = np.diff(np.rint(shares * size).astype(np.int64), prepend=0)
+        sums = np.cumsum(lengths)
+        needed = int(np.searchsorted(sums, 2 * size)) + 1
+        count = max(needed, np.count_nonzero(lengths / sums * size >= _SHORTEST_CUT))
+        documents, lengths, sums = documents[:count], lengths[:count], sums[:count]
+        several = len(self._ends) > 1
+        sizes = np.diff(np.rint(sums / sums[-1] * size).astype(np.int64), prepend=0)
         sizes = np.minimum(sizes, lengths - several)
         for document, cut in zip(documents.tolist(), sizes.tolist(), strict=True):
             if cut == 0:

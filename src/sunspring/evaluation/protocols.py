@@ -46,8 +46,8 @@ class Evaluation:
         tokens: number of tokens scored.
         standard_error: of `nats_per_character`, due to the choice of windows alone; None for
             `stream`, which makes no random choice.
-        overlap: share of the text that is in lines which the training text has too, see
-            `Corpus.overlap`; None if not known.
+        overlap: share of the text that is in lines which the training text has too; None if that
+            is not known.
         beyond: results of further methods, if asked for, by the same protocol: `mixture`,
             `dynamic` and `dynamic_mixture`; see `Model.evaluate`.
     """
