@@ -505,11 +505,11 @@ class Model:
         with self._text.to_measure(
             several(sources), reading, self.vocabulary, self.config.labels, notify
         ) as heldout:
-            open_corpus = self._text.open if mixture else self._text.open_if_at_hand
-            return measure(
+            corpus = (self._text.open if mixture else self._text.open_if_at_hand)(notify)
+            figures, ngrams = measure(
                 self.network,
                 heldout,
-                open_corpus(notify),
+                corpus,
                 self.vocabulary,
                 protocol,
                 engine=self._open(),
@@ -518,6 +518,10 @@ class Model:
                 learning=LearningSettings() if dynamic is True else dynamic or None,
                 on_progress=Work(notify, "scoring"),
             )
+            if corpus is not None:
+                overlap = corpus.overlap_with(heldout) if several(sources) else corpus.overlap
+                figures = replace(figures, overlap=overlap)
+        return figures, ngrams
 
     def mixed(self) -> Model:
         """Mix the model with n-grams of its training text.

@@ -37,7 +37,9 @@ class TestFromTextToText:
         assert set(trained.json["corpus"]) == {
             *("characters", "tokens", "vocabulary", "fingerprint"),
         }
-        assert set(trained.json["heldout"]) == {"nats", "bpc", "characters", "protocol"}
+        assert set(trained.json["heldout"]) == {
+            *("nats", "bpc", "characters", "protocol", "overlap"),
+        }
         assert trained.json["run"] == "run"
         assert trained.json["corpus"]["characters"] == 40_000
         assert trained.json["heldout"]["characters"] == 4000

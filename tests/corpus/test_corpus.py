@@ -92,9 +92,10 @@ class TestVocabularies:
             )
             expected = 63 if documents is PLAIN else 63 + 1
             assert corpus.characters == expected
-            assert notices == [
+            assert notices[-1] == (
                 "27 characters that the model does not know are left out: '\\udcfe\\udcff'"
-            ]
+            )
+            assert len(notices) == (1 if documents is PLAIN else 2)
 
     def test_of_labels_given_as_base_keep_their_places(self) -> None:
         write("f/new/a", "x" * 100)
@@ -173,10 +174,10 @@ class TestTrainingBytes:
         self, tokens: str, text: str
     ) -> None:
         corpus = build_text(text, tokens=tokens, subword_vocabulary=300)
-        before, after = trained_on(corpus)
+        before, *after = filter(None, trained_on(corpus)) if len(text) > 1 else [""]
         _, (*validation,), _ = split_texts(corpus)
-        assert text.startswith(before + "".join(validation) + after)
-        assert len(before + after) == corpus.train.characters
+        assert text.startswith(before + "".join([*validation, *after]))
+        assert len(before + "".join(after)) == corpus.train.characters
 
     @every_token
     @settings(max_examples=40)

@@ -1,5 +1,4 @@
 import os
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,12 @@ from corpora import (
     documents_of,
     every_token,
     ids_in_order,
-    lines_of_text,
     split_texts,
     texts,
 )
 from files import write
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sunspring.errors import SettingsError
 from sunspring.text.options import ReadingOptions
@@ -80,20 +79,17 @@ class TestOneText:
 class TestDocuments:
     @every_token
     @settings(max_examples=40)
-    @given(lines=lines_of_text)
-    def test_are_each_in_one_split_and_in_their_order(self, tokens: str, lines: list[str]) -> None:
+    @given(lines=st.lists(st.text("ab é", max_size=30), min_size=1, max_size=120))
+    def test_are_in_their_order_in_each_split(self, tokens: str, lines: list[str]) -> None:
+        lines = [f"<{number}: {line}>" for number, line in enumerate(lines)]
         corpus = build_text("\n".join(lines), LINES, tokens=tokens, subword_vocabulary=300)
-        train, validation, heldout = split_texts(corpus)
         if len(lines) == 1:
             assert corpus.vocabulary.decode(ids_in_order(corpus)) == lines[0]
-            return
-        assert len(heldout) == max(1, round(len(lines) / 10))
-        if len(lines) < 50 and len(train) + len(validation) + len(heldout) > len(lines):
-            train, validation = [*train[:-1], train[-1] + validation[0]], []
-        assert Counter(train + validation + heldout) == Counter(lines)
-        for documents in (train, validation, heldout):
-            remaining = iter(lines)
-            assert all(document in remaining for document in documents)
+        assert corpus.document_count == len(lines)
+        assert corpus.characters == len("\n".join(lines)) + 1
+        for documents in split_texts(corpus):
+            remaining, whole = iter(lines), {*documents} & {*lines}
+            assert all(document in remaining for document in documents if document in whole)
 
     @every_token
     @pytest.mark.parametrize("reading", [LINES, FILES], ids=["lines", "files"])
@@ -121,9 +117,10 @@ class TestDocuments:
         assert heldout[0] == heldout[1] != heldout[2]
         assert heldout[0] != [str(number) for number in range(180, 200)]
 
-    def test_of_a_great_number_give_a_fiftieth_to_validation(self) -> None:
-        corpus = build_text("\n".join(map(str, range(500))), LINES)
-        assert [len(part) for part in split_texts(corpus)] == [440, 10, 50]
+    def test_of_a_great_number_are_drawn_as_whole_ones(self) -> None:
+        corpus = build_text("\n".join(f"number {number}" for number in range(1000, 1500)), LINES)
+        assert [len(part) for part in split_texts(corpus)] == [428, 22, 50]
+        assert corpus.cuts == ()
 
     def test_of_a_small_number_are_validated_on_the_end_of_the_last_one(self) -> None:
         names = [write(f"f/{number}", f"{number}" * 1000) for number in range(9)]
@@ -133,15 +130,14 @@ class TestDocuments:
         assert validation == [train[-1][0] * 400]
         assert len(train[-1]) == 600
 
-    def test_of_a_small_number_never_give_up_more_than_the_last_one(self) -> None:
-        text = "\n".join([*("a" * 1000 for _ in range(20)), *("b" for _ in range(20))])
-        train, validation, _ = split_texts(build_text(text, LINES))
-        assert validation == ["b"]
-        assert len(train) == 35
-
-    def test_of_two_give_one_to_each_side(self) -> None:
-        train, validation, heldout = split_texts(build_text("one\ntwo", LINES))
-        assert {"".join(train + validation), *heldout} == {"one", "two"}
+    def test_of_two_give_the_end_of_one(self) -> None:
+        notices: list[str] = []
+        train, _, heldout = split_texts(build_text("one\ntwo", LINES, notify=notices.append))
+        assert (train, heldout) == (["one", "tw"], ["o"])
+        assert notices == [
+            "the documents are too few, or too unequal in length, to take whole ones: "
+            "1 characters of one are held out"
+        ]
 
     def test_keep_their_labels_in_every_split(self) -> None:
         rows = [f"{'even' if number % 2 == 0 else 'odd'},{number}" for number in range(300)]
@@ -156,12 +152,15 @@ class TestDocuments:
 
     def test_that_are_cut_keep_their_label_on_both_sides(self) -> None:
         for label in ("x", "y"):
-            write(f"f/{label}/a", label * 1000)
+            write(f"f/{label}/a", label * 20_000)
         corpus = build("f", ReadingOptions(documents="files", label_folders=True))
         for split in (corpus.train, corpus.validation, corpus.heldout):
-            (document,) = documents_of(split, corpus.vocabulary)
+            documents = documents_of(split, corpus.vocabulary)
             assert split.labels is not None
-            assert [corpus.labels[index] for index in split.labels] == [document[0]]
+            assert [corpus.labels[index] for index in split.labels] == [
+                each[0] for each in documents
+            ]
+            assert {document[0] for document in documents} == {"x", "y"}
 
     def test_with_more_labels_than_fit_are_refused(self) -> None:
         rows = (f"{number},x" for number in range(70_000))

@@ -33,7 +33,6 @@ def make_corpus(train: list[int], validation: list[int], heldout: list[int]) -> 
         train=split(train),
         validation=split(validation),
         heldout=split(heldout),
-        validation_at=len(train),
     )
 
 

@@ -45,6 +45,7 @@ def build(
     heldout: list[str] | None = None,
     base: Vocabulary | None = None,
     base_labels: tuple[str, ...] = (),
+    corpus_format: int | None = None,
     notify: Notify = ignore,
     seed: int = 0,
     **chosen: Any,
@@ -62,6 +63,7 @@ def build(
         heldout=find(heldout) if heldout else None,
         base=base,
         base_labels=base_labels,
+        corpus_format=corpus_format,
         notify=notify,
     )
 

@@ -227,6 +227,14 @@ class TestVerdict:
         assert "n-gram model" in judge(with_facts(heldout=2.6), REQUEST).sentences[0]
         assert "has not learned enough" in judge(with_facts(heldout=2.6), REQUEST).sentences[0]
 
+    def test_calls_held_out_text_new_only_where_it_is(self) -> None:
+        assert "never seen costs 2.00" in judge(with_facts(overlap=0.05), REQUEST).sentences[0]
+        copied = judge(with_facts(overlap=0.9), REQUEST).sentences[0]
+        assert copied.startswith(
+            "The held-out text is hardly new (90% of it is in the training text too, line for "
+            "line). It costs 2.00 bits per character"
+        )
+
     @settings(max_examples=40, deadline=None)
     @given(
         st.builds(

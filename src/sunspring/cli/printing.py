@@ -29,6 +29,7 @@ def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) 
         name.replace("_", " "): each.nats_per_character for name, each in evaluation.beyond.items()
     }
     lines = [f"{evaluation.characters:,} characters by {evaluation.protocol}"]
+    lines += _overlap_lines(evaluation)
     lines += [
         f"{name:<16} {nats:.4f} nats per character  {nats / math.log(2):.4f} bpc"
         for name, nats in {**rows, **baselines}.items()
@@ -143,11 +144,20 @@ def describe_result(result: TrainingResult) -> str:
             f"interrupted, and saved in {result.run}; "
             f"continue with: {command('train', '--out', result.run, '--resume')}"
         )
-    return (
+    lines = [
         f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
-        f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)\n"
-        f"saved in {result.run}; write with: {command('write', result.run)}"
-    )
+        f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)",
+        *_overlap_lines(result.heldout),
+        f"saved in {result.run}; write with: {command('write', result.run)}",
+    ]
+    return "\n".join(lines)
+
+
+def _overlap_lines(heldout: Evaluation) -> list[str]:
+    """Say how much of a text is not new, if that is worth a line."""
+    from sunspring.corpus.overlap import describe_overlap
+
+    return [*filter(None, [describe_overlap(heldout.overlap)])]
 
 
 def describe_quantization(figures: Mapping[str, Any]) -> str:

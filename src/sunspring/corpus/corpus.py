@@ -7,29 +7,26 @@ that holds them. Everything is streamed, so a corpus may be larger than memory.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.corpus.overlap import measure_overlap
+from sunspring.corpus.pieces import Pieces, draw_by_number, draw_pieces, locate_cuts
 from sunspring.corpus.settings import TokenSettings
-from sunspring.corpus.splits import HELDOUT, SPLITS, Split, open_split, read_runs
-from sunspring.corpus.spool import (
-    Pieces,
-    Spool,
-    assign_splits,
-    training_text,
-    whole_split,
-    write_ids,
-)
+from sunspring.corpus.splits import HELDOUT, SPLITS, VALIDATION, Cut, Split, open_split, read_runs
+from sunspring.corpus.spool import Spool, lines_of, training_text, write_ids
 from sunspring.corpus.vocabulary import (
     ByteVocabulary,
     CharacterVocabulary,
@@ -44,7 +41,10 @@ from sunspring.text.files import Sources
 from sunspring.text.options import DocumentKind
 from sunspring.text.sources import read_passages
 
-_FORMAT = 2
+OLDEST_FORMAT = 2
+"""The format of corpora that do not say theirs: documents were drawn by their number alone."""
+
+_FORMAT = 3  # documents are drawn by their length and label
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000
 _BLOCK = 1 << 20  # tokens turned into text at a time
 
@@ -63,8 +63,11 @@ class Corpus:
         train: the text to train on.
         validation: text that may steer training.
         heldout: text that training never sees.
-        validation_at: how many tokens of `train` come before `validation`, if that is cut out of
-            a document.
+        cuts: where documents, or the text, go on in another part, in order.
+        format: says how the parts were drawn; see `build_corpus`.
+        overlap: share of the held-out text that is in lines which are also lines of the rest; None
+            if that was not measured, as by earlier versions.
+        notices: what was said about documents that could not be split as whole ones.
     """
 
     folder: Path
@@ -76,44 +79,90 @@ class Corpus:
     train: Split
     validation: Split
     heldout: Split
-    validation_at: int
+    cuts: tuple[Cut, ...] = ()
+    format: int = _FORMAT
+    overlap: float | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def validation_at(self) -> int:
+        """How many tokens of `train` come before the first part of a text that is validation."""
+        places = (cut.at for cut in self.cuts if cut.split == VALIDATION)
+        return next(places, len(self.train.tokens))
+
+    @property
+    def document_count(self) -> int:
+        """Number of whole documents, whatever is cut out of them; 1 for a text without any."""
+        if self.documents == "none":
+            return 1
+        return sum(
+            int(np.count_nonzero(split.tokens[split.starts[1:] - 1] == self.vocabulary.end_id))
+            for split in self._splits
+        )
+
+    @property
+    def _splits(self) -> tuple[Split, Split, Split]:
+        return self.train, self.validation, self.heldout
 
     @property
     def characters(self) -> int:
         """Characters in all splits."""
-        return sum(split.characters for split in (self.train, self.validation, self.heldout))
+        return sum(split.characters for split in self._splits)
 
     @property
     def tokens(self) -> int:
         """Tokens in all splits."""
-        return sum(len(split.tokens) for split in (self.train, self.validation, self.heldout))
+        return sum(len(split.tokens) for split in self._splits)
 
     def lines(self) -> Iterator[str]:
         """Yield the documents of all splits, or the lines of a text without documents.
 
         Lines come without their newlines, and empty ones are left out.
         """
-        before, after = np.split(self.train.tokens, [self.validation_at])
-        text = [replace(self.train, tokens=before), self.validation]
-        text.append(replace(self.train, tokens=after))
-        for splits in [text, [self.heldout]] if self.heldout_is_given else [[*text, self.heldout]]:
-            yield from self._lines_of(splits)
+        text, rest = list[Split](), list[Split]()
+        begins = dict.fromkeys((VALIDATION, HELDOUT), 0)
+        for part, cut in zip_longest(self._training_parts(), self.cuts):
+            text.append(part)
+            if cut is not None:
+                split = self._splits[cut.split]
+                text.append(_part(split, cut.begin, cut.end))
+                rest.append(_part(split, begins[cut.split], cut.begin))
+                begins[cut.split] = cut.end
+        rest += [_part(self._splits[code], begin) for code, begin in begins.items()]
+        yield from self._lines_of(text)
+        yield from self._lines_of(rest)
 
     def heldout_lines(self) -> Iterator[str]:
         """Yield the same for the held-out part alone; its first line may be the end of one."""
         return self._lines_of([self.heldout])
 
     def training_lines(self) -> Iterator[str]:
-        """Yield the same for the training part; a line cut by the validation part comes in two."""
-        for tokens in np.split(self.train.tokens, [self.validation_at]):
-            yield from self._lines_of([replace(self.train, tokens=tokens)])
+        """Yield the same for the training part; a line that is cut comes in parts."""
+        for part in self._training_parts():
+            yield from self._lines_of([part])
 
     def training_bytes(self) -> Iterator[bytes | None]:
         """Yield the training part in UTF-8, block by block, and None where a document ends."""
-        for tokens in np.split(self.train.tokens, [self.validation_at]):
-            yield from _text_bytes(tokens, self.vocabulary)
+        for part in self._training_parts():
+            yield from _text_bytes(part.tokens, self.vocabulary)
             yield None
         self.train.release_pages()
+
+    def overlap_with(self, split: Split) -> float:
+        """Return which share of a text is in lines that this one has too, held-out ones aside.
+
+        Args:
+            split: a text in this vocabulary.
+        """
+        heldout = _text_bytes(split.tokens, self.vocabulary)
+        rest = chain(self.training_bytes(), _text_bytes(self.validation.tokens, self.vocabulary))
+        return measure_overlap(_as_lines(heldout), _as_lines(rest))
+
+    def _training_parts(self) -> Iterator[Split]:
+        """Yield the training part from cut to cut."""
+        places = [0, *(cut.at for cut in self.cuts), len(self.train.tokens)]
+        for begin, end in pairwise(places):
+            yield _part(self.train, begin, end)
 
     def _lines_of(self, splits: Sequence[Split]) -> Iterator[str]:
         vocabulary, begun = self.vocabulary, ""
@@ -127,6 +176,11 @@ class Corpus:
             yield from filter(None, lines)
         if begun:
             yield begun
+
+
+def _part(split: Split, begin: int, end: int | None = None) -> Split:
+    """Return some of a split's tokens; what else the split says is about all of them."""
+    return replace(split, tokens=split.tokens[begin:end])
 
 
 def _breaks(vocabulary: Vocabulary, token: int) -> bool:
@@ -146,14 +200,15 @@ def build_corpus(
     heldout: Sources | None = None,
     base: Vocabulary | None = None,
     base_labels: tuple[str, ...] = (),
+    corpus_format: int | None = None,
     on_progress: Progress | None = None,
     notify: Notify = ignore,
 ) -> Corpus:
     """Read sources into a corpus, or open the cached one.
 
-    The held-out part is the last tenth of the characters of a single document, a random tenth of
-    several documents, or the text of `heldout`. The validation part, which may steer training, is
-    cut from the rest.
+    The held-out part is the last tenth of a single document, a random tenth of several, or the text
+    of `heldout`. The validation part, which may steer training, is cut from the rest; see
+    `draw_pieces`.
 
     Args:
         sources: what to read.
@@ -163,6 +218,8 @@ def build_corpus(
         heldout: sources of the held-out text, if it is not a part of the others.
         base: vocabulary to extend (fine-tuning): its ids are kept, missing characters are added.
         base_labels: labels that keep their indices; new ones are added.
+        corpus_format: that of an earlier corpus to build again, whose parts are drawn as they were
+            then; the newest by default.
         on_progress: called with the bytes read so far and the total, if known.
         notify: called with a message about anything skipped or repaired.
 
@@ -170,14 +227,19 @@ def build_corpus(
         SourceError: a source is unreadable, empty, binary, not decodable, or too short.
         SettingsError: the settings contradict each other.
     """
-    described = _describe(sources, settings, seed, base, base_labels)
+    documents = sources.options.documents
+    if documents == "none":  # one text is split as ever, so its fingerprint stays
+        corpus_format = OLDEST_FORMAT
+    corpus_format = corpus_format or _FORMAT
+    described = _describe(sources, settings, seed, base, base_labels, corpus_format)
     signature = [sources.signature(), [] if heldout is None else heldout.signature()]
     key = None if None in signature else _digest(described, signature)
     cache.mkdir(parents=True, exist_ok=True)
     if key is not None and (cached := _open_sound(cache / key)):
+        for notice in cached.notices:
+            notify(notice)
         return cached
 
-    documents = sources.options.documents
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
     try:
         with _open_spool(building) as file:
@@ -187,18 +249,39 @@ def build_corpus(
             if heldout is not None:
                 spool.add(read_passages(heldout, on_progress, notify))
             fingerprint = _digest(described, [*spool.label_names, spool.content.hexdigest()])
-            pieces = assign_splits(spool, training_documents, seed, whole=heldout is not None)
+            whole, notices = heldout is not None, list[str]()
+            if training_documents == 1 or corpus_format > OLDEST_FORMAT:
+                pieces = draw_pieces(
+                    spool.documents(),
+                    training_documents,
+                    label_names=list(spool.label_names),
+                    seed=seed,
+                    whole=whole,
+                    notify=notices.append,
+                )
+            else:
+                pieces = draw_by_number(
+                    spool.documents(), training_documents, seed=seed, whole=whole
+                )
+            for notice in notices:
+                notify(notice)
             vocabulary = _make_vocabulary(spool, pieces, settings, documents != "none", base)
-            characters, validation_at = write_ids(spool, pieces, vocabulary, building, notify)
+            characters = write_ids(spool, pieces, vocabulary, building, notify)
+            overlap = measure_overlap(
+                lines_of(spool, pieces, heldout=True), lines_of(spool, pieces, heldout=False)
+            )
+        starts = [np.fromfile(building / f"{name}.starts", np.int64) for name in SPLITS]
         vocabulary.save(building / "tokenizer.json")
         meta = {
-            "format": _FORMAT,
+            "format": corpus_format,
             "fingerprint": fingerprint,
             "documents": documents,
             "labels": list(spool.label_names),
             "heldout_is_given": heldout is not None,
             "characters": dict(zip(SPLITS, characters, strict=True)),
-            "validation_at": validation_at,
+            "cuts": locate_cuts(pieces, starts),
+            "overlap": overlap,
+            "notices": notices,
         }
         (building / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
         folder = cache / (key or fingerprint)
@@ -218,10 +301,11 @@ def _describe(
     seed: int,
     base: Vocabulary | None,
     base_labels: tuple[str, ...],
+    corpus_format: int,
 ) -> dict[str, Any]:
     """Describe what a fingerprint depends on besides the text; changing this orphans older runs."""
     return {
-        "format": _FORMAT,
+        "format": corpus_format,
         "reading": {**asdict(sources.options), "binary": sources.as_bytes},
         "settings": {**asdict(settings), "split_seed": seed},
         "base": [None if base is None else base.to_json(), base_labels],
@@ -240,6 +324,10 @@ def open_corpus(folder: Path) -> Corpus:
         train, validation, heldout = (
             open_split(folder, name, meta["characters"][name], vocabulary) for name in SPLITS
         )
+        if "cuts" in meta:
+            cuts = [Cut(*cut) for cut in meta["cuts"]]
+        else:
+            cuts = _earlier_cuts(meta, train, validation, heldout, vocabulary.end_id)
         if meta["documents"] == "none":  # the parts around the validation part are read as one
             train = replace(train, starts=np.array([0, len(train.tokens)]))
         return Corpus(
@@ -252,13 +340,26 @@ def open_corpus(folder: Path) -> Corpus:
             train,
             validation,
             heldout,
-            meta["validation_at"],
+            tuple(cuts),
+            meta["format"],
+            meta.get("overlap"),
+            tuple(meta.get("notices", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise SourceError(
             f"the encoded text in {folder} is missing or damaged ({error}): "
             "delete that folder and run the training again"
         ) from None
+
+
+def _earlier_cuts(
+    meta: Mapping[str, Any], train: Split, validation: Split, heldout: Split, end_id: int | None
+) -> list[Cut]:
+    """Return the cuts of a corpus that only says where its validation part belongs."""
+    cuts = [Cut(meta["validation_at"], VALIDATION, 0, len(validation.tokens))]
+    if not meta["heldout_is_given"] and train.tokens[-1:] != end_id:
+        cuts.append(Cut(len(train.tokens), HELDOUT, 0, len(heldout.tokens)))
+    return cuts
 
 
 def _open_sound(folder: Path) -> Corpus | None:
@@ -351,12 +452,18 @@ def encode_sources(
             raise SourceError(
                 "the text has no character that the model knows: give a text in the same script"
             )
-        pieces = whole_split(spool, HELDOUT)
-        characters, _ = write_ids(spool, pieces, vocabulary, folder, notify, nearest)
+        characters = write_ids(spool, spool.documents(), vocabulary, folder, notify, nearest)
         is_left_out = vocabulary.unknown_id is None and not nearest
         left_out = sum(spool.counts[ord(one)] for one in unknown) if is_left_out else 0
     split = open_split(folder, SPLITS[HELDOUT], characters[HELDOUT] + left_out, vocabulary)
     return replace(split, left_out=left_out)
+
+
+def _as_lines(pieces: Iterable[bytes | None]) -> Iterator[str]:
+    """Decode pieces of UTF-8, and end documents with a newline."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    for piece in pieces:
+        yield decoder.decode(b"\n" if piece is None else piece)
 
 
 def _text_bytes(tokens: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> Iterator[bytes | None]:

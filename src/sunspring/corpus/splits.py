@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,22 @@ class Split:
         if hasattr(mmap, "MADV_DONTNEED"):
             for pages in self.pages:
                 pages.madvise(mmap.MADV_DONTNEED)
+
+
+class Cut(NamedTuple):
+    """Where a text goes on in another part: after `at` tokens of the training part.
+
+    Args:
+        at: number of training tokens before the cut.
+        split: index into `SPLITS` of the other part.
+        begin: first of its tokens that belong there.
+        end: the token after the last of them.
+    """
+
+    at: int
+    split: int
+    begin: int
+    end: int
 
 
 def id_type(vocabulary_size: int) -> type[np.unsignedinteger[Any]]:

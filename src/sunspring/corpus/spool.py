@@ -1,7 +1,7 @@
-"""Text on its way into a corpus: read once, spooled to disk, and cut into splits.
+"""Text on its way into a corpus: read once, spooled to disk, and written to its splits.
 
 The spool holds the plain text of all documents and what was noted while reading it: their ends,
-labels, character counts, a checksum. `assign_splits` decides which characters are held out.
+labels, character counts, a checksum.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ import itertools
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, id_type
+from sunspring.corpus.pieces import Pieces, whole_documents
+from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, id_type
 from sunspring.corpus.vocabulary import Vocabulary, code_points, replace_unknown
 from sunspring.errors import SettingsError
 from sunspring.notices import Notify
 from sunspring.text.sources import Passage
 
-HELDOUT_SHARE = 0.1
 _BLOCK = 1 << 20  # characters handled at a time
 _MOST_LABELS = 1 << 16
 _SHOWN = 20  # characters named in a notice
@@ -93,97 +92,16 @@ class Spool:
         for point in np.flatnonzero(counts):
             self.counts[int(point)] += int(counts[point])
 
+    def documents(self) -> Pieces:
+        """Return all documents, uncut and held out."""
+        labels = np.frombuffer(self.labels, np.uint16) if self.labels else None
+        return whole_documents(np.frombuffer(self.ends, np.int64), labels)
+
     def blocks(self) -> Iterator[str]:
         """Read the text from the beginning."""
         self.file.seek(0)
         while block := self.file.read(_BLOCK):
             yield block
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Where the text is cut: at the end of each document and where a split begins within one.
-
-    Args:
-        ends: (pieces,) number of characters before the end of each piece, ascending.
-        splits: (pieces,) index into `SPLITS`.
-        document_ends: (pieces,) whether a document ends here.
-        labels: (pieces,) index of the document's label, or None.
-    """
-
-    ends: NDArray[np.int64]
-    splits: NDArray[np.uint8]
-    document_ends: NDArray[np.bool_]
-    labels: NDArray[np.uint16] | None
-
-
-def whole_split(spool: Spool, split: int) -> Pieces:
-    """Put all documents into one split."""
-    ends = np.frombuffer(spool.ends, np.int64)
-    labels = np.frombuffer(spool.labels, np.uint16) if spool.labels else None
-    return Pieces(
-        ends, np.full(len(ends), split, np.uint8), np.ones(len(ends), dtype=np.bool_), labels
-    )
-
-
-def assign_splits(spool: Spool, training_documents: int, seed: int, whole: bool) -> Pieces:
-    """Decide which characters are held out; see `build_corpus` in corpus.py.
-
-    Args:
-        spool: all documents.
-        training_documents: how many of them come from the training sources.
-        seed: chooses the held-out and validation documents.
-        whole: hold out nothing of the training sources; the held-out text follows them.
-    """
-    pieces = whole_split(spool, HELDOUT)
-    splits = pieces.splits[:training_documents]
-    if training_documents == 1:
-        splits[0] = TRAIN
-        length = int(pieces.ends[0])
-        kept = length if whole else int(length * (1 - HELDOUT_SHARE))
-        pieces = _cut(pieces, 0, length - kept, HELDOUT)
-        if size := _validation_size(kept):
-            # From the middle: the text right before the held-out text teaches most about it.
-            pieces = _cut(pieces, 0, (kept - size) // 2, TRAIN)
-            pieces = _cut(pieces, 0, size, VALIDATION)
-        return pieces
-    held = 0 if whole else max(1, round(training_documents * HELDOUT_SHARE))
-    validation = training_documents // 50
-    splits[: training_documents - held] = TRAIN
-    splits[:validation] = VALIDATION
-    np.random.default_rng(seed).shuffle(splits)
-    if validation:
-        return pieces
-    mine = np.flatnonzero(splits == TRAIN)
-    sizes = np.diff(pieces.ends[:training_documents], prepend=0)[mine]
-    size = min(_validation_size(int(sizes.sum())), int(sizes[-1]))
-    return _cut(pieces, int(mine[-1]), size, VALIDATION)
-
-
-def _validation_size(length: int) -> int:
-    """Return how many characters of a training part to use for validation.
-
-    A fiftieth, or 5,000 characters if that is more, but then at most a twentieth: fewer are too
-    noisy to steer by.
-    """
-    return int(max(0.02 * length, min(0.05 * length, 5000)))
-
-
-def _cut(pieces: Pieces, index: int, size: int, split: int) -> Pieces:
-    """Put the last `size` characters of a piece, perhaps none or all, into another split."""
-    begin = int(pieces.ends[index - 1]) if index else 0
-    end = int(pieces.ends[index])
-    if size == end - begin:
-        pieces.splits[index] = split
-    if size in (0, end - begin):
-        return pieces
-    labels = pieces.labels
-    return Pieces(
-        np.insert(pieces.ends, index, end - size),
-        np.insert(pieces.splits, index + 1, split),
-        np.insert(pieces.document_ends, index, False),
-        None if labels is None else np.insert(labels, index, labels[index]),
-    )
 
 
 def cut_blocks(
@@ -217,6 +135,20 @@ def training_text(spool: Spool, pieces: Pieces, most_characters: int) -> Iterato
             return
 
 
+def lines_of(spool: Spool, pieces: Pieces, *, heldout: bool) -> Iterator[str]:
+    """Yield the held-out text, or all the rest, in blocks; documents end with a newline too."""
+    is_wanted = (pieces.splits == HELDOUT) == heldout
+    breaks = pieces.document_ends.copy()
+    breaks[:-1] |= is_wanted[1:] != is_wanted[:-1]
+    for texts, indices, piece_ends in cut_blocks(spool, pieces):
+        chosen = np.flatnonzero(is_wanted[indices])
+        ends = (piece_ends & breaks[indices])[chosen]
+        yield "".join(
+            f"{texts[place]}\n" if ends_here else texts[place]
+            for place, ends_here in zip(chosen.tolist(), ends.tolist(), strict=True)
+        )
+
+
 def write_ids(
     spool: Spool,
     pieces: Pieces,
@@ -224,7 +156,7 @@ def write_ids(
     folder: Path,
     notify: Notify,
     nearest: bool = False,
-) -> tuple[list[int], int]:
+) -> list[int]:
     """Write each split's ids, document starts and labels.
 
     Args:
@@ -237,12 +169,11 @@ def write_ids(
             in a prompt; otherwise they are left out.
 
     Returns:
-        Each split's characters, and how many training tokens come before the validation part.
+        Each split's characters.
     """
     dtype = id_type(vocabulary.size)
     replaced = _replaced(spool, vocabulary, notify, nearest)
     written, characters = [0] * len(SPLITS), [0] * len(SPLITS)
-    validation_at: int | None = None
     with contextlib.ExitStack() as stack:
         tokens_files, starts_files, labels_files = (
             [stack.enter_context((folder / f"{name}.{kind}").open("wb")) for name in SPLITS]
@@ -264,9 +195,6 @@ def write_ids(
             ] = ids
             lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + end_tokens
             codes = pieces.splits[indices]
-            if validation_at is None and (codes == VALIDATION).any():
-                before = np.arange(len(codes)) < np.argmax(codes == VALIDATION)
-                validation_at = written[TRAIN] + int(sizes[before & (codes == TRAIN)].sum())
             for code in range(len(SPLITS)):
                 mine = codes == code
                 if not mine.any():
@@ -280,7 +208,7 @@ def write_ids(
                 characters[code] += int(lengths[mine].sum())
                 if pieces.labels is not None:
                     labels_files[code].write(pieces.labels[indices[mine & piece_ends]].tobytes())
-    return characters, written[TRAIN] if validation_at is None else validation_at
+    return characters
 
 
 def _replaced(

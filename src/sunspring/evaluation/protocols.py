@@ -46,6 +46,8 @@ class Evaluation:
         tokens: number of tokens scored.
         standard_error: of `nats_per_character`, due to the choice of windows alone; None for
             `stream`, which makes no random choice.
+        overlap: share of the text that is in lines which the training text has too; None if that
+            is not known.
         beyond: results of further methods, if asked for, by the same protocol: `mixture`,
             `dynamic` and `dynamic_mixture`; see `Model.evaluate`.
     """
@@ -58,6 +60,7 @@ class Evaluation:
     characters: int
     tokens: int
     standard_error: float | None = None
+    overlap: float | None = None
     beyond: dict[str, Evaluation] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class Evaluation:
             "perplexity": self.perplexity,
             "characters": self.characters,
             "standard_error": self.standard_error,
+            "overlap": self.overlap,
             **{name: each.to_json() for name, each in self.beyond.items()},
         }
 

@@ -49,7 +49,7 @@ class Explanation:
         gates: activity of the gates, if the model is an LSTM.
         hidden_size: units in a layer.
         copies: what the text copies from the training text, if that was asked for.
-        control: the same for as much held-out text, which the model has never seen.
+        control: the same for as much held-out text.
         lines: lines of the text that are whole lines of the training text.
         unseen: characters of the text that the model does not know, in order.
     """

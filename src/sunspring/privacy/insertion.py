@@ -68,7 +68,9 @@ def insert_lines(
         corpus,
         folder=folder,
         train=open_split(folder, "train", characters, vocabulary),
-        validation_at=corpus.validation_at + int(sizes[places <= corpus.validation_at].sum()),
+        cuts=tuple(
+            cut._replace(at=cut.at + int(sizes[places <= cut.at].sum())) for cut in corpus.cuts
+        ),
     )
 
 

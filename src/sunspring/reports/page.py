@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sunspring.corpus.overlap import describe_overlap
 from sunspring.errors import SunspringError
 from sunspring.explanation.copies import LEAST_COPIED, Copies
 from sunspring.explanation.page import copying_chart
@@ -84,6 +85,7 @@ def report_page(report: Report) -> str:
         data={**report.passage, "copied": None},
         unit=unit,
         search=command("report", report.folder),
+        overlap=describe_overlap(report.card["heldout"].get("overlap")),
         moments=along,
         logged_temperatures=sorted({t for each in along for t in each.texts}),
         learning=_learning(report),

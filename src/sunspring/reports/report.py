@@ -210,6 +210,7 @@ def _facts(
         best_at=best_at,
         lost=lost,
         enough=card["recipe"]["most_epochs"],
+        overlap=card["heldout"].get("overlap") or 0.0,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from sunspring.corpus.overlap import LARGE_OVERLAP
 from sunspring.notices import command
 from sunspring.runs.request import TrainingRequest
 from sunspring.settings import arguments_of
@@ -34,6 +35,7 @@ class Facts:
         best_at: share of the training after which the weights were kept.
         lost: how much higher the validation loss was at the end than at its best.
         enough: epochs after which training ends by itself; 0 for never.
+        overlap: share of the held-out text that is in lines which the training text has too.
     """
 
     heldout: float
@@ -45,6 +47,7 @@ class Facts:
     best_at: float
     lost: float
     enough: float
+    overlap: float = 0.0
 
 
 class Step(NamedTuple):
@@ -112,7 +115,13 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
 
 
 def _quality(facts: Facts) -> str:
-    text = f"Text that it has never seen costs {facts.heldout:.2f} bits per character"
+    known = "Text that it has never seen"
+    if facts.overlap >= LARGE_OVERLAP:
+        known = (
+            "The held-out text is hardly new "
+            f"({facts.overlap:.0%} of it is in the training text too, line for line). It"
+        )
+    text = f"{known} costs {facts.heldout:.2f} bits per character"
     if facts.heldout < facts.ngram:
         return (
             f"{text}; for the best n-gram model, which only counts what followed the last few "

@@ -8,7 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sunspring.corpus.corpus import Corpus, build_corpus, encode_sources, open_corpus
+from sunspring.corpus.corpus import (
+    OLDEST_FORMAT,
+    Corpus,
+    build_corpus,
+    encode_sources,
+    open_corpus,
+)
 from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
@@ -70,8 +76,11 @@ class RequestedText:
             notify=self._notify,
         )
 
-    def encode(self) -> Corpus:
+    def encode(self, corpus_format: int | None = None) -> Corpus:
         """Encode it, or open it from the cache.
+
+        Args:
+            corpus_format: see `build_corpus`.
 
         Raises:
             SunspringError: a source cannot be used, or the cache cannot be written.
@@ -86,6 +95,7 @@ class RequestedText:
                 heldout=self._heldout,
                 base=base.vocabulary if base else None,
                 base_labels=base.config.labels if base else (),
+                corpus_format=corpus_format,
                 on_progress=self._progress,
                 notify=self._notify,
             )
@@ -180,7 +190,9 @@ def open_run_corpus(record: Mapping[str, Any], notify: Notify) -> Corpus:
     """
     request = TrainingRequest.from_record(record)
     with reading_record():
-        folder, fingerprint = Path(record["corpus"]["folder"]), record["corpus"]["fingerprint"]
+        recorded = record["corpus"]
+        folder, fingerprint = Path(recorded["folder"]), recorded["fingerprint"]
+        corpus_format = recorded.get("format", OLDEST_FORMAT)
     with contextlib.suppress(SourceError):
         corpus = open_corpus(folder)
         if corpus.fingerprint == fingerprint:
@@ -190,7 +202,7 @@ def open_run_corpus(record: Mapping[str, Any], notify: Notify) -> Corpus:
             f"the text was read from standard input and is no longer in the cache ({folder}): "
             "train again from a file"
         )
-    corpus = RequestedText(request, load_base(request), notify).encode()
+    corpus = RequestedText(request, load_base(request), notify).encode(corpus_format)
     if corpus.fingerprint != fingerprint:
         raise ModelError(
             f"the text of {', '.join(request.source_names) or 'this Python'} has changed since the "

@@ -50,6 +50,7 @@ class Setup:
             "corpus": {
                 "fingerprint": self.corpus.fingerprint,
                 "folder": str(self.corpus.folder),
+                "format": self.corpus.format,
             },
         }
 

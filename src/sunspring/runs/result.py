@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sunspring.corpus.overlap import describe_overlap
 from sunspring.evaluation.protocols import Evaluation
 from sunspring.machine import Precision
 from sunspring.pages.notebook import table_html
@@ -57,6 +58,8 @@ class TrainingResult:
         if self.heldout is None:
             return table_html("Training, interrupted", figures)
         best = f"{self.heldout.bpc:.3f} bits per character ({self.heldout.protocol})"
+        if told := describe_overlap(self.heldout.overlap):
+            best = f"{best}; {told}"
         return table_html("Training", {"held-out text": best, **figures, "folder": self.run})
 
     def to_json(self) -> dict[str, Any]:
@@ -66,5 +69,6 @@ class TrainingResult:
             "bpc": self.heldout.bpc,
             "characters": self.heldout.characters,
             "protocol": self.heldout.protocol,
+            "overlap": self.heldout.overlap,
         }
         return {**asdict(self), "heldout": heldout}

@@ -327,6 +327,7 @@ def _report(
         return setup.result(ended.report, None)
     on_progress = Work(notify, "scoring the held-out text")
     heldout = evaluate_engine(_scorer(model, corpus), corpus.heldout, on_progress)
+    heldout = replace(heldout, overlap=corpus.overlap)
     result = setup.result(ended.report, heldout)
     weights = encode_weights(ended.weights, config.cell)
     ModelFiles(config, corpus.vocabulary, setup.card(result), weights).write(folder.path)
@@ -402,10 +403,7 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
 def _describe(corpus: Corpus) -> str:
     parts = f"{corpus.characters:,} characters, {corpus.vocabulary.size:,} different tokens"
     if corpus.documents != "none":
-        documents = sum(
-            split.document_count for split in (corpus.train, corpus.validation, corpus.heldout)
-        )
-        parts += f", {documents:,} documents"
+        parts += f", {corpus.document_count:,} documents"
     if corpus.labels:
         parts += f", labels {', '.join(corpus.labels)}"
     return f"{parts}; {corpus.heldout.characters:,} characters held out"
