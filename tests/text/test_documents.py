@@ -99,6 +99,7 @@ class TestWordProcessors:
             zip_of({"other.txt": "text"}),
             zip_of({"word/document.xml": "<a>", "content.xml": "<a>"}),
             zip_of({"META-INF/container.xml": "<a/>", "content.xml": "&b;"}),
+            zip_of({"a": "b"})[:-6] + b"\xff" * 6,  # the place of the list of parts
         ],
     )
     def test_damage_is_one_line(self, ending: str, content: bytes) -> None:

@@ -17,7 +17,7 @@ from sunspring.text.content import Content
 
 _CHUNK = 1 << 16
 _LARGEST = 1 << 28  # bytes of all parts read: fifty times War and Peace with its markup
-_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
+_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError)
 _OLE = b"\xd0\xcf\x11\xe0"  # how Office wraps encrypted documents, and wrote all of them until 2007
 
 
