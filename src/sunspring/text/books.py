@@ -93,6 +93,6 @@ def _decoded(parts: Parts, part: str) -> Iterator[str]:
         yield decoder.decode(b"", True)
     except UnicodeError:
         raise SourceError(
-            f"{part} in {parts.name} is not valid {encoding}: convert the book, for example "
-            "with Calibre"
+            f"{parts.name} has a chapter, {part}, which is not valid {encoding}: convert the book, "
+            "for example with Calibre"
         ) from None

@@ -7,10 +7,11 @@ belongs to the page rather than to the text, which is counted and said.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ _INDENTED = 0.5  # of a line's height
 _APART = 1.4  # times the usual distance between lines
 _LARGER = 1.15  # times the height of another line: a heading
 _SPACE = 0.25  # of a line's height: between words
+_FEWEST_FULL, _LEAST_FULL = 2, 0.25  # lines of a page without room, if it is prose and not verse
 _WRONG_PASSWORD = 4  # FPDF_ERR_PASSWORD
 
 
@@ -177,19 +179,22 @@ class _Paragraphs:
         self.found = False
         self._text = ""
         self._last: _Line | None = None
-        self._margin = 0.0  # how far to the right the last line could have gone
+        self._margin: float | None = None  # of the last line; None if its page is no prose
 
     def add(self, page: Sequence[_Line]) -> str:
         """Add the lines of a page, and return the paragraphs that end before or in it."""
-        usual = median([abs(a.base - b.base) for a, b in pairwise(page)] or [0.0])
+        margins = _margins(page)
+        pairs = [*zip(pairwise(page), margins[:-1], strict=True)] if page else []
+        full = sum(not _has_room(last, line, margin) for (last, line), margin in pairs)
+        is_prose = full >= max(_FEWEST_FULL, _LEAST_FULL * len(pairs))
+        usual = median([abs(last.base - line.base) for (last, line), _ in pairs] or [0.0])
         ended = []
-        for line in page:
+        for line, margin in zip(page, margins, strict=True):
             self.found = True
             if self._last and self._begins(line, self._last, usual):
                 ended.append(self.rest())
             self._text = _joined(self._text, line.text)
-            self._last = line
-            self._margin = max(other.right for other in page if other.left <= line.right)
+            self._last, self._margin = line, margin if is_prose else None
         return "".join(ended)
 
     def rest(self) -> str:
@@ -201,17 +206,34 @@ class _Paragraphs:
         """Tell whether a line begins a paragraph, rather than continuing that of the last one.
 
         It does if its first word would still have fitted into the last line; if it is indented, far
-        below it, or of another size.
+        below it, or of another size; and everywhere in verse.
         """
         if last.text.endswith(_HYPHEN):
             return False
         large, small = max(line.height, last.height), min(line.height, last.height)
         return (
-            last.right + _SPACE * last.height + line.first_word <= self._margin
+            self._margin is None
+            or _has_room(last, line, self._margin)
             or (line.base < last.base and line.left > last.left + _INDENTED * line.height)
             or last.base - line.base > _APART * usual
             or large > _LARGER * small
         )
+
+
+def _margins(page: Sequence[_Line]) -> list[float]:
+    """Find how far to the right each line of a page could have gone: as far as the farthest one.
+
+    Lines that begin only to the right of it are in another column.
+    """
+    by_left = sorted(page, key=lambda line: line.left)
+    farthest = [*accumulate((line.right for line in by_left), max)]
+    lefts = [line.left for line in by_left]
+    return [farthest[bisect_right(lefts, line.right) - 1] for line in page]
+
+
+def _has_room(last: _Line, line: _Line, margin: float) -> bool:
+    """Tell whether the first word of a line would have fitted into the one before it."""
+    return last.right + _SPACE * last.height + line.first_word <= margin
 
 
 def _joined(text: str, line: str) -> str:

@@ -13,6 +13,7 @@ from sunspring.text.messages import Message
 
 _MESSAGES = re.compile(r'(?<!\\)"messages"\s*:\s*\[')
 _LONGEST_NAME = 64  # characters of `"messages": [`, which two pieces of text may share
+_LONGEST_RECORD = 1 << 24  # characters; Telegram's messages have 4,096
 _KIND = re.compile(r'"type"\s*:\s*"\w+"')
 _BETWEEN = re.compile(r"[\s,]*")
 _COPIED = re.compile(
@@ -61,6 +62,8 @@ def _records(content: Content) -> Iterator[Any]:
     buffer, at, found = "", 0, False
     within = False  # such an array
     for piece in content.text():
+        if len(buffer) - at > _LONGEST_RECORD:
+            break
         buffer, at = buffer[at:] + piece, 0
         while True:
             if not within:

@@ -22,7 +22,7 @@ _HEAD = re.compile(
 _SAID = re.compile(rf"{_MARKS}(?P<speaker>[^:\"“”«\n]{{1,60}}):(?: (?P<text>.*))?")
 _WITHOUT_WORDS = re.compile(
     "\u200e.*"  # so an iPhone marks what nobody typed
-    r"|<[^<>]*>|.*\.\w{2,4} \([^()]*\)|null"
+    r"|<[^<>]*>|\S+\.\w{2,4} \([^()]*\)|null"
     r"|(?:This message was deleted|You deleted this message)\.?"
 )
 _EDITED = re.compile("\\s*\u200e?<This message was edited>\\s*$")

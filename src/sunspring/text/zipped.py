@@ -17,6 +17,7 @@ from sunspring.text.content import Content
 
 _CHUNK = 1 << 16
 _LARGEST = 1 << 28  # bytes of all parts read: fifty times War and Peace with its markup
+_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError)
 _OLE = b"\xd0\xcf\x11\xe0"  # how Office wraps encrypted documents, and wrote all of them until 2007
 
 
@@ -84,21 +85,21 @@ def opened(content: Content, kind: str) -> Iterator[Parts]:
         SourceError: the document is encrypted or damaged, also if that shows only later.
     """
     name = content.file.name
-    try:
-        with content.spooled() as file:
-            if file.read(len(_OLE)) == _OLE:
-                raise SourceError(
-                    f"{name} has a password or is an old Word document: open it in your word "
-                    f"processor, and save it as .{kind} without a password"
-                )
+    with content.spooled() as file:
+        if file.read(len(_OLE)) == _OLE:
+            raise SourceError(
+                f"{name} has a password or is an old Word document: open it in your word "
+                f"processor, and save it as .{kind} without a password"
+            )
+        try:
             with zipfile.ZipFile(file) as archive:
                 yield Parts(name, archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-        raise damaged(name, kind, str(error)) from None
-    except KeyError as error:
-        raise damaged(name, kind, str(error.args[0])) from None
-    except expat.ExpatError as error:
-        raise damaged(name, kind, f"XML: {error}") from None
+        except expat.ExpatError as error:
+            raise damaged(name, kind, f"XML: {error}") from None
+        except KeyError as error:
+            raise damaged(name, kind, str(error.args[0])) from None
+        except _FAULTS as error:
+            raise damaged(name, kind, str(error)) from None
 
 
 def damaged(name: str, kind: str, reason: str) -> SourceError:

@@ -1,0 +1,282 @@
+import gzip
+import random
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from documents import (
+    write_docx,
+    write_epub,
+    write_odt,
+    write_pdf,
+    write_typeset_pdf,
+    zip_of,
+)
+from files import write
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sunspring.errors import MissingExtraError, SourceError
+from sunspring.text import formats
+from sunspring.text.files import find_sources
+from sunspring.text.formats import CONVERSATIONS, DOCUMENTS
+from sunspring.text.options import ReadAs, ReadingOptions
+from sunspring.text.paragraphs import resolved
+from sunspring.text.sources import read_passages
+
+pytestmark = pytest.mark.usefixtures("in_a_folder")
+
+
+@pytest.fixture
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(name: str, notices: list[str] | None = None, **options: Any) -> str:
+    sources = find_sources([name], ReadingOptions(**options))
+    notify = (notices if notices is not None else []).append
+    return "".join(passage.text for passage in read_passages(sources, notify=notify))
+
+
+def error_of(name: str, **options: Any) -> str:
+    with pytest.raises(SourceError) as caught:
+        read(name, **options)
+    message = str(caught.value)
+    assert message.startswith(name)
+    assert "\n" not in message
+    return message
+
+
+def test_what_files_may_be_read_as_is_what_can_be_read() -> None:
+    assert {*get_args(ReadAs)} == {"auto", "text", *DOCUMENTS, *CONVERSATIONS}
+
+
+class TestWordProcessors:
+    def test_a_docx_is_its_paragraphs_rows_and_footnotes(self) -> None:
+        assert read(write_docx("a.docx")).splitlines() == [
+            "Controlled",
+            "The Lighthouse",
+            "It was a dark night.",
+            "a list item",
+            "a\tb",
+            "c\td",
+            "Two",
+            "lines, finally.",
+            "A note.",
+        ]
+
+    def test_an_odt_is_its_paragraphs_rows_and_footnotes(self) -> None:
+        assert read(write_odt("a.odt")).splitlines() == [
+            "The Lighthouse",
+            "It was a dark night.",
+            "a list item",
+            "a\tb",
+            "c\td",
+            "Two spaces, finally.",
+            "A note.",
+        ]
+
+    def test_each_paragraph_can_be_a_document(self) -> None:
+        sources = find_sources([write_docx("a.docx")], ReadingOptions(documents="lines"))
+        assert sum(passage.ends_document for passage in read_passages(sources)) == 9
+
+    def test_a_docx_in_a_folder_is_no_binary_file(self) -> None:
+        Path("f").mkdir()
+        write_docx("f/a.docx")
+        assert "dark night" in read("f")
+
+    def test_a_docx_may_be_packed(self) -> None:
+        content = gzip.compress(Path(write_docx("a.docx")).read_bytes())
+        assert "dark night" in read(write("b.docx.gz", content))
+
+    @pytest.mark.parametrize("ending", ["docx", "odt", "epub"])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"no zip file",
+            b"",
+            zip_of({"other.txt": "text"}),
+            zip_of({"word/document.xml": "<a>", "content.xml": "<a>"}),
+            zip_of({"META-INF/container.xml": "<a/>", "content.xml": "&b;"}),
+            zip_of({"a": "b"})[:-6] + b"\xff" * 6,  # the place of the list of parts
+        ],
+    )
+    def test_damage_is_one_line(self, ending: str, content: bytes) -> None:
+        assert "is damaged, or no" in error_of(write(f"a.{ending}", content))
+
+    @given(at=st.integers(0, 1 << 16), mask=st.integers(1, 255), data=st.sampled_from("do"))
+    def test_any_damage_is_one_line_or_harmless(self, at: int, mask: int, data: str) -> None:
+        maker = {"d": write_docx, "o": write_odt}[data]
+        name = {"d": "a.docx", "o": "a.odt"}[data]
+        content = bytearray(_made(maker, name))
+        content[at % len(content)] ^= mask
+        try:
+            read(write(name, bytes(content)))
+        except SourceError as error:
+            assert str(error).startswith(name)
+
+    def test_a_password_is_named(self) -> None:
+        content = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+        assert "has a password or is an old Word document" in error_of(write("a.docx", content))
+        manifest = {"META-INF/manifest.xml": "<m><encryption-data/></m>", "content.xml": "\x01"}
+        assert "is encrypted" in error_of(write("a.odt", zip_of(manifest)))
+
+    def test_a_bomb_does_not_go_off(self) -> None:
+        content = zip_of({"word/document.xml": b"<p>" + b" " * (1 << 28) + b"</p>"})
+        assert len(content) < 1 << 19
+        assert "unpacks to more than 256 MiB" in error_of(write("a.docx", content))
+
+    def test_entities_that_grow_are_refused(self) -> None:
+        laughs = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]><p>&c;</p>'
+        content = zip_of({"word/document.xml": laughs})
+        assert "it declares entities" in error_of(write("a.docx", content))
+
+
+def _made(maker: Any, name: str, made: dict[str, bytes] = {}) -> bytes:  # noqa: B006
+    if name not in made:
+        made[name] = Path(maker(name)).read_bytes()
+    return made[name]
+
+
+class TestBooks:
+    def test_are_read_chapter_after_chapter(self) -> None:
+        name = write_epub(
+            "a.epub",
+            [
+                '<?xml version="1.0" encoding="utf-8"?><html><head><title/><script src="a.js"/>'
+                "</head><body><h1>One</h1><p>na&iuml;ve&nbsp;text</p></body></html>",
+                "<html><body><h1>Two</h1><p>The end.</p></body></html>",
+            ],
+        )
+        assert read(name).splitlines() == ["One", "naïve\u00a0text", "Two", "The end."]
+
+    def test_that_are_protected_say_so(self) -> None:
+        encryption = (
+            '<e><CipherReference URI="fonts/a.otf"/>'
+            '<CipherReference URI="OEBPS/text/chapter%200.xhtml"/></e>'
+        )
+        name = write_epub("a.epub", ["text"], {"META-INF/encryption.xml": encryption})
+        assert "is encrypted" in error_of(name)
+
+    def test_that_are_not_decodable_name_the_chapter(self) -> None:
+        name = write_epub("a.epub", ["<p>text</p>".encode("utf-16"), b"<p>na\xefve</p>"])
+        assert "chapter 1.xhtml, which is not valid utf-8" in error_of(name)
+
+
+class TestPages:
+    def test_are_the_text_that_a_reader_sees(self) -> None:
+        page = """<!doctype html><html><head><title>T</title><style>p{}</style>
+        <script>if (a < b) document.write("<p>no</p>")</script></head><body>
+        <nav><ul><li>Home</ul></nav><h1>The light&shy;house</h1><p>One &amp;
+        two<br>three <b>bo</b>ld<p>Unclosed<ul><li>item<ul><li>sub</ul></ul>
+        <table><tr><th>a</th><th><p>b</p></th></tr><tr><td>c<td>d</table><!-- no -->
+        <pre>  kept
+        so</pre><noscript>no</noscript><ruby>漢<rt>kan</ruby>字</body></html>"""
+        assert read(write("a.html", page)).splitlines() == [
+            "The lighthouse",
+            "One & two",
+            "three bold",
+            "Unclosed",
+            "item",
+            "sub",
+            "a\tb",
+            "c\td",
+            "  kept",
+            "        so",
+            "漢字",
+        ]
+
+    @pytest.mark.parametrize("declared", ["charset=latin-1", 'charset="latin-1"'])
+    def test_declare_their_encoding(self, declared: str) -> None:
+        page = f"<html><head><meta {declared}></head><p>naïve</p>".encode("latin-1")
+        assert read(write("a.htm", page)) == "naïve\n"
+        assert read(write("b.html", "<meta charset=latin-1>naïve".encode()), encoding="utf-8")
+
+    @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60))
+    def test_of_any_text_give_that_text_back(self, text: str) -> None:
+        escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+        found = read(write("a.html", f"<p>before</p><p>{escaped}</p>"))
+        assert found.removeprefix("before\n").split() == resolved(text).split()
+
+    def test_that_never_end_a_comment_are_read_in_bounded_memory(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sunspring.text.markup._LONGEST_TAG", 1000)
+        assert "does not end" in error_of(write("a.html", "<!--" + "x" * 2000))
+
+    def test_of_markdown_are_read_without_its_marks(self) -> None:
+        page = "---\ntitle: T\n---\n# The *light*house\n\nOne\ntwo [link](a.html).\n\n- item\n"
+        page += "\n| a | b |\n|---|---|\n| c | d |\n\n```\n  code\n```\n"
+        name = write("a.md", page)
+        expected = "The lighthouse\nOne two link.\nitem\na\tb\nc\td\n  code\n"
+        assert read(name) == expected
+        assert read(name, read_as="text") == page
+
+
+class TestPdf:
+    def test_is_its_lines_with_divided_words_joined_and_ligatures_resolved(self) -> None:
+        lines = ["The light\u00adhouse keeper was an ex-", "traordinary man who had ﬁfty ﬂags."]
+        assert read(write_pdf("a.pdf", [lines])) == (
+            "The lighthouse keeper was an extraordinary man who had fifty flags.\n"
+        )
+
+    def test_is_put_together_into_paragraphs_over_lines_and_pages(self) -> None:
+        draw = random.Random(1)
+        words = ["the", "sea", "was", "calm", "a", "lighthouse", "stood", "above", "naïve", "waves"]
+        paragraphs = [
+            " ".join(draw.choices(words, k=draw.randint(5, 90))).capitalize() + "."
+            for _ in range(30)
+        ]
+        assert read(write_typeset_pdf("a.pdf", paragraphs)).splitlines() == paragraphs
+
+    def test_keeps_the_lines_of_verse(self) -> None:
+        lines = ["The sea was calm", "and a lighthouse stood alone", "above the waves"]
+        assert read(write_pdf("a.pdf", [lines])).splitlines() == lines
+
+    def test_is_read_without_running_titles_and_page_numbers(self) -> None:
+        pages = [
+            [f"{each} {word}" for each in "abcdef"]
+            for word in ("one", "two", "three", "four", "five")
+        ]
+        notices: list[str] = []
+        text = read(write_pdf("a.pdf", pages, running="My Novel"), notices)
+        assert text.split() == " ".join(line for page in pages for line in page).split()
+        assert notices == ["a.pdf: left out 10 running titles and page numbers"]
+
+    def test_keeps_numbers_that_do_not_count_pages(self) -> None:
+        pages = [
+            [word * (7 * at % 5 + 1) for at in range(6)] + [number]
+            for word, number in (("sea ", "3"), ("wave ", "9"))
+        ]
+        notices: list[str] = []
+        text = read(write_pdf("a.pdf", pages), notices)
+        assert text.splitlines() == [line.rstrip() for page in pages for line in page]
+        assert notices == []
+
+    def test_of_pictures_says_so(self) -> None:
+        assert "no text, only pictures" in error_of(write_pdf("a.pdf", [[], []]))
+
+    def test_of_pictures_in_a_folder_is_skipped(self) -> None:
+        Path("f").mkdir()
+        write_pdf("f/a.pdf", [[]])
+        write("f/b.txt", "text")
+        notices: list[str] = []
+        assert read("f", notices) == "text"
+        assert notices[0].startswith("skipped: f/a.pdf has no text")
+
+    def test_with_a_password_says_so(self) -> None:
+        assert "is encrypted" in error_of(write_pdf("a.pdf", [["text"]], password="secret"))
+        assert read(write_pdf("b.pdf", [["text"]], password="")) == "text\n"
+
+    @pytest.mark.parametrize("content", [b"", b"%PDF-1.4\n%%EOF", b"no PDF", b"%PDF-1.7" * 99])
+    def test_that_is_damaged_is_one_line(self, content: bytes) -> None:
+        assert "is damaged, or no PDF" in error_of(write("a.pdf", content))
+
+    def test_needs_an_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def without(name: str) -> Any:
+            return None if name == "pypdfium2" else find_spec(name)
+
+        monkeypatch.setattr(formats, "find_spec", without)
+        with pytest.raises(MissingExtraError, match=r"pip install 'sunspring\[documents\]'"):
+            read(write_pdf("a.pdf", [["text"]]))
