@@ -87,6 +87,16 @@ class Corpus:
         """Tokens in all splits."""
         return sum(len(split.tokens) for split in (self.train, self.validation, self.heldout))
 
+    @property
+    def document_count(self) -> int:
+        """Documents in all splits; one that a split cuts through counts once."""
+        if self.documents == "none":
+            return 1
+        return sum(
+            int((split.tokens[split.starts[1:] - 1] == self.vocabulary.end_id).sum())
+            for split in (self.train, self.validation, self.heldout)
+        )
+
     def lines(self) -> Iterator[str]:
         """Yield the documents of all splits, or the lines of a text without documents.
 
@@ -219,9 +229,12 @@ def _describe(
     base_labels: tuple[str, ...],
 ) -> dict[str, Any]:
     """Describe what a fingerprint depends on besides the text; changing this orphans older runs."""
+    reading = asdict(sources.options)
+    if reading["delimiter"] is None:
+        del reading["delimiter"]  # which runs of earlier versions do not have
     return {
         "format": _FORMAT,
-        "reading": {**asdict(sources.options), "binary": sources.as_bytes},
+        "reading": {**reading, "binary": sources.as_bytes},
         "settings": {**asdict(settings), "split_seed": seed},
         "base": [None if base is None else base.to_json(), base_labels],
     }

@@ -397,10 +397,7 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
 def _describe(corpus: Corpus) -> str:
     parts = f"{corpus.characters:,} characters, {corpus.vocabulary.size:,} different tokens"
     if corpus.documents != "none":
-        documents = sum(
-            split.document_count for split in (corpus.train, corpus.validation, corpus.heldout)
-        )
-        parts += f", {documents:,} documents"
+        parts += f", {corpus.document_count:,} documents"
     if corpus.labels:
         parts += f", labels {', '.join(corpus.labels)}"
     return f"{parts}; {corpus.heldout.characters:,} characters held out"
