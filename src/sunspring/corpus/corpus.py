@@ -44,6 +44,7 @@ from sunspring.text.options import DocumentKind
 from sunspring.text.sources import read_passages
 
 _FORMAT = 2
+_READING = ("documents", "encoding", "errors", "keep_newlines", "label_column", "label_folders")
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000
 _BLOCK = 1 << 20  # tokens turned into text at a time
 
@@ -229,9 +230,10 @@ def _describe(
     base_labels: tuple[str, ...],
 ) -> dict[str, Any]:
     """Describe what a fingerprint depends on besides the text; changing this orphans older runs."""
-    reading = asdict(sources.options)
-    if reading["delimiter"] is None:
-        del reading["delimiter"]  # which runs of earlier versions do not have
+    options = asdict(sources.options)
+    reading = {name: options.pop(name) for name in _READING}
+    # settings that the first version did not have count where they are given
+    reading |= {name: value for name, value in options.items() if value is not None}
     return {
         "format": _FORMAT,
         "reading": {**reading, "binary": sources.as_bytes},
