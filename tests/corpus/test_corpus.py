@@ -316,6 +316,12 @@ def test_text_that_is_too_short_to_learn_from_is_an_error_that_says_so(documents
         Lanes(corpus.train, corpus.vocabulary.start_id, batch_size=64, window=256, seed=0)
 
 
+@pytest.mark.parametrize("reading", [LINES, FILES])
+def test_documents_are_counted_as_a_person_counts_them(reading: ReadingOptions) -> None:
+    names = [write(f"{number}.txt", f"a text of its own, number {number}") for number in range(10)]
+    assert build(names, reading).document_count == 10
+
+
 MEASURE = """
 import json, re, sys
 from pathlib import Path

@@ -127,6 +127,21 @@ class TestText:
         with pytest.raises(SourceError, match=f"at byte {at}: .*--encoding .*--errors replace"):
             text_of(name, chunk_size=chunk_size)
 
+    @pytest.mark.parametrize(
+        ("content", "likely"),
+        [
+            ("caf\xe9".encode("latin-1"), "latin-1"),
+            ("caf\xe9, he said: it\u2019s".encode("cp1252"), "cp1252"),
+            (b"\x93" + "caf\xe9 \u2019".encode(), "cp1252"),
+            ("\u201d".encode() + b"\xe9", "latin-1"),  # bytes below 0xa0, but in a character
+            (b"\x92\x81", "latin-1"),  # cp1252 lacks the second
+        ],
+    )
+    def test_that_cannot_be_decoded_brings_the_encoding_it_looks_like(
+        self, content: bytes, likely: str
+    ) -> None:
+        assert f"give its encoding, as in --encoding {likely}, " in error_of(write("a", content))
+
     @pytest.mark.parametrize("chunk_size", [1, 7, 1 << 20])
     def test_with_a_zero_is_binary_and_the_byte_is_named(self, chunk_size: int) -> None:
         name = write("a.png", b"some text, then \0 and more")
@@ -250,7 +265,7 @@ class TestDocuments:
 
     @given(text=texts, chunk_size=chunk_sizes)
     def test_lines_do_not_depend_on_where_chunks_end(self, text: str, chunk_size: int) -> None:
-        lines = [(line, None) for line in normalised(text).split("\n") if line]
+        lines = [(line, None) for line in normalised(text).split("\n") if line.strip()]
         if text[0] != "\ufeff":
             assert documents_of(write("a.txt", text), LINES, chunk_size=chunk_size) == lines
 
@@ -269,6 +284,21 @@ class TestDocuments:
         notices: list[str] = []
         assert documents_of(names, FILES, notify=notices.append) == expected
         assert notices == ["f/b is empty: skipping it"]
+
+    @pytest.mark.parametrize("chunk_size", [1, 3, 1 << 20])
+    def test_of_white_space_alone_are_left_out_and_counted(self, chunk_size: int) -> None:
+        notices: list[str] = []
+        how: dict[str, Any] = {"notify": notices.append, "chunk_size": chunk_size}
+        lines = write("a.txt", " \t \n  one\n\n\u3000\n \n two \n ")
+        assert documents_of(lines, LINES, **how) == [("  one", None), (" two ", None)]
+        write("t.csv", 'text\n"   "\none\n" "\n')
+        assert documents_of("t.csv:text", LINES, **how) == [("one", None)]
+        write("f/a.txt", " \n\n")
+        write("f/b.txt", "\n b")
+        assert documents_of("f", FILES, **how) == [("\n b", None)]
+        assert notices == [
+            f"left out documents of white space alone: {count}" for count in (4, 2, 1)
+        ]
 
     def test_all_is_one_unless_asked_otherwise(self) -> None:
         passages = list(passages_of([write("a", "one"), write("b", "two")], PLAIN))
@@ -338,7 +368,10 @@ class TestTables:
 
     def test_a_missing_column_is_an_error_that_lists_the_others(self) -> None:
         name = write("t.csv", "id,text\n1,x\n")
-        assert error_of(f"{name}:txt") == "t.csv has no column txt: its columns are id, text"
+        assert error_of(f"{name}:txt") == (
+            "t.csv has no column txt: its columns are id, text, if commas stand between them; "
+            "otherwise give --delimiter"
+        )
         name = write("t.jsonl", '{"id": 1, "text": "x"}\n{"id": 2, "body": "y"}\n')
         assert error_of(f"{name}:txt").startswith("line 1 of t.jsonl has no field txt: ")
         assert error_of(f"{name}:text").endswith(

@@ -38,13 +38,14 @@ from sunspring.corpus.vocabulary import (
 from sunspring.errors import ModelError, SettingsError, SourceError
 from sunspring.notices import Notify, Progress, ignore
 from sunspring.text.files import Sources
-from sunspring.text.options import DocumentKind
+from sunspring.text.options import DocumentKind, ReadingOptions
 from sunspring.text.sources import read_passages
 
 OLDEST_FORMAT = 2
 """The format of corpora that do not say theirs: documents were drawn by their number alone."""
 
 _FORMAT = 3  # documents are drawn by their length and label
+_READING = ("documents", "encoding", "errors", "keep_newlines", "label_column", "label_folders")
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000
 _BLOCK = 1 << 20  # tokens turned into text at a time
 
@@ -304,9 +305,14 @@ def _describe(
     corpus_format: int,
 ) -> dict[str, Any]:
     """Describe what a fingerprint depends on besides the text; changing this orphans older runs."""
+    options = asdict(sources.options)
+    reading = {name: options.pop(name) for name in _READING}
+    # settings that the first version did not have count where they are given
+    usual = asdict(ReadingOptions())
+    reading |= {name: value for name, value in options.items() if value != usual[name]}
     return {
         "format": corpus_format,
-        "reading": {**asdict(sources.options), "binary": sources.as_bytes},
+        "reading": {**reading, "binary": sources.as_bytes},
         "settings": {**asdict(settings), "split_seed": seed},
         "base": [None if base is None else base.to_json(), base_labels],
     }

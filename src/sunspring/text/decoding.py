@@ -10,6 +10,7 @@ import gzip
 import io
 import itertools
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,6 +29,10 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
+_UTF8_CHARACTER = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)  # of several bytes
+_NOT_CP1252 = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 
 
 @dataclass(frozen=True)
@@ -151,12 +156,21 @@ def decode(
             text = decoder.decode(chunk, final)
         except UnicodeError as error:
             at = offset - pending + getattr(error, "start", 0)
+            likely = _likely_encoding(chunk + next(chunks, b""))
             raise SourceError(
                 f"{file.name} is not valid {encoding} at byte {at}: give its encoding, as in "
-                "--encoding latin-1, or use --errors replace"
+                f"--encoding {likely}, or use --errors replace"
             ) from None
         offset += len(chunk)
         yield newlines.decode(text, final) if translates else text
+
+
+def _likely_encoding(content: bytes) -> str:
+    """Guess the encoding of text that is not UTF-8: Windows' own, or Latin-1."""
+    strays = _UTF8_CHARACTER.sub(b"", content)
+    # control characters in Latin-1, and quotes and dashes in cp1252, which lacks five of them
+    is_windows = any(0x80 <= byte <= 0x9F for byte in strays)
+    return "cp1252" if is_windows and not _NOT_CP1252 & {*strays} else "latin-1"
 
 
 def _binary(name: str, chunk: bytes, offset: int) -> SourceError:

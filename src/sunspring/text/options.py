@@ -27,19 +27,13 @@ ReadAs = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadingOptions:
-    """How the text is read.
+class FileOptions:
+    """How a file becomes text.
 
     Raises:
-        SettingsError: a value is unknown, or two contradict each other.
+        SettingsError: a value is unknown.
     """
 
-    documents: DocumentKind = setting(
-        "none",
-        "What counts as a document, which starts from a fresh state and whose end is learned: "
-        "none (one long text), each line or row of a table, or each file.",
-        shown_default="none, or as the model was trained",
-    )
     read_as: ReadAs = setting(
         "auto",
         "What the files are, but for tables. auto goes by the ending of their names, and by the "
@@ -54,16 +48,10 @@ class ReadingOptions:
         "strict",
         "What to do with bytes that cannot be decoded, as in Python's bytes.decode.",
     )
-    keep_newlines: bool = setting(
-        False, "Keep CRLF and CR line ends instead of turning them into LF."
-    )
-    label_column: str | None = setting(
+    delimiter: str | None = setting(
         None,
-        "Column or field of a table with each row's label, or speaker for chats and subtitles; "
-        "needs --documents lines.",
-    )
-    label_folders: bool = setting(
-        False, "Label each file with the name of the folder it is in, below the source."
+        "What stands between the columns of a table: one character, or the word tab.",
+        shown_default="comma, semicolon, tab or pipe, whichever the header has",
     )
 
     def __post_init__(self) -> None:
@@ -77,6 +65,41 @@ class ReadingOptions:
                     f"Python does not know the text encoding {self.encoding!r}: "
                     "try utf-8, utf-16, latin-1, cp1252, shift_jis or gb18030"
                 ) from None
+        is_usual = self.delimiter in (None, "tab")
+        if not is_usual and (len(str(self.delimiter)) != 1 or self.delimiter in ('"', "\n", "\r")):
+            raise SettingsError(
+                f"delimiter is {self.delimiter!r}: give one character, or the word tab"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions(FileOptions):
+    """How the text is read.
+
+    Raises:
+        SettingsError: a value is unknown, or two contradict each other.
+    """
+
+    documents: DocumentKind = setting(
+        "none",
+        "What counts as a document, which starts from a fresh state and whose end is learned: "
+        "none (one long text), each line or row of a table, or each file.",
+        shown_default="none, or as the model was trained",
+    )
+    keep_newlines: bool = setting(
+        False, "Keep CRLF and CR line ends instead of turning them into LF."
+    )
+    label_column: str | None = setting(
+        None,
+        "Column or field of a table with each row's label, or speaker for chats and subtitles; "
+        "needs --documents lines.",
+    )
+    label_folders: bool = setting(
+        False, "Label each file with the name of the folder it is in, below the source."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.label_column is not None and self.label_folders:
             raise SettingsError("labels come from a column or from folders, not both: choose one")
         if self.label_column is not None and self.documents != "lines":

@@ -79,7 +79,7 @@ def read_passages(
             return _skip_empty(file, pieces, options, notify)
         text = decode(file, chunks, options, as_bytes=as_bytes)
         if file.table:
-            rows = read_rows(file, text, options, as_bytes=as_bytes)
+            rows = read_rows(file, text, options, notify, as_bytes=as_bytes)
             pieces = (Passage(row, True, label) for row, label in rows)
         else:
             text = _strip_book(file, text, notify) if file.is_book else text
@@ -91,17 +91,28 @@ def read_passages(
     else:
         texts = (iter([Passage(text, False)]) for text in [embedded_text()])
     split = {"none": _one_document, "files": _file_documents, "lines": _line_documents}
-    passages = split[options.documents](texts)
-    for passage in passages:
-        yield passage
-        if passage.text and not passage.text.isspace():
-            break
-    else:
+    blank = 0
+    has_text = False
+    held: list[Passage] = []  # a document's beginning, until it has something to read
+    is_blank = True
+    for passage in split[options.documents](texts):
+        is_blank = is_blank and (not passage.text or passage.text.isspace())
+        held.append(passage)
+        if not is_blank:
+            has_text = True
+            yield from held
+            held.clear()
+        if passage.ends_document:
+            blank += is_blank
+            is_blank = True
+            held.clear()
+    if not has_text:
         named = ", ".join(sources.names)
         raise SourceError(
             f"there is no text in {named}, only empty, blank or binary files: give some text"
         )
-    yield from passages
+    if blank:
+        notify(f"left out documents of white space alone: {blank:,}")
 
 
 def _strip_book(file: File, text: Iterator[str], notify: Notify) -> Iterator[str]:
