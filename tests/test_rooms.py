@@ -217,7 +217,6 @@ OWNERS = {
     "click": {"cli.main", "cli.parameters", "cli.evaluating", "cli.training"},
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
-    "outlines_core": {"writing.patterns"},
     "platformdirs": {"storage"},
     "pooch": {"text.downloads"},
     "requests": {"text.downloads"},

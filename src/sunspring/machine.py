@@ -118,7 +118,7 @@ def _free_gigabytes(path: Path) -> float:
 def _package_versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version  # a tenth of the start-up time
 
-    names = ("sunspring", "torch", "numpy", "tokenizers", "safetensors", "outlines-core")
+    names = ("sunspring", "torch", "numpy", "tokenizers", "safetensors")
     found = {}
     for name in names:
         try:

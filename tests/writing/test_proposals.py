@@ -123,7 +123,7 @@ def test_have_whole_characters_though_tokens_are_bytes(make_writer: MakeWriter) 
     )
     found = proposals(make_writer, model, BYTES, "")
     assert [proposal.text for proposal in found] == ["—", "x", "yé"]
-    assert [p.probability for p in found] == pytest.approx([0.4, 0.3, 0.2])
+    assert [p.probability for p in found] == pytest.approx([0.5, 0.3, 0.2])  # x would leave it half
 
 
 @every_engine
