@@ -91,7 +91,8 @@ def _print_object(
 ) -> None:
     """Print all texts as one JSON object, or those found if there are no more."""
     began = time.perf_counter()
-    each, found = model.each_writing(settings, count), list[Writing]()
+    found: list[Writing] = []
+    each = model.each_writing(settings, count)
     try:
         found.extend(each)
     finally:
