@@ -38,6 +38,7 @@ UNREACHABLE = 1 << 60
 """More characters than any text has."""
 
 _AROUND = 20  # characters of a prompt in a message
+_MOST_SHOWN = 5  # constraints in a message
 _BYTES_OF_A_MOVE = 24
 
 
@@ -214,7 +215,10 @@ def _follow_prompt(
 
 
 def _listed(constraints: Sequence[Constraint]) -> str:
-    *most, last = [each.shown for each in constraints] or ["has whole characters"]
+    shown = [each.shown for each in constraints] or ["has whole characters"]
+    if len(shown) > _MOST_SHOWN:
+        shown[_MOST_SHOWN:] = [f"meets {len(shown) - _MOST_SHOWN} more conditions"]
+    *most, last = shown
     return f"{', '.join(most)} and {last}" if most else last
 
 
