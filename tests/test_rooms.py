@@ -218,7 +218,6 @@ OWNERS = {
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
     "markdown_it": {"text.markup"},
-    "outlines_core": {"writing.patterns"},
     "platformdirs": {"storage"},
     "pooch": {"text.downloads"},
     "pypdfium2": {"text.pdf"},
@@ -335,8 +334,8 @@ class Change(NamedTuple):
 CHANGES = {
     "a sampling option": Change(
         "writing/settings.py",
-        '0, "Draw only from this many of the most probable tokens; 0 for all."',
-        '40, "Draw only from this many of the most probable tokens; 0 for all."',
+        '0,\n        "Draw only from this many of the most probable tokens; 0 for all."',
+        '40,\n        "Draw only from this many of the most probable tokens; 0 for all."',
         """
 import inspect, sys
 import sunspring

@@ -128,7 +128,7 @@ def package_versions() -> dict[str, str]:
     """Return the versions of this package and of those that it computes with."""
     from importlib.metadata import PackageNotFoundError, version  # a tenth of the start-up time
 
-    names = ("sunspring", "torch", "numpy", "tokenizers", "safetensors", "outlines-core")
+    names = ("sunspring", "torch", "numpy", "tokenizers", "safetensors")
     found = {}
     for name in names:
         try:

@@ -35,7 +35,12 @@ from sunspring.text.files import find_sources
 from sunspring.text.options import DocumentKind, ReadingOptions
 from sunspring.writing.engine import Engine, EngineName
 from sunspring.writing.engines import open_engine
-from sunspring.writing.settings import EngineChoice, ProposalSettings, WritingSettings
+from sunspring.writing.settings import (
+    ConstraintSettings,
+    EngineChoice,
+    ProposalSettings,
+    WritingSettings,
+)
 from sunspring.writing.stretches import KnownStretches
 from sunspring.writing.writer import Prompt, Proposal, Task, Writer, Writing
 
@@ -284,13 +289,22 @@ class Model:
         Args:
             text: the text so far.
             settings: by name.
+
+        Raises:
+            SettingsError: a setting is impossible, or nothing that follows can match.
         """
         return self.proposals(text, settings)
 
     def writings(
         self, settings: WritingSettings, count: int = 1, on_progress: Progress = unnoticed
     ) -> list[Writing]:
-        """Do what `write_many` does, with the settings as one object.
+        """Do what `write_many` does, with the settings as one object; see `each_writing`."""
+        return list(self.each_writing(settings, count, on_progress))
+
+    def each_writing(
+        self, settings: WritingSettings, count: int, on_progress: Progress = unnoticed
+    ) -> Iterator[Writing]:
+        """Do what `write_many` does, but give each text as soon as it is finished.
 
         Args:
             settings: what to write.
@@ -298,13 +312,15 @@ class Model:
             on_progress: called now and then while a long prompt is read, with the tokens read so
                 far and their number.
         """
-        if type(count) is not int or count < 0:
-            raise SettingsError(f"count is {count!r}: it must be a whole number, at least 0")
+        if type(count) is not int or not 0 <= count < 1 << 63:
+            raise SettingsError(
+                f"count is {count!r}: it must be a whole number, at least 0 and below 2**63"
+            )
         writer, task = self._begin(settings, on_progress)
         if not settings.unique and not settings.novel:
-            return writer.write(task, count)
+            return writer.write_each(task, range(task.seed, task.seed + count))
         excluded = self.known_lines() if settings.novel else frozenset()
-        return list(writer.write_distinct(task, count, unique=settings.unique, excluded=excluded))
+        return writer.write_distinct(task, count, unique=settings.unique, excluded=excluded)
 
     def pieces(self, settings: WritingSettings, on_progress: Progress = unnoticed) -> Iterator[str]:
         """Do what `stream` does, with the settings as one object; see `writings`."""
@@ -332,22 +348,27 @@ class Model:
             settings,
             prompt=_in_latin(settings.prompt),
             stop=tuple(map(_in_latin, settings.stops)),
+            ban=tuple(map(_in_latin, settings.phrases("ban"))),
+            contains=tuple(map(_in_latin, settings.phrases("contains"))),
+            ends_with=settings.ends_with and _in_latin(settings.ends_with),
         )
         return (piece.encode("latin-1") for piece in model.pieces(in_latin))
 
     def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Do what `propose` does, with the settings as one object."""
-        return self._open_writer().proposals(text, settings)
+        return self._open_writer().proposals(text, settings, self._known_for(settings))
 
     def read_prompt(self, text: str) -> Prompt:
         """Return a prompt as the model reads it, with the characters that had to be replaced."""
         return Prompt.read(text, self.vocabulary)
 
     def _begin(self, settings: WritingSettings, on_progress: Progress) -> tuple[Writer[Any], Task]:
-        most = settings.no_copies_over
         writer = self._open_writer()
-        known = self.known_stretches(most + 1) if most else None
-        return writer, writer.begin(settings, known, on_progress)
+        return writer, writer.begin(settings, self._known_for(settings), on_progress)
+
+    def _known_for(self, settings: ConstraintSettings) -> KnownStretches | None:
+        most = settings.no_copies_over
+        return self.known_stretches(most + 1) if most else None
 
     def _open_writer(self) -> Writer[Any]:
         if self._writer is None:

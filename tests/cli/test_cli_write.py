@@ -5,6 +5,9 @@ import pty
 import random
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +99,46 @@ class TestWriting:
         pattern = "Th[aeiou]([a-z]{2}){2}"
         for text in texts(namer, "--regex", pattern, "--count", "30", "--prompt", "Th"):
             assert re.fullmatch(pattern, text["text"])
+
+    def test_keeps_phrases_out_and_brings_them_in(self, namer: Path, names: list[str]) -> None:
+        asked = ("--ban", "a", "--ban", "th", "--contains", "i", "--ends-with", "o")
+        distinct = ("--unique", "--novel", "--count", "30", "--regex", ".{5,12}")
+        for text in [each["text"] for each in texts(namer, *asked, *distinct)]:
+            assert not {"a", "th"} & {text[i : i + size] for i in range(12) for size in (1, 2)}
+            assert "i" in text
+            assert text.endswith("o")
+            assert 5 <= len(text) <= 12
+            assert text not in names
+
+    def test_says_what_cannot_be_met(self, trained: Path) -> None:
+        assert "does not have 'b' and contains 'ab'" in error_of(
+            "write", trained, "--ban", "b", "--contains", "ab", "--ban", "x"
+        )
+        assert error_of("write", trained, "--contains", "abc", "--length", "2") == (
+            "a text that contains 'abc' needs 3 characters and length is 2: raise --length"
+        )
+        message = error_of("write", trained, "--contains", "abc", "--stop", "b")
+        assert message.startswith("a stop text could end the text before it has what contains says")
+
+    def test_gives_texts_as_they_are_finished_and_those_before_an_interruption(
+        self, trained: Path
+    ) -> None:
+        options = ("--length", "12", "--seed", "1", "--regex", "[a-z ]{12}")
+        command = Command("write", trained, *options, "--count", "1000000000")
+        wait_for(lambda: command.out.count("\n") > 3 or command.is_over, "texts")
+        command.send(signal.SIGINT)
+        done = command.wait()
+        assert done.code == 130
+        first = succeed("write", trained, *options, "--count", "3").out
+        assert done.out.startswith(first)
+
+    def test_into_a_pipe_that_closes_ends_quietly(self, trained: Path) -> None:
+        write = f"{sys.executable} -m sunspring write {trained} --count 1000000000 --length 12"
+        done = subprocess.run(
+            ["sh", "-c", f"{write} | head -n 3"], capture_output=True, text=True, timeout=120
+        )
+        assert done.stdout.count("\n") >= 3
+        assert done.stderr == ""
 
     def test_tells_what_became_of_unknown_characters(self, trained: Path) -> None:
         done = succeed("write", trained, "--prompt", "na\u00efve \u0416", "--length", "5")
@@ -266,11 +309,15 @@ class TestNames:
         assert len(set(written)) < COUNT
         assert set(written) & set(names)
 
-    def test_that_run_out_are_an_error(self, namer: Path) -> None:
+    def test_that_run_out_are_an_error_after_those_found(self, namer: Path) -> None:
         options = ("--temperature", "0", "--count", "2", "--unique")
-        message = error_of("write", namer, *options)
-        assert message.startswith("found only 1 of 2 texts in")
-        assert "--temperature" in message
+        done = run("write", namer, *options)
+        assert (done.code, done.out.count("\n")) == (1, 1)
+        assert done.err.startswith("sunspring: found only 1 of 2 texts in 200 tries: raise --temp")
+        assert done.err.count("\n") == 1
+        listed = run("write", namer, *options, "--json")
+        assert listed.code == 1
+        assert [each["text"] for each in listed.json["texts"]] == [done.out.rstrip("\n")]
 
 
 @pytest.fixture(scope="module")
@@ -447,6 +494,13 @@ class TestWritingTogether:
         assert "there is no proposal 99" in done.err
         assert "%" in done.err
 
+    def test_obeys_a_pattern_and_a_blend(self, trained: Path, namer: Path) -> None:
+        options = ("--regex", "[a-e ]*", "--ban", "dab", "--blend", f"{namer}:0.9")
+        done = succeed("write", trained, "--interactive", *options, stdin="da\nx\n1\n\n:quit\n")
+        assert re.fullmatch("da[a-e ]+\n", done.out)
+        assert "dab" not in done.out
+        assert "that is taken back: no text that matches" in done.err
+
     def test_ends_with_the_answers(self, trained: Path) -> None:
         assert succeed("write", trained, "--interactive", "--prompt", "The").out == "The\n"
 
@@ -479,8 +533,8 @@ class TestWritingTogether:
     @pytest.mark.parametrize(
         "flag",
         [
-            *("--json", "--unique", "--count=3", "--regex=a", "--stop=b", "--copied"),
-            *("--length=9", "--seed=1", "--novel", "--no-copies-over=9"),
+            *("--json", "--unique", "--count=3", "--stop=b", "--copied"),
+            *("--length=9", "--seed=1", "--novel"),
         ],
     )
     def test_takes_no_flags_that_it_would_not_heed(self, trained: Path, flag: str) -> None:
@@ -522,7 +576,7 @@ class TestBadRequests:
     @pytest.mark.parametrize("more", [[], ["--json"], ["--interactive"]], ids=" ".join)
     def test_of_no_texts_are_out_of_range(self, trained: Path, more: list[str]) -> None:
         message = error_of("write", trained, "--count", "0", *more)
-        assert message == "count is 0: it must be at least 1"
+        assert message == "count is 0: it must be at least 1 and below 2**63"
 
     def test_of_novelty_without_the_text_say_so(self, trained: Path, tmp_path: Path) -> None:
         sunspring.load(trained).save("saved")

@@ -5,6 +5,7 @@ from chains import START, chain_model
 
 from sunspring.cli.interactive import write_together
 from sunspring.corpus.vocabulary import CharacterVocabulary
+from sunspring.errors import SettingsError
 from sunspring.model import Model
 from sunspring.writing.settings import ProposalSettings
 
@@ -96,6 +97,26 @@ def test_the_end_of_a_long_text_is_shown() -> None:
     _, shown = talk(prompt="b" * 99 + "a" * 400)
     assert "\n…" + "a" * 400 + "▏" in shown
     assert "b" not in shown.split("…")[1]
+
+
+def test_what_does_not_match_is_taken_back() -> None:
+    text, shown = talk("b", "u", "1", regex="[ab ]*", ban="bb")
+    assert text == "b a"
+    assert "that is taken back: no text that matches '[ab ]*' begins with the prompt" in shown
+
+
+def test_a_prompt_that_does_not_match_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="begins with the prompt: it fails at character 2"):
+        talk(prompt="ac", regex="[ab]*")
+
+
+def test_what_is_missing_is_shown_until_it_is_written() -> None:
+    _, shown = talk("ab", "c", "u", prompt="abc", contains=["ab", "c"], ends_with="c")
+    assert [line for line in shown.splitlines() if "still has to" in line] == [
+        "the text still has to have 'ab' and have 'c' and end with 'c'",
+        "the text still has to have 'c' and end with 'c'",
+        "the text still has to end with 'c'",
+    ]
 
 
 def test_the_settings_are_those_of_the_writing() -> None:

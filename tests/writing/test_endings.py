@@ -179,11 +179,13 @@ class TestRegex:
         cut = written(writer, length=5, regex="(abc)*")
         assert cut == Writing("", "abc", 3, "length", 0)
 
-    @pytest.mark.parametrize(("prompt", "regex"), [("b", "a+"), ("abc", "ab"), ("日a", "b")])
+    @pytest.mark.parametrize(
+        ("prompt", "regex", "place"), [("b", "a+", 1), ("abca", "ab", 3), ("日a", "b", 1)]
+    )
     def test_that_no_continuation_matches_is_an_error(
-        self, make_writer: MakeWriter, prompt: str, regex: str
+        self, make_writer: MakeWriter, prompt: str, regex: str, place: int
     ) -> None:
-        message = f"no text that begins with '{prompt.strip('日')}' matches .*, prompt included"
+        message = f"begins with the prompt: it fails at character {place} .*, prompt included"
         with pytest.raises(SettingsError, match=message):
             written(abc_of(make_writer), prompt, regex=regex)
 

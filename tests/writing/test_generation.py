@@ -443,8 +443,13 @@ def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any]) -> Non
 def test_settings_say_what_is_wrong_and_what_may_be() -> None:
     wrong: dict[str, Any]
     for wrong, message in (
-        ({"top_k": 2.5}, "top_k is 2.5: it must be a whole number, at least 0"),
-        ({"length": -1}, "length is -1: it must be at least 0"),
+        ({"top_k": 2.5}, "top_k is 2.5: it must be a whole number, at least 0 and below 2**63"),
+        ({"length": -1}, "length is -1: it must be at least 0 and below 2**63"),
+        ({"length": 10**20}, f"length is {10**20:,}: it must be at least 0 and below 2**63"),
+        ({"ban": ("a", "")}, "ban is empty: leave it out"),
+        ({"contains": ""}, "contains is empty: leave it out"),
+        ({"ends_with": ""}, "ends_with is empty: leave it out"),
+        ({"contains": 3}, "contains is 3: it must be a text, or several"),
         ({"novel": 5}, "novel is 5: it must be true or false"),
         ({"regex": 3}, "regex is 3: it must be a text"),
         ({"no_copies_over": 0}, "no_copies_over is 0: it must be between 1 and 100,000"),

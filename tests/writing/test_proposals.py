@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from chains import START, chain, random_model
-from engines import MakeWriter, every_engine
+from engines import MakeWriter, every_engine, native_model, native_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +17,7 @@ from sunspring.corpus.vocabulary import (
 )
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
+from sunspring.writing.native_writer import NativeWriter
 from sunspring.writing.settings import ProposalSettings
 from sunspring.writing.writer import Proposal
 
@@ -123,7 +124,7 @@ def test_have_whole_characters_though_tokens_are_bytes(make_writer: MakeWriter) 
     )
     found = proposals(make_writer, model, BYTES, "")
     assert [proposal.text for proposal in found] == ["—", "x", "yé"]
-    assert [p.probability for p in found] == pytest.approx([0.4, 0.3, 0.2])
+    assert [p.probability for p in found] == pytest.approx([0.5, 0.3, 0.2])  # x would leave it half
 
 
 @every_engine
@@ -157,3 +158,26 @@ def test_do_not_go_on_for_ever(make_writer: MakeWriter) -> None:
 def test_are_as_many_as_there_are_tokens_at_most(make_writer: MakeWriter) -> None:
     model = random_model(ModelConfig(LETTERS.size, hidden_size=8, embedding_size=8))
     assert len(proposals(make_writer, model, LETTERS, "ab", 99)) == LETTERS.size
+
+
+def test_of_a_blend_have_the_probabilities_of_all_its_models() -> None:
+    one = chain(LETTERS, {START: {"a": 0.6, ",": 0.4}, "a": {",": 1}})
+    two = chain(LETTERS, {START: {"b": 0.7, ",": 0.3}, "a": {"b": 1}, "b": {",": 1}})
+    other = native_writer(two, LETTERS)
+    blended = NativeWriter(native_model(one, LETTERS), one.config, LETTERS, blend=[(other, 0.25)])
+    found = blended.proposals("", ProposalSettings(temperature=1))
+    assert [proposal.text for proposal in found] == ["a", ",", "b"]
+    assert [p.probability for p in found] == pytest.approx([0.45, 0.375, 0.175])
+
+
+@every_engine
+def test_match_what_is_asked_of_the_text(make_writer: MakeWriter) -> None:
+    row = {"a": 0.5, "b": 0.3, ",": 0.2}
+    model = chain(LETTERS, {START: row, "a": row, "b": row, ",": row})
+    assert {p.text for p in proposals(make_writer, model, LETTERS, "ab", regex="ab[b,]*")} == {
+        "b" * 20,
+        ",",
+    }
+    banned = proposals(make_writer, model, LETTERS, "a", ban=["aa", "bb"])
+    assert [p.text for p in banned] == [",", "ba" * 10]
+    assert proposals(make_writer, model, LETTERS, "ab", regex="ab") == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sunspring.errors import SettingsError
 from sunspring.model import Model
 from sunspring.writing.settings import ProposalSettings
 
@@ -30,19 +31,31 @@ def write_together(
     Args:
         model: makes the proposals.
         prompt: the text to begin with.
-        settings: how proposals are made.
+        settings: how proposals are made, and what the text must match.
         ask: shows a question and returns the answer; raises `EOFError` or `KeyboardInterrupt` when
             there are no more answers.
         show: shows a text.
+
+    Raises:
+        SettingsError: no text that begins with the prompt matches.
     """
     show(HELP)
     steps = [prompt]
     while True:
         text = "".join(steps)
-        proposals = model.proposals(text, settings)
+        try:
+            proposals = model.proposals(text, settings)
+        except SettingsError as error:
+            if len(steps) == 1:
+                raise
+            show(f"that is taken back: {error}")
+            steps.pop()
+            continue
         show(f"\n{'…' if len(text) > _SHOWN else ''}{text[-_SHOWN:]}▏\n")
         for number, proposal in enumerate(proposals, start=1):
             show(f"  {number}  {proposal.probability:6.1%}  {_visible(proposal.text)}")
+        if missing := _missing("".join(steps[1:]), settings):
+            show(f"the text still has to {missing}")
         try:
             answer = ask("> ")
         except (EOFError, KeyboardInterrupt):
@@ -65,6 +78,14 @@ def write_together(
                 show("the model would end here: type what comes next")
         else:
             steps.append(answer.removeprefix("="))
+
+
+def _missing(written: str, settings: ProposalSettings) -> str:
+    """Say what has not been written of what must be; empty if there is nothing."""
+    parts = [f"have {each!r}" for each in settings.phrases("contains") if each not in written]
+    ends = settings.phrases("ends_with")
+    parts += [f"end with {each!r}" for each in ends if not written.endswith(each)]
+    return " and ".join(parts)
 
 
 def _visible(text: str) -> str:

@@ -30,19 +30,17 @@ from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError, SourceError
 from sunspring.notices import Work
 from sunspring.settings import part_of, setting
-from sunspring.writing.settings import ProposalSettings, SamplingSettings, WritingSettings
+from sunspring.writing.settings import ConstraintSettings, ProposalSettings, WritingSettings
 
 if TYPE_CHECKING:
     from sunspring.corpus.corpus import Corpus
     from sunspring.explanation.copies import CopyReport
     from sunspring.model import Model
     from sunspring.writing.stretches import KnownStretches
+    from sunspring.writing.writer import Writing
 
 _NUMBER = re.compile(r"[+-]?\d+")
-_NOT_INTERACTIVE = (
-    *("length", "count", "stop", "regex", "seed", "unique", "novel", "no_copies_over", "copied"),
-    "as_json",
-)
+_NOT_INTERACTIVE = ("length", "count", "stop", "seed", "unique", "novel", "copied", "as_json")
 _NOT_RAW = (
     *("count", "copied", "as_json", "interactive", "unique", "novel", "no_copies_over"),
     *("mixture", "adapt", "blend"),
@@ -54,7 +52,7 @@ class WriteOptions(ModelOption, EngineOption, RateOption, JsonOption):
     """What the command line adds to the writing settings."""
 
     prompt_file: Path | None = setting(None, "A file with the prompt, or - for standard input.")
-    count: int = setting(1, "How many texts to write.", at_least=1)
+    count: int = setting(1, "How many texts to write.", at_least=1, below=1 << 63)
     copied: bool = setting(
         False, "Underline what is copied from the training text, and say how much it is."
     )
@@ -102,18 +100,11 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
     reading = Work(notify(), "reading the prompt")
     corpus = model.open_text(say) if options.copied else None
     known = _known_if_marked(model) if options.copied else None
-    if options.as_json or settings.unique or settings.novel or options.count > 1:
-        began = time.perf_counter()
-        writings = model.writings(settings, options.count, reading)
-        seconds = time.perf_counter() - began
-        copied = _look_for_copies([each.continuation for each in writings], corpus)
-        if options.as_json:
-            print_json(
-                printing.writings_json(settings.prompt, writings, seconds, model.engine, copied)
-            )
-            return
-        for writing in writings:
-            print(shown(writing.prompt), *_marked([writing.continuation], known), sep="")
+    if options.as_json:
+        _print_object(model, settings, options.count, corpus, reading)
+        return
+    if settings.unique or settings.novel or options.count > 1:
+        copied = _print_each(model.each_writing(settings, options.count, reading), known, corpus)
     else:
         pieces = model.pieces(settings, reading)
         prompt, kept = next(pieces), list[str]()
@@ -121,6 +112,33 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
         copied = _look_for_copies(["".join(kept)], corpus)
     if copied:
         say(printing.describe_copies(copied))
+
+
+def _print_object(
+    model: Model, settings: WritingSettings, count: int, corpus: Corpus | None, reading: Work
+) -> None:
+    """Print all texts as one JSON object, or those found if there are no more."""
+    began = time.perf_counter()
+    found: list[Writing] = []
+    each = model.each_writing(settings, count, reading)
+    try:
+        found.extend(each)
+    finally:
+        seconds = time.perf_counter() - began
+        copied = _look_for_copies([writing.continuation for writing in found], corpus)
+        print_json(printing.writings_json(settings.prompt, found, seconds, model.engine, copied))
+
+
+def _print_each(
+    writings: Iterable[Writing], known: KnownStretches | None, corpus: Corpus | None
+) -> CopyReport | None:
+    """Print texts as they come; returns what is copied in them if a corpus is given."""
+    kept: list[str] = []
+    for writing in writings:
+        print(shown(writing.prompt), *_marked([writing.continuation], known), sep="", flush=True)
+        if corpus is not None:
+            kept.append(writing.continuation)
+    return _look_for_copies(kept, corpus)
 
 
 def expand_write(arguments: list[str]) -> list[str]:
@@ -169,8 +187,8 @@ def _write_together(model: Model, settings: WritingSettings) -> None:
     from sunspring.cli.interactive import write_together
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ends it, keeps the text
-    sampling = ProposalSettings(**vars(part_of(settings, SamplingSettings)))
-    print(shown(write_together(model, settings.prompt, sampling, ask, show)))
+    proposed = ProposalSettings(**vars(part_of(settings, ConstraintSettings)))
+    print(shown(write_together(model, settings.prompt, proposed, ask, show)))
 
 
 def _known_if_marked(model: Model) -> KnownStretches | None:

@@ -21,7 +21,7 @@ FinishReason = Literal["length", "stop", "end", "pattern", "novel"]
 _UNIFORMS = 64  # drawn from a draft's generator at a time
 
 
-def writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
+def _writable_tokens(vocabulary: Vocabulary) -> NDArray[np.bool_]:
     """Return which tokens may be written at all, (vocabulary,): all but the unknown one."""
     writable = np.ones(vocabulary.size, dtype=np.bool_)
     if vocabulary.unknown_id is not None:
@@ -52,8 +52,7 @@ class Draft:
         vocabulary: the model's.
         settings: what to write.
         seed: seed of the random numbers.
-        pattern: made from `settings.regex`.
-        pattern_state: the pattern's state after the prompt.
+        pattern: what it must match; None if that is anything.
         guard: keeps this text from copying; None if it may copy.
     """
 
@@ -63,17 +62,16 @@ class Draft:
         settings: WritingSettings,
         seed: int,
         pattern: Pattern | None,
-        pattern_state: int,
         guard: CopyGuard | None = None,
     ) -> None:
         self._seed = seed
         self._vocabulary = vocabulary
         self._settings = settings
         self._pattern = pattern
-        self._pattern_state = pattern_state
+        self._pattern_state = Pattern.initial
         self._guard = guard
         self._copying = None if guard is None else guard.forbidden()
-        self._writable = writable_tokens(vocabulary)
+        self._writable = _writable_tokens(vocabulary)
         # Counter-based: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
         self._random = np.random.Generator(np.random.Philox(key=seed))
         self._uniforms: list[float] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from sunspring.writing.drafts import Piece
 from sunspring.writing.engine import CANNOT_BLEND, Blend, Counts, Engine, Floats, Ids
 from sunspring.writing.session import Request, Session, Voice
 from sunspring.writing.stretches import KnownStretches
-from sunspring.writing.writer import Task, Tokens, Writer
+from sunspring.writing.writer import Reader, Task, Tokens, Writer
 
 _LANES = 32  # texts that a thread writes at once: more save no time per text
 _SLICE = 0.02  # seconds until pieces or progress are passed on, and Ctrl-C is noticed
@@ -34,24 +34,71 @@ class NativeReader:
         model: as the engine holds it.
         label: see `Task`.
         threads: number of threads that read a long text.
+
+    Attributes:
+        state: the engine's own reader.
+        logits: (vocabulary,) of the next token; empty before the first.
     """
 
     def __init__(self, model: engine.Model, label: int | None, threads: int) -> None:
         self.state = engine.Reader(model, label or 0)
         self._threads = threads
+        self.logits: NDArray[np.floating] = np.zeros(0, np.float32)
 
     def read(self, tokens: Tokens, on_progress: Progress = unnoticed) -> NDArray[np.floating]:
         """See `Reader.read`."""
         for first in range(0, len(tokens), _PART):
-            logits = self.state.read(tokens[first : first + _PART], self._threads)
+            self.logits = self.state.read(tokens[first : first + _PART], self._threads)
             on_progress(min(first + _PART, len(tokens)), len(tokens))
-        return logits
+        return self.logits
 
     def copy(self) -> NativeReader:
         """Return another reader that has read the same."""
         other = object.__new__(NativeReader)
         other.state, other._threads = self.state.copy(), self._threads
+        other.logits = self.logits
         return other
+
+
+class BlendedReader:
+    """A text being read by several models, whose probabilities are added up by their shares.
+
+    Args:
+        readers: of the main model and of each voice; they have read the text so far.
+        voices: the other models.
+    """
+
+    def __init__(self, readers: Sequence[NativeReader], voices: Sequence[Voice]) -> None:
+        self._readers = readers
+        self._voices = voices
+
+    def read(self, tokens: Tokens, on_progress: Progress = unnoticed) -> NDArray[np.floating]:
+        """See `Reader.read`."""
+        own, *others = self._readers
+        own.read(tokens, on_progress)
+        for reader, voice in zip(others, self._voices, strict=True):
+            heard = voice.tokens[tokens]
+            reader.read(heard[heard >= 0])
+        return self.mixed()
+
+    def mixed(self) -> NDArray[np.floating]:
+        """Return the logits (vocabulary,) of the next token."""
+        own, *others = [reader.logits for reader in self._readers]
+        mixed = (1 - sum(voice.share for voice in self._voices)) * _softmax(own)
+        for logits, voice in zip(others, self._voices, strict=True):
+            is_known = voice.tokens >= 0
+            mixed[is_known] += voice.share * _softmax(logits[voice.tokens[is_known]])
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(mixed))
+
+    def copy(self) -> BlendedReader:
+        """Return another reader that has read the same."""
+        return BlendedReader([reader.copy() for reader in self._readers], self._voices)
+
+
+def _softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    weights = np.exp(logits.astype(np.float64) - logits.max())
+    return np.asarray(weights / weights.sum())
 
 
 class NativeWriter(Writer[NativeReader]):
@@ -103,13 +150,9 @@ class NativeWriter(Writer[NativeReader]):
 
     def request(self, task: Task, seeds: range) -> Request:
         """Read the prompt of a task, so that a session can continue it."""
-        tokens = task.prompt.tokens
-        own = self._after(tokens, task.label, task.on_progress)
-        others = [
-            other._heard(voice.tokens[tokens], task.settings.label) for other, voice in self._blend
-        ]
         known = self._index(task.known) if task.known else None
-        readers = [reader.state for reader in (own, *others)]
+        read = self._readers_after(task.prompt.tokens, task.settings.label, task.on_progress)
+        readers = [reader.state for reader in read]
         return Request(task, seeds, readers, self.recent(task), known)
 
     def fresh_reader(self, label: int | None) -> NativeReader:
@@ -129,6 +172,21 @@ class NativeWriter(Writer[NativeReader]):
         if self._indexed is None or self._indexed[0] is not known:
             self._indexed = known, engine.KnownStretches(known.keys, known.size)
         return self._indexed[1]
+
+    def listen(self, tokens: Tokens, label: str | None) -> tuple[Reader, NDArray[np.floating]]:
+        """See `Writer.listen`."""
+        if not self._blend:
+            return super().listen(tokens, label)
+        voices = [voice for _, voice in self._blend]
+        reader = BlendedReader(self._readers_after(tokens, label), voices)
+        return reader, reader.mixed()
+
+    def _readers_after(
+        self, tokens: Tokens, label: str | None, on_progress: Progress = unnoticed
+    ) -> list[NativeReader]:
+        """Return readers of all models, which have read a prompt."""
+        own = self._after(tokens, self.config.label_index(label), on_progress)
+        return [own, *(other._heard(voice.tokens[tokens], label) for other, voice in self._blend)]
 
     def _after(
         self, tokens: Tokens, label: int | None, on_progress: Progress = unnoticed

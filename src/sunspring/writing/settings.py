@@ -7,12 +7,13 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from sunspring.errors import SettingsError
-from sunspring.settings import check_settings, setting
+from sunspring.settings import check_settings, setting, several
 
 EngineChoice = Literal["auto", "native", "torch"]
 """Which engine runs a model; `auto` takes the native one if possible."""
 
 _LONGEST_COPY = 100_000  # characters
+_TOO_LARGE = 1 << 63  # for the engine's numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,10 @@ class SamplingSettings:
         at_most=100,
     )
     top_k: int = setting(
-        0, "Draw only from this many of the most probable tokens; 0 for all.", at_least=0
+        0,
+        "Draw only from this many of the most probable tokens; 0 for all.",
+        at_least=0,
+        below=_TOO_LARGE,
     )
     top_p: float = setting(
         1.0,
@@ -59,34 +63,24 @@ class SamplingSettings:
         check_settings(self)
 
 
-@dataclass(frozen=True)
-class WritingSettings(SamplingSettings):
-    """What to write, and how.
+@dataclass(frozen=True, kw_only=True)
+class ConstraintSettings(SamplingSettings):
+    """What a text must have, and what it must not have.
 
     Raises:
-        SettingsError: a value is out of its range, or a stop text is empty.
+        SettingsError: a value is out of its range, or a phrase is empty.
     """
 
-    prompt: str = setting("", "The text to continue (the seed text).")
-    length: int = setting(500, "How many characters to write at most.", at_least=0)
-    _: KW_ONLY
-    stop: str | Sequence[str] = setting(
-        (), "End the text right before these characters; may be repeated."
-    )
     regex: str | None = setting(
         None, "A regular expression that the whole text matches, prompt included."
     )
-    seed: int | None = setting(
-        None,
-        "The same seed writes the same text; further texts take the seeds after it.",
-        at_least=0,
-        below=1 << 63,
-        shown_default="random",
+    ban: str | Sequence[str] = setting(
+        (), "Never write this phrase, not even where it would begin in the prompt; may be repeated."
     )
-    unique: bool = setting(False, "Never write the same text twice.")
-    novel: bool = setting(
-        False, "Never write a line of the text that the model was trained or evaluated on."
+    contains: str | Sequence[str] = setting(
+        (), "Write this phrase somewhere after the prompt; may be repeated."
     )
+    ends_with: str | None = setting(None, "End what is written with this phrase.")
     no_copies_over: int | None = setting(
         None,
         "Never copy more than this many characters in a row from the training text.",
@@ -96,13 +90,60 @@ class WritingSettings(SamplingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("ban", "contains", "ends_with"):
+            if "" in self.phrases(name):
+                raise SettingsError(f"{name} is empty: leave it out")
+
+    def phrases(self, name: str) -> tuple[str, ...]:
+        """Return the phrases of one of the settings; perhaps none."""
+        value = getattr(self, name)
+        return () if value is None else several(value)
+
+
+@dataclass(frozen=True)
+class WritingSettings(ConstraintSettings):
+    """What to write, and how.
+
+    Raises:
+        SettingsError: a value is out of its range, a phrase is empty, or a stop text could end the
+            text before it has what it must have.
+    """
+
+    prompt: str = setting("", "The text to continue (the seed text).")
+    length: int = setting(
+        500, "How many characters to write at most.", at_least=0, below=_TOO_LARGE
+    )
+    _: KW_ONLY
+    stop: str | Sequence[str] = setting(
+        (), "End the text right before these characters; may be repeated."
+    )
+    seed: int | None = setting(
+        None,
+        "The same seed writes the same text; further texts take the seeds after it.",
+        at_least=0,
+        below=_TOO_LARGE,
+        shown_default="random",
+    )
+    unique: bool = setting(False, "Never write the same text twice.")
+    novel: bool = setting(
+        False, "Never write a line of the text that the model was trained or evaluated on."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if "" in self.stops:
             raise SettingsError("a stop text is empty: leave it out")
+        for name in ("contains", "ends_with"):
+            if self.stops and self.phrases(name):
+                raise SettingsError(
+                    f"a stop text could end the text before it has what {name} says: "
+                    "leave one of them out"
+                )
 
     @property
     def stops(self) -> tuple[str, ...]:
         """The texts that end the writing."""
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        return self.phrases("stop")
 
     def first_seed(self) -> int:
         """Return the seed of the first text, a random one if none was given."""
@@ -112,7 +153,7 @@ class WritingSettings(SamplingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProposalSettings(SamplingSettings):
+class ProposalSettings(ConstraintSettings):
     """How proposals are made."""
 
-    count: int = setting(5, "How many proposals to make at most.", at_least=1)
+    count: int = setting(5, "How many proposals to make at most.", at_least=1, below=_TOO_LARGE)

@@ -105,7 +105,6 @@ class TorchWriter(Writer[TorchReader]):
                     task.settings,
                     seed,
                     task.pattern,
-                    task.pattern_state,
                     CopyGuard(novel, task.prompt.text) if novel else None,
                 )
                 for seed in seeds[first : first + _MOST_ROWS]

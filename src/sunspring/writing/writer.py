@@ -19,14 +19,21 @@ from sunspring.corpus.vocabulary import SURROGATES, Vocabulary, replace_unknown
 from sunspring.errors import SunspringError
 from sunspring.network.config import ModelConfig
 from sunspring.notices import Progress, unnoticed
-from sunspring.writing.drafts import FinishReason, Piece, writable_tokens
-from sunspring.writing.patterns import Pattern, follow_prompt
+from sunspring.settings import part_of
+from sunspring.writing.drafts import Draft, FinishReason, Piece
+from sunspring.writing.patterns import UNREACHABLE, Pattern, constraints_of
 from sunspring.writing.sampling import REPETITION_WINDOW, token_probabilities
-from sunspring.writing.settings import ProposalSettings, SamplingSettings, WritingSettings
-from sunspring.writing.stretches import KnownStretches
+from sunspring.writing.settings import (
+    ConstraintSettings,
+    ProposalSettings,
+    SamplingSettings,
+    WritingSettings,
+)
+from sunspring.writing.stretches import CopyGuard, KnownStretches, NovelTokens
 
 _TRIES = 100  # texts written for each one wanted, before `write_distinct` gives up
 _MOST_AT_ONCE = 4096  # of these tries
+_MOST_FRUITLESS = 10_000  # of these tries, one after another
 _LONGEST_WORD = 20  # characters of a proposal
 
 Tokens = NDArray[np.int64]
@@ -103,8 +110,7 @@ class Task:
         settings: as the user gave them.
         seed: seed of the first text; each further text has the next one.
         label: index of the label among the model's; None for a model without labels.
-        pattern: made from `settings.regex`.
-        pattern_state: its state after the prompt.
+        pattern: what a text must match; None if that is anything.
         known: stretches that must not be written, for `settings.no_copies_over`.
         on_progress: called now and then with the tokens of the prompt that were read, and all.
     """
@@ -114,7 +120,6 @@ class Task:
     seed: int
     label: int | None
     pattern: Pattern | None = None
-    pattern_state: int = 0
     known: KnownStretches | None = None
     on_progress: Progress = unnoticed
 
@@ -187,11 +192,11 @@ class Writer(ABC, Generic[AnyReader]):
         label = self.config.label_index(settings.label)
         prompt = Prompt.read(settings.prompt, self.vocabulary)
         seed = settings.first_seed()
-        if settings.regex is None:
-            return Task(prompt, settings, seed, label, known=known, on_progress=on_progress)
-        pattern = Pattern(settings.regex, self.vocabulary)
-        state = follow_prompt(pattern, prompt.tokens, prompt.text, settings)
-        return Task(prompt, settings, seed, label, pattern, state, known, on_progress)
+        constraints, pattern = constraints_of(settings, self.vocabulary), None
+        if constraints:
+            pattern = Pattern(constraints, self.vocabulary, prompt.text)
+            pattern.check(settings.length)
+        return Task(prompt, settings, seed, label, pattern, known, on_progress)
 
     def stream(self, task: Task) -> Iterator[str]:
         """Write one text; yields the prompt and then pieces of the text as they come."""
@@ -202,7 +207,24 @@ class Writer(ABC, Generic[AnyReader]):
 
     def write(self, task: Task, count: int = 1) -> list[Writing]:
         """Write several texts at once, each with a seed of its own."""
-        return self._writings(task, range(task.seed, task.seed + count))
+        return [*self.write_each(task, range(task.seed, task.seed + count))]
+
+    def write_each(self, task: Task, seeds: range) -> Iterator[Writing]:
+        """Write a text for each seed; they come in this order, as soon as they are finished."""
+        begun: dict[int, list[str]] = {}
+        finished: dict[int, Writing] = {}
+        following = seeds.start
+        for piece in self.write_pieces(task, seeds):
+            begun.setdefault(piece.seed, []).append(piece.text)
+            if piece.finish_reason is None:
+                continue
+            continuation = "".join(begun.pop(piece.seed))
+            finished[piece.seed] = Writing(
+                task.prompt.text, continuation, piece.tokens, piece.finish_reason, piece.seed
+            )
+            while following in finished:
+                yield finished.pop(following)
+                following += 1
 
     def write_distinct(
         self, task: Task, count: int, *, unique: bool, excluded: AbstractSet[str] = frozenset()
@@ -213,58 +235,71 @@ class Writer(ABC, Generic[AnyReader]):
         excluded.
 
         Raises:
-            SunspringError: a hundred tries for each text wanted did not give enough.
+            SunspringError: a hundred tries for each text wanted did not give enough, or the last
+                ten thousand gave none; those found have been given.
         """
         seen: set[str] = set()
-        found = tried = 0
+        found = tried = fruitless = 0
         while found < count:
-            if tried >= _TRIES * count:
+            if tried >= _TRIES * count or fruitless >= _MOST_FRUITLESS:
                 raise SunspringError(
-                    f"found only {found} of {count} texts in {tried} tries: "
+                    f"found only {found:,} of {count:,} texts in {tried:,} tries: "
                     "raise --temperature, or ask for fewer"
                 )
             # At most as many as were tried before, so that at most half of the work is wasted.
             more = min(_MOST_AT_ONCE, max(count - found, tried), _TRIES * count - tried)
             seeds = range(task.seed + tried, task.seed + tried + more)
             tried += more
-            for writing in self._writings(task, seeds):
+            for writing in self.write_each(task, seeds):
                 text = writing.text.strip()
-                if not text or text in excluded or text in seen or found == count:
+                fruitless += 1
+                if not text or text in excluded or text in seen:
                     continue
                 if unique:
                     seen.add(text)
-                found += 1
+                found, fruitless = found + 1, 0
                 yield writing
+                if found == count:
+                    return
 
-    def _writings(self, task: Task, seeds: range) -> list[Writing]:
-        texts: dict[int, list[str]] = {seed: [] for seed in seeds}
-        over: dict[int, Writing] = {}
-        for piece in self.write_pieces(task, seeds):
-            texts[piece.seed].append(piece.text)
-            if piece.finish_reason is not None:
-                continuation = "".join(texts.pop(piece.seed))
-                over[piece.seed] = Writing(
-                    task.prompt.text, continuation, piece.tokens, piece.finish_reason, piece.seed
-                )
-        return [over[seed] for seed in seeds]
-
-    def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
+    def proposals(
+        self, text: str, settings: ProposalSettings, known: KnownStretches | None = None
+    ) -> list[Proposal]:
         """Propose pieces that may follow a text, the most probable first.
 
         Each begins with one of the most probable tokens and continues with the most probable ones
         to the end of the word (after a space, of the next word); its probability is that of all its
         tokens together.
+
+        Args:
+            text: what they may follow.
+            settings: how they are made, and what they must match together with the text.
+            known: see `begin`.
+
+        Raises:
+            SettingsError: nothing that follows can match.
         """
-        tokens = Prompt.read(text, self.vocabulary).tokens
-        reader = self.reader(self.config.label_index(settings.label))
-        logits = reader.read(self.after_start(tokens))
-        tokens = np.concatenate((self._before, tokens))
-        probabilities = self._probabilities(logits, tokens, settings)
+        prompt = Prompt.read(text, self.vocabulary)
+        constraints, pattern = constraints_of(settings, self.vocabulary), None
+        if constraints or self.vocabulary.kind != "chars":  # whole characters, though of bytes
+            pattern = Pattern(constraints, self.vocabulary, prompt.text)
+        endless = WritingSettings(length=UNREACHABLE, **vars(part_of(settings, ConstraintSettings)))
+        novel = NovelTokens(self.vocabulary, known) if known else None
+
+        def begin() -> Draft:
+            guard = CopyGuard(novel, prompt.text) if novel else None
+            return Draft(self.vocabulary, endless, 0, pattern, guard)
+
+        reader, logits = self.listen(prompt.tokens, settings.label)
+        tokens = np.concatenate((self._before, prompt.tokens))
+        probabilities = _probabilities(logits, begin(), tokens, settings)
         if self.vocabulary.end_id is not None:
             probabilities[self.vocabulary.end_id] = 0
         best = np.argsort(-probabilities, kind="stable")[: settings.count]
         proposals = [
-            self._finish_word(reader.copy(), tokens, int(token), settings, probabilities[token])
+            self._finish_word(
+                reader.copy(), begin(), tokens, int(token), settings, probabilities[token]
+            )
             for token in best
             if probabilities[token] > 0
         ]
@@ -275,36 +310,35 @@ class Writer(ABC, Generic[AnyReader]):
 
     def _finish_word(
         self,
-        reader: AnyReader,
+        reader: Reader,
+        draft: Draft,
         before: Tokens,
         token: int,
-        settings: SamplingSettings,
+        settings: ProposalSettings,
         chance: float,
     ) -> Proposal:
         """Continue with the most probable tokens to the end of the word."""
-        decoder = self.vocabulary.decoder()
-        text, probability = decoder.push(token), chance
+        draft.push(token)
+        text, probability = draft.take().text, chance
         while len(text) < _LONGEST_WORD and (text in ("", " ") or text[-1].isalnum()):
             before = np.append(before, token)
-            probabilities = self._probabilities(reader.read(before[-1:]), before, settings)
+            probabilities = _probabilities(reader.read(before[-1:]), draft, before, settings)
             token = int(probabilities.argmax())
             chance *= probabilities[token]
-            if token == self.vocabulary.end_id:
+            if chance == 0 or token == self.vocabulary.end_id:
                 break
-            piece = decoder.push(token)
+            draft.push(token)
+            piece = draft.take().text
             if piece and text and not piece[0].isalnum():
                 break
             if piece:  # otherwise a character is incomplete, and may turn out not to be a letter
                 text, probability = text + piece, chance
         return Proposal(text, float(probability))
 
-    def _probabilities(
-        self, logits: NDArray[np.floating], before: Tokens, settings: SamplingSettings
-    ) -> NDArray[np.float64]:
-        """Return the next token's probabilities (vocabulary,) after the tokens before it."""
-        allowed = np.where(writable_tokens(self.vocabulary), logits, -np.inf)
-        recent = before[None, -REPETITION_WINDOW:]
-        return np.asarray(token_probabilities(allowed[None], settings, recent)[0])
+    def listen(self, tokens: Tokens, label: str | None) -> tuple[Reader, NDArray[np.floating]]:
+        """Read a prompt's tokens; returns the reader, and the logits of the next token."""
+        reader = self.reader(self.config.label_index(label))
+        return reader, reader.read(self.after_start(tokens))
 
     def after_start(self, tokens: Tokens) -> Tokens:
         """Put the one token before a prompt that a reader from `reader` has not read yet."""
@@ -323,3 +357,15 @@ class Writer(ABC, Generic[AnyReader]):
     def recent(self, task: Task) -> Tokens:
         """Return the latest tokens before the first one written."""
         return np.concatenate((self._before, task.prompt.tokens))[-REPETITION_WINDOW:]
+
+
+def _probabilities(
+    logits: NDArray[np.floating], draft: Draft, before: Tokens, settings: SamplingSettings
+) -> NDArray[np.float64]:
+    """Return the probabilities of a draft's next token, (vocabulary,); 0 where none may come."""
+    allowed = draft.allowed()
+    if not allowed.any():
+        return np.zeros(len(allowed))
+    recent = before[None, -REPETITION_WINDOW:]
+    masked = np.where(allowed, logits, -np.inf)
+    return np.asarray(token_probabilities(masked[None], settings, recent)[0])
