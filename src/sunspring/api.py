@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -60,7 +60,7 @@ def run(
     request: TrainingRequest,
     stream: TextIO | None,
     *,
-    resumed: bool = False,
+    resumed_with: Collection[str] | None = None,
     began: float | None = None,
     announce: Callable[[TrainingResult], None] | None = None,
     reported: bool = True,
@@ -68,9 +68,9 @@ def run(
     """Carry out a request or resume the run that it names, and write the report.
 
     Args:
-        request: what to train, and on what; for a resumed run only its folder and budget matter.
+        request: what to train, and on what.
         stream: where progress and notices go; None for silence.
-        resumed: whether to resume a run.
+        resumed_with: to resume a run, the settings of the request that the user gave.
         began: see `sunspring.runs.train.train`.
         announce: called with the result before the report is written.
         reported: whether to write the report.
@@ -80,10 +80,10 @@ def run(
     """
     from sunspring.runs import train as runs
 
-    if resumed:
-        result = runs.resume(request.folder, request.given_budget, stream)
-    else:
+    if resumed_with is None:
         result = runs.train(request, stream, began)
+    else:
+        result = runs.resume(request, resumed_with, stream)
     if announce:
         announce(result)
     if reported:

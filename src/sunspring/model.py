@@ -22,6 +22,7 @@ from sunspring.corpus.corpus import Corpus, encode_sources
 from sunspring.corpus.spelling import Spelling
 from sunspring.corpus.vocabulary import ByteVocabulary, Vocabulary, compose
 from sunspring.errors import ModelError, SettingsError, SunspringError
+from sunspring.folders import contents, kind_of
 from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
@@ -655,11 +656,21 @@ class Model:
 
         A fifth file, run.json, says where the training text is; without that file the folder says
         nothing about this machine.
+
+        Args:
+            folder: a new or empty folder, or that of a model, which is replaced.
+
+        Raises:
+            ModelError: it holds something else, or cannot be written.
         """
         path = Path(folder)
+        if kind_of(path) != "model" and (held := contents(path)):
+            raise ModelError(f"{path} {held}: name another folder")
         self.files.write(path)
         if self._text.record is not None:
             write_json(path / "run.json", self._text.record)
+        else:  # that of a model which is replaced says nothing about this one
+            (path / "run.json").unlink(missing_ok=True)
 
     def open_text(self, notify: Notify = ignore) -> Corpus:
         """Open the text that the model was trained and evaluated on.

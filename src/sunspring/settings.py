@@ -176,6 +176,8 @@ class Setting:
                 raise self._refusal(value, "it must be true or false")
         elif self.kind in (int, float):
             self._check_number(value)
+        elif self.kind is Path and str(value) == "":
+            raise self._refusal(value, "it must be a name")
         elif self.kind is str and not isinstance(value, str):
             raise self._refusal(value, "it must be a text")
         elif self.kind is Mapping and not isinstance(value, Mapping):

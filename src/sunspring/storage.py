@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sunspring.errors import ModelError
+
+_HEAD_BYTES = 1 << 12
 
 
 def cache_folder() -> Path:
@@ -72,6 +74,28 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         building.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def check_replaceable(path: Path, is_ours: Callable[[bytes], bool], what: str) -> None:
+    """Make sure that a file can be written without the loss of something else.
+
+    Args:
+        path: the file.
+        is_ours: tells by its first bytes whether an existing file is what will replace it.
+        what: what that is, in words.
+
+    Raises:
+        ModelError: the file exists and holds something else.
+    """
+    with writing(path):
+        if path.is_dir():
+            raise ModelError(f"{path} is a folder: name a file")
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    if head and not is_ours(head):
+        raise ModelError(f"{path} holds something else than {what}: name another file")
 
 
 def write_synced(path: Path, data: bytes) -> None:

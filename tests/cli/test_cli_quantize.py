@@ -78,8 +78,8 @@ def test_without_a_text_the_loss_is_null_and_said_to_be_unknown(trained: Path) -
 
 def test_folder_that_holds_a_model_is_left_alone(trained: Path, quantized: Path) -> None:
     before = Path(trained, "model.safetensors").read_bytes()
-    for folder in (trained, quantized):
-        message = f"{folder} already holds a model: name another folder with --out"
+    for folder, held in ((trained, "a run"), (quantized, "a model")):
+        message = f"{folder} already holds {held}: name another folder with --out"
         assert error_of("quantize", trained, "--out", folder) == message
     assert Path(trained, "model.safetensors").read_bytes() == before
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_is_one_line(
 
 def test_folder_that_cannot_be_written_is_one_line(trained: Path) -> None:
     Path("file").write_text("")
-    assert "file cannot be written" in run("quantize", trained, "--out", "file").err
+    assert error_of("quantize", trained, "--out", "file").startswith("file is a file")
 
 
 def test_it_must_be_told_where_to_write(trained: Path) -> None:

@@ -25,11 +25,14 @@ def save_example(folder: Path) -> None:
     pack_model(make_model(), VOCABULARY, {"title": "an example"}).write(folder)
 
 
+RECORD = {"request": {}, "plan": {}}
+
+
 def begin_run(path: Path, *steps: int) -> RunFolder:
-    run = RunFolder(path)
-    run.begin(CONFIG, VOCABULARY, {"seed": 1})
-    for step in steps:
-        run.save(checkpoint_at(step))
+    with RunFolder(path).begin(CONFIG, VOCABULARY, RECORD):
+        run = RunFolder(path)
+        for step in steps:
+            run.save(checkpoint_at(step))
     return run
 
 
@@ -40,10 +43,10 @@ def checkpoint_folders(run: RunFolder) -> list[Path]:
 def test_run_begins_with_what_does_not_change(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "a" / "run")
     assert not run.exists
-    run.begin(CONFIG, VOCABULARY, {"seed": 1})
-    assert run.exists
-    assert not run.checkpoints.are_there
-    assert run.record() == {"seed": 1}
+    with run.begin(CONFIG, VOCABULARY, RECORD):
+        assert run.exists
+        assert not run.checkpoints.are_there
+    assert run.record() == RECORD
     assert sorted(path.name for path in run.path.iterdir()) == [
         *("config.json", "run.json", "tokenizer.json")
     ]
@@ -81,9 +84,11 @@ def test_record_that_is_damaged_is_one_clear_line(content: str, tmp_path: Path) 
 def test_folder_with_a_run_or_a_model_is_not_free(tmp_path: Path) -> None:
     save_example(tmp_path / "model")
     (tmp_path / "file").write_text("text")
-    for path in (begin_run(tmp_path / "run").path, tmp_path / "model"):
-        with pytest.raises(ModelError, match=r"already holds a run: .*--resume"):
-            RunFolder(path).check_free()
+    begin_run(tmp_path / "run")
+    with pytest.raises(ModelError, match=r"already holds a run: .*--resume"):
+        RunFolder(tmp_path / "run").check_free()
+    with pytest.raises(ModelError, match=r"already holds a model: name a new or empty folder"):
+        RunFolder(tmp_path / "model").check_free()
     with pytest.raises(ModelError, match="is a file"):
         RunFolder(tmp_path / "file").check_free()
 
@@ -119,8 +124,7 @@ def test_folder_that_takes_no_checkpoint_is_one_clear_line(tmp_path: Path) -> No
 
 
 def test_run_that_saved_nothing_yet_says_so(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
-    run.begin(CONFIG, VOCABULARY, {})
+    run = begin_run(tmp_path / "run")
     with pytest.raises(
         ModelError,
         match=r"has no model\.safetensors, as its training has saved nothing yet.*--resume",

@@ -1,14 +1,22 @@
 import contextlib
+import io
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import SMALL, Command, Done, error_of, run, succeed, wait_for
+
+import sunspring
+from sunspring import SunspringError
+from sunspring.folders import LOCK
+from sunspring.runs.request import TrainingRequest
 
 STEPS = 200
 ARTICLE = (
@@ -181,18 +189,64 @@ class TestResuming:
         assert_same_end(finished, trained)
 
     @pytest.mark.parametrize(
-        ("options", "named"),
+        ("options", "difference"),
         [
-            (["--seed", "0"], "--seed"),
-            (["text.txt"], "SOURCES"),
-            (["--set", "dropout=0.5"], "--set"),
-            (["--preset", "large"], "--preset"),
-            (["--label-folders"], "--label-folders"),
+            (["--seed", "3"], "--seed is 3, and was 0"),
+            (["--set", "dropout=0.5"], "--set embedding_dropout is 0.5, and was 0.0"),
+            (["--set", "batch_size=4", "--set", "layers=2"], "--set layers is 2, and was 1"),
+            (["--preset", "large"], "--preset is large, and was tiny"),
+            (["--init-from", "base"], "--init-from is base, and was not given"),
+            (["--keep-newlines"], "--keep-newlines is on, and was off"),
+            (["--heldout", "a.txt"], "--heldout is a.txt, and was not given"),
         ],
     )
-    def test_refuses_what_was_settled(self, options: list[str], named: str) -> None:
+    def test_refuses_what_is_not_as_it_was(
+        self, finished: Path, options: list[str], difference: str
+    ) -> None:
+        before = (finished / "run.json").read_text()
         message = error_of("train", "--out", "run", "--resume", *options)
-        assert message.startswith(f"{named} was fixed when the run in run began: leave it out")
+        assert message == (
+            f"{difference} when the run in run began: leave it out with --resume, or train anew "
+            "with another --out"
+        )
+        assert (finished / "run.json").read_text() == before
+
+    def test_takes_the_same_command_line_again(self, english: Path) -> None:
+        command = ("train", english, "--out", "run", "--seed", "2", *SMALL)
+        command = (*command, "--set", "dropout=0.30", "--steps", "40")
+        assert interrupt(Command(*command[:-1], "100000")).code == 130
+        succeed(*command[:-1], str(checkpoint(Path("run"))["state"]["step"] + 9), "--resume")
+        assert events("end")[-1]["step"] == checkpoint(Path("run"))["state"]["step"]
+
+    def test_takes_another_device(self, finished: Path) -> None:
+        record = json.loads((finished / "run.json").read_text())
+        record["request"]["device"] = "cuda"
+        (finished / "run.json").write_text(json.dumps(record))
+        import torch
+
+        if not torch.cuda.is_available():
+            assert "--device cpu" in error_of("train", "--out", "run", "--resume")
+        succeed("train", "--out", "run", "--resume", "--device", "cpu", "--steps", "30")
+        assert json.loads((finished / "run.json").read_text())["request"]["device"] == "cpu"
+
+    @pytest.mark.parametrize(
+        ("budget", "done"),
+        [("--steps 10", "20 steps"), ("--epochs 0.001", "0."), ("--minutes 0.000001", "0.")],
+    )
+    def test_of_more_than_is_asked_for_is_refused(
+        self, finished: Path, budget: str, done: str
+    ) -> None:
+        before = (finished / "run.json").read_text()
+        message = error_of("train", "--out", "run", "--resume", *budget.split())
+        assert f"but the run in run has already trained {done}" in message
+        assert (finished / "run.json").read_text() == before
+
+    def test_and_interrupted_has_no_figures_of_other_weights(self, finished: Path) -> None:
+        assert (finished / "card.json").exists()
+        assert interrupt(go_on("--steps", "100000")).code == 130
+        assert not (finished / "card.json").exists()
+        assert not (finished / "report.html").exists()
+        assert "is not finished" in error_of("report", "run")
 
     def test_needs_the_folder_of_a_run(self, english: Path) -> None:
         assert "--out" in error_of("train", "--resume")
@@ -247,6 +301,48 @@ class TestResuming:
         message = error_of("train", "--out", "run", "--resume", environment=environment)
         assert f"{tmp_path}/text.txt has changed since the run began" in message
 
+    @pytest.mark.parametrize("has_cache", [True, False])
+    def test_reads_a_text_that_was_moved_under_its_new_name(
+        self, english: Path, tmp_path: Path, has_cache: bool
+    ) -> None:
+        environment = {"SUNSPRING_CACHE": str(tmp_path / "cache")}
+        shutil.copy(english, "text.txt")
+        options = ("--out", "run", "--steps", "5", *SMALL)
+        succeed("train", "text.txt", *options, environment=environment)
+        Path("text.txt").rename("moved.txt")
+        again = ("train", "--out", "run", "--resume", "--steps", "10")
+        if has_cache:
+            done = succeed(*again, environment=environment)
+            assert done.err.count("using the training text as it is in the cache, because") == 1
+        else:
+            shutil.rmtree(tmp_path / "cache")
+            message = error_of(*again, environment=environment)
+            assert message.endswith(
+                "text.txt does not exist: check the path; a text that was moved can be named anew: "
+                "sunspring train TEXT --out RUN --resume"
+            )
+        for wrong in ("moved.txt", "-"):
+            text = english.read_text() + "."
+            Path("other.txt").write_text(text)
+            name = wrong if wrong == "-" else "other.txt"
+            message = error_of(*again, name, stdin=text, environment=environment)
+            assert message.startswith(f"{name} is not the text that the run was trained on")
+        done = succeed(*again[:-1], "15", "moved.txt", environment=environment)
+        assert "cache" not in done.err
+        assert succeed("evaluate", "run", environment=environment).err == ""
+
+    def test_on_an_edited_text_says_so_and_uses_the_one_in_the_cache(self, english: Path) -> None:
+        shutil.copy(english, "text.txt")
+        succeed("train", "text.txt", "--out", "run", "--steps", "5", *SMALL)
+        again = ("train", "text.txt", "--out", "run", "--resume", "--steps")
+        os.utime("text.txt", (1, 1))  # touched, not edited
+        assert "changed" not in succeed(*again, "10").err
+        with Path("text.txt").open("a") as file:
+            file.write("And more.\n")
+        done = succeed(*again, "15")
+        assert done.err.count("text.txt has changed since the run began: using it as it was") == 1
+        assert "has changed since the run began" in succeed("evaluate", "run").err
+
     def test_passes_over_a_damaged_checkpoint_with_a_warning(self, finished: Path) -> None:
         succeed("train", "--out", "run", "--resume", "--steps", "40")
         last = max((finished / "checkpoints").iterdir())
@@ -290,3 +386,137 @@ class TestResuming:
         else:
             (finished / "config.json").write_text(content)
         assert "config.json" in error_of("train", "--out", "run", "--resume")
+
+
+class TestFolder:
+    """Whose a run folder is, and who works in it."""
+
+    def test_of_somebody_else_is_left_as_it_is(self, english: Path, trained: Path) -> None:
+        Path("site").mkdir()
+        for name in ("config.json", "tokenizer.json", "card.json", "log.jsonl", "report.html"):
+            Path("site", name).write_text(json.dumps({"mine": name}))
+        Path("mine.csv").write_text("id,text\n")
+        message = error_of("train", english, "--out", "site", *SMALL)
+        assert message == (
+            "site holds files of another kind (card.json, config.json, log.jsonl, …): "
+            "name a new or empty folder with --out"
+        )
+        quantized = error_of("quantize", trained, "--out", "site")
+        assert quantized.startswith("site holds files of another kind")
+        page, vectors = Path("site/report.html"), Path("mine.csv")
+        for command in ("report", "compare"):
+            message = error_of(command, trained, "--out", page)
+            assert message == f"{page} holds something else than a page of Sunspring: " + (
+                "name another file"
+            )
+        message = error_of("encode", trained, english, "--out", vectors)
+        assert message == "mine.csv holds something else than vectors: name another file"
+        with pytest.raises(SunspringError, match="site holds files of another kind"):
+            sunspring.load(trained).save("site")
+        with pytest.raises(SunspringError, match="already holds a run"):
+            sunspring.load(trained).save(trained)
+        for path in Path("site").iterdir():
+            assert json.loads(path.read_text()) == {"mine": path.name}
+        assert vectors.read_text() == "id,text\n"
+
+    def test_of_our_own_make_is_replaced(self, trained: Path) -> None:
+        for _ in range(2):
+            succeed("report", trained, "--out", "page.html")
+            succeed("encode", "shakespeare", "--out", "vectors.csv", stdin="To be\n")
+            succeed("encode", "shakespeare", "--out", "vectors.npy", stdin="To be\n")
+            sunspring.load(trained).save("saved")
+        sunspring.load("shakespeare").save("saved")
+        assert not Path("saved/run.json").exists()
+
+    @pytest.mark.parametrize("command", ["train", "report", "quantize", "encode", "explain"])
+    def test_needs_a_name(self, command: str, trained: Path, english: Path) -> None:
+        what = english if command == "train" else trained
+        assert error_of(command, what, "--out", "").startswith("--out is empty: give it a name")
+        with pytest.raises(SunspringError, match="out is '': it must be a name"):
+            sunspring.train(english, out="", steps=1)
+
+    def test_is_not_made_for_what_cannot_be_trained(self, english: Path) -> None:
+        Path("t.csv").write_text(
+            "text,mood\n" + "A quiet line of text.,calm\nAnd loud!,loud\n" * 60
+        )
+        labels = ("--documents", "lines", "--label-column", "mood")
+        succeed("train", "t.csv:text", *labels, "--out", "labelled", "--steps", "5", *SMALL)
+        message = error_of("train", english, "--init-from", "labelled", "--out", "run")
+        assert "was trained with labels (calm, loud) and this text has none" in message
+        succeed("train", english, "--out", "plain", "--steps", "5", *SMALL)
+        more = ("--init-from", "plain", "--out", "further", "--steps", "5")
+        succeed("train", "t.csv:text", *labels, *more)
+        assert succeed("write", "further", "--label", "calm", "--length", "5")
+        refused = {
+            "--preset large": "leave out --preset large",
+            "--minimum-count 2": "--minimum-count does not go with --init-from",
+            "--subword-vocabulary 300": "--subword-vocabulary does not go with --init-from",
+        }
+        for options, reason in refused.items():
+            base = ("--init-from", "plain", "--out", "run")
+            assert reason in error_of("train", english, *base, *options.split())
+        assert not Path("run").exists()
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_that_failed_before_its_first_checkpoint_is_free_again(
+        self, english: Path, exists: bool
+    ) -> None:
+        if exists:
+            Path("run").mkdir()
+        from sunspring.runs import train as runs
+
+        class Broken(io.StringIO):
+            def write(self, text: str) -> int:
+                if Path("run/run.json").exists():
+                    raise ZeroDivisionError
+                return len(text)
+
+        request = TrainingRequest(english, out="run", preset="tiny", steps=1_000_000)
+        with pytest.raises(ZeroDivisionError):
+            runs.train(request, Broken())
+        assert Path("run").exists() == exists
+        assert not exists or not list(Path("run").iterdir())
+
+    def test_has_one_holder_who_is_named_and_ended_as_the_message_says(self, english: Path) -> None:
+        first = begin(english, steps=1_000_000)
+        wait_for(lambda: events("step"), "the first step")
+        first.send(signal.SIGSTOP)
+        log = Path("run/log.jsonl").read_bytes()
+        message = error_of("train", "--out", "run", "--resume")
+        advised = re.findall(r"kill (?:-CONT )?\d+", message)
+        assert message.startswith("run is being trained by process ")
+        assert "already holds a run" in error_of("train", english, "--out", "run", *SMALL)
+        assert Path("run/log.jsonl").read_bytes() == log
+        for command in advised:
+            subprocess.run(command, shell=True, check=True)
+        assert first.wait().code == 130
+        step = checkpoint(Path("run"))["state"]["step"]
+        succeed("train", "--out", "run", "--resume", "--steps", str(step + 5))
+        assert not Path("run", LOCK).exists()
+
+    def test_that_is_moved_while_it_is_trained_is_saved_where_it_went_or_not_at_all(
+        self, english: Path
+    ) -> None:
+        command = begin(english, steps=1_000_000)
+        wait_for(lambda: events("evaluation"), "an evaluation")
+        Path("run").rename("moved")
+        done = command.wait()
+        assert done.code == 1
+        assert done.err.splitlines()[-1].startswith("sunspring: run ")
+        assert not Path("run").exists()
+
+    def test_inside_the_source_is_not_read(self, english: Path) -> None:
+        Path("texts").mkdir()
+        shutil.copy(english, "texts/a.txt")
+        first = succeed("train", "texts", "--out", "texts/runs/one", "--steps", "5", *SMALL)
+        succeed("report", "texts/runs/one", "--out", "texts/page.html")
+        for number, name in enumerate(("texts", "texts/**/*")):
+            out = f"texts/runs/{number}"
+            done = succeed("train", name, "--out", out, "--steps", "5", *SMALL, "--json")
+            assert done.json["corpus"]["characters"] == 40_000
+            left_out = f"left out of {name}, as they are not texts: {number + 1} folders of runs"
+            assert done.err.count(left_out) == 1
+            assert done.err.count(f"left out of {name}: 1 pages that Sunspring made") == 1
+        succeed("train", "--out", "texts/runs/one", "--resume", "--steps", "10")
+        assert "already holds a run, which training wrote" in error_of("train", "texts/runs/one")
+        assert "left out" not in first.err

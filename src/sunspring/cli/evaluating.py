@@ -11,6 +11,7 @@ from sunspring.cli.common import DeviceOption, JsonOption, ModelOption, RateOpti
 from sunspring.cli.console import notices, print_json, say
 from sunspring.cli.parameters import is_given, names_given, refuse
 from sunspring.errors import SettingsError
+from sunspring.folders import contents
 from sunspring.settings import required, setting
 from sunspring.text.options import ReadingOptions
 
@@ -107,8 +108,8 @@ def quantize(options: QuantizeOptions) -> None:
     """
     from sunspring.model import Model
 
-    if (options.out / "config.json").exists():
-        raise SettingsError(f"{options.out} already holds a model: name another folder with --out")
+    if held := contents(options.out):
+        raise SettingsError(f"{options.out} {held}: name another folder with --out")
     quantized = Model.load(options.model, options.device).quantize(options.sources, notify=say)
     quantized.save(options.out)
     figures = {"out": str(options.out), **quantized.card["quantization"]}

@@ -69,10 +69,12 @@ def explain(options: ExplainOptions) -> None:
     from sunspring.explanation.explanation import explain
     from sunspring.explanation.page import explanation_page
     from sunspring.model import Model
-    from sunspring.pages.html import write_page
+    from sunspring.pages.html import check_page, write_page
 
     if options.out is None and not options.as_json:
         raise SettingsError("nowhere to put the explanation: give --out page.html, or --json")
+    if options.out is not None:
+        check_page(options.out)
     if options.gradients:
         _explain_gradients(options)
         return
@@ -151,9 +153,11 @@ def report(options: ReportOptions) -> None:
 
     It shows learning curves, samples, mistakes, memory and copies, and says what to try next.
     """
+    from sunspring.pages.html import check_page
     from sunspring.reports.page import NAME, write_report
 
     page = options.out or options.run / NAME
+    check_page(page)
     write_report(options.run, page, say)
     say(f"saved in {page}")
 
@@ -172,10 +176,12 @@ class CompareOptions(PageOption, JsonOption):
 
 def compare(options: CompareOptions) -> None:
     """Compare several models on the same text."""
-    from sunspring.pages.html import write_page
+    from sunspring.pages.html import check_page, write_page
     from sunspring.reports import compare as comparing
     from sunspring.reports.compare_page import comparison_page
 
+    if options.out is not None:
+        check_page(options.out)
     comparison = comparing.compare(options.runs, options.text, options.prompt, say)
     if options.as_json:
         print_json(comparison.to_json())

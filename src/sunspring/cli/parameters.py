@@ -22,10 +22,20 @@ from sunspring.machine import package_versions
 from sunspring.notices import command
 from sunspring.settings import Setting, check_settings, settings_of
 
+
+class _PathType(click.Path):
+    """A path, which is not empty: as a `Path` that would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "" and param is not None:
+            raise SettingsError(f"{param.opts[0]} is empty: give it a name, or leave it out")
+        return super().convert(value, param, ctx)
+
+
 _TYPES: Mapping[type, click.ParamType[Any]] = {
     int: click.INT,
     float: click.FLOAT,
-    Path: click.Path(path_type=Path),
+    Path: _PathType(path_type=Path),
 }
 _ROOM = "sunspring.cli."
 _WORDS = f"{_ROOM}words"  # of the command line, as they were given

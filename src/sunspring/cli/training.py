@@ -13,7 +13,7 @@ import click
 from sunspring.cli import printing
 from sunspring.cli.common import JsonOption
 from sunspring.cli.console import notices, print_json, say
-from sunspring.cli.parameters import names_given, shown
+from sunspring.cli.parameters import names_given
 from sunspring.errors import SettingsError
 from sunspring.runs.request import TrainingRequest
 from sunspring.settings import setting
@@ -44,25 +44,17 @@ def train(request: TrainingRequest, options: TrainOptions) -> None:
             print_json(result.to_json())
         say(printing.describe_result(result))
 
-    result = run(request, notices(), resumed=options.resume, began=began, announce=announce)
+    resumed_with = names_given() if options.resume else None
+    result = run(request, notices(), resumed_with=resumed_with, began=began, announce=announce)
     if result.interrupted:
         raise SystemExit(130)
 
 
 def check_train() -> None:
-    """Refuse options that were fixed when the run to resume began."""
+    """Refuse to resume a run that is not named."""
     given = click.get_current_context().params
-    if not given["resume"]:
-        return
-    if given["out"] is None:
+    if given["resume"] and given["out"] is None:
         raise SettingsError("--resume needs the folder of a run: name it with --out")
-    free = {"out", "minutes", "epochs", "steps", "resume", "as_json"}
-    for name in names_given():
-        if name not in free:
-            raise SettingsError(
-                f"{shown(name)} was fixed when the run in {given['out']} began: "
-                "leave it out with --resume"
-            )
 
 
 def _free_run(sources: Sequence[str]) -> Path:

@@ -9,17 +9,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sunspring.storage import write_atomically, writing
+from sunspring.storage import check_replaceable, write_atomically, writing
 
 _SHARED = Path(__file__).parent / "templates"
+
+
+def is_page(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is a page of this package."""
+    return b'<meta name="generator" content="Sunspring">' in head
+
+
+def check_page(path: Path) -> None:
+    """Make sure that a page can be written without the loss of another file.
+
+    Raises:
+        ModelError: the file exists and is no page of this package.
+    """
+    check_replaceable(path, is_page, "a page of Sunspring")
 
 
 def write_page(path: Path, page: str) -> None:
     """Write a page, whole or not at all.
 
     Raises:
-        ModelError: the file cannot be written.
+        ModelError: the file cannot be written, or holds something else.
     """
+    check_page(path)
     with writing(path):
         write_atomically(path, page.encode("utf-8", "replace"))
 

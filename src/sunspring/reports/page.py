@@ -10,7 +10,7 @@ from sunspring.corpus.overlap import describe_overlap
 from sunspring.errors import SunspringError
 from sunspring.explanation.copies import LEAST_COPIED, Copies
 from sunspring.explanation.page import copying_chart
-from sunspring.notices import Notify, command
+from sunspring.notices import Notify, command, ignore
 from sunspring.pages.charts import Chart, Line, Point
 from sunspring.pages.html import render, write_page
 from sunspring.reports.report import WRITTEN_AT, Copying, Report, make_report
@@ -62,7 +62,7 @@ def report_training(result: TrainingResult, notify: Notify) -> None:
         return
     out = Path(result.run) / NAME
     try:
-        write_report(Path(result.run), out, notify, _SOON_SEARCHED)
+        write_report(Path(result.run), out, ignore, _SOON_SEARCHED)  # training has said it all
     except SunspringError as error:
         notify(f"no report: {error}")
     else:

@@ -76,6 +76,12 @@ class RequestedText:
             notify=self._notify,
         )
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it can be read more than once."""
+        parts = (self._sources, self._heldout)
+        return all(each is None or each.signature() is not None for each in parts)
+
     def encode(self, corpus_format: int | None = None) -> Corpus:
         """Encode it, or open it from the cache.
 
@@ -181,11 +187,22 @@ def say_if_binary(corpus: Corpus, notify: Notify) -> None:
         )
 
 
-def open_run_corpus(record: Mapping[str, Any], notify: Notify) -> Corpus:
+def open_run_corpus(
+    record: Mapping[str, Any], notify: Notify, renamed: TrainingRequest | None = None
+) -> Corpus:
     """Open the text of a run: from the cache, or encoded again from its sources.
 
+    The cache knows a text by the sizes and times of its files. Where these have changed, the text
+    is read and compared; an edited one is reported, and the one in the cache goes on being used.
+
+    Args:
+        record: the run.json.
+        notify: called with a message about a text that is gone or has changed.
+        renamed: the run's request, with its text under another name; that is not taken from the
+            cache unless it is the same.
+
     Raises:
-        SourceError: a source is missing.
+        SourceError: a source is missing, and the cache does not have the text either.
         ModelError: the text is no longer the one that the run was trained on.
     """
     request = TrainingRequest.from_record(record)
@@ -193,19 +210,48 @@ def open_run_corpus(record: Mapping[str, Any], notify: Notify) -> Corpus:
         recorded = record["corpus"]
         folder, fingerprint = Path(recorded["folder"]), recorded["fingerprint"]
         corpus_format = recorded.get("format", OLDEST_FORMAT)
+    cached = None if renamed else _open_same(folder, fingerprint)
+    if renamed is None and "-" in (*request.source_names, *request.heldout_names):
+        if cached is None:
+            raise ModelError(
+                f"the text was read from standard input and is no longer in the cache ({folder}): "
+                "train again from a file"
+            )
+        return cached
+    request = renamed or request
+    try:
+        text = RequestedText(request, load_base(request), notify)
+        if cached is not None and not text.lasts:
+            return cached
+        corpus = text.encode(corpus_format)
+    except SunspringError as error:
+        if cached is None:
+            if renamed is None and isinstance(error, SourceError):
+                raise SourceError(
+                    f"{error}; a text that was moved can be named anew: "
+                    "sunspring train TEXT --out RUN --resume"
+                ) from None
+            raise
+        notify(f"using the training text as it is in the cache, because {error}")
+        return cached
+    if corpus.fingerprint == fingerprint:
+        return corpus
+    named = ", ".join((*request.source_names, *request.heldout_names)) or "this Python"
+    if renamed is not None:
+        raise ModelError(
+            f"{named} is not the text that the run was trained on: name that text, or train on "
+            "this one with --init-from and another --out"
+        )
+    changed = f"the text of {named} has changed since the run began"
+    if cached is None:
+        raise ModelError(f"{changed}: restore it, or train again with another --out")
+    notify(f"{changed}: using it as it was then, from the cache")
+    return cached
+
+
+def _open_same(folder: Path, fingerprint: str) -> Corpus | None:
+    """Open an encoded text if it is intact, and the one with this fingerprint."""
     with contextlib.suppress(SourceError):
         corpus = open_corpus(folder)
-        if corpus.fingerprint == fingerprint:
-            return corpus
-    if "-" in (*request.source_names, *request.heldout_names):
-        raise ModelError(
-            f"the text was read from standard input and is no longer in the cache ({folder}): "
-            "train again from a file"
-        )
-    corpus = RequestedText(request, load_base(request), notify).encode(corpus_format)
-    if corpus.fingerprint != fingerprint:
-        raise ModelError(
-            f"the text of {', '.join(request.source_names) or 'this Python'} has changed since the "
-            "run began: restore it, or train again with another --out"
-        )
-    return corpus
+        return corpus if corpus.fingerprint == fingerprint else None
+    return None

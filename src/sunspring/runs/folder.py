@@ -1,12 +1,14 @@
 """The folder of a run, which training writes and can resume.
 
 It is a model folder with the settings of its training (run.json), its log (log.jsonl) and its
-checkpoints.
+checkpoints. Only one process at a time may train in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,14 @@ from safetensors.torch import save
 
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.errors import ModelError
+from sunspring.folders import Hold, contents, hold, kind_of
 from sunspring.network.config import ModelConfig
+from sunspring.network.model_folder import ModelFiles
 from sunspring.storage import read_json, write_atomically, write_json, writing
 from sunspring.training.checkpoint import Checkpoint, Checkpoints
+
+_ABOUT_THE_MODEL = ("card.json", "report.html")  # true until the weights change
+_BEFORE_A_CHECKPOINT = ("tokenizer.json", "config.json", "run.json", "log.jsonl")
 
 
 class RunFolder:
@@ -33,6 +40,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
+        self._hold: Hold | None = None
 
     @property
     def exists(self) -> bool:
@@ -43,26 +51,58 @@ class RunFolder:
         """Make sure that a new run may start here.
 
         Raises:
-            ModelError: the folder already holds a run or a model, which would be lost.
+            ModelError: the folder holds something that would be lost.
         """
-        if self.exists or (self.path / "model.safetensors").exists():
-            raise ModelError(
-                f"{self.path} already holds a run: continue it with --resume, or name another --out"
-            )
-        if self.path.exists() and not self.path.is_dir():
-            raise ModelError(f"{self.path} is a file: name a folder with --out")
+        held = contents(self.path)
+        if held is None:
+            return
+        remedy = "name a new or empty folder with --out"
+        if kind_of(self.path) == "run":
+            remedy = "continue it with --resume, or name another --out"
+        raise ModelError(f"{self.path} {held}: {remedy}")
 
-    def begin(self, config: ModelConfig, vocabulary: Vocabulary, record: Mapping[str, Any]) -> None:
-        """Write what does not change during training.
+    @contextlib.contextmanager
+    def begin(
+        self, config: ModelConfig, vocabulary: Vocabulary, record: Mapping[str, Any]
+    ) -> Iterator[None]:
+        """Write what does not change during training, and hold the folder until the end.
+
+        If that fails before the first checkpoint, nothing is left behind.
 
         Raises:
-            ModelError: the folder cannot be written.
+            ModelError: the folder is not free, or cannot be written.
         """
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            vocabulary.save(self.path / "tokenizer.json")
-            write_atomically(self.path / "config.json", config.to_json().encode())
-            write_json(self.path / "run.json", record)
+        existed = self.path.exists()
+        try:
+            with writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+            with hold(self.path) as self._hold:
+                self.check_free()
+                try:
+                    with writing(self.path):
+                        vocabulary.save(self.path / "tokenizer.json")
+                        write_atomically(self.path / "config.json", config.to_json().encode())
+                        write_json(self.path / "run.json", record)
+                    yield
+                except BaseException:
+                    if not self.checkpoints.are_there:
+                        self._clear()
+                    raise
+        finally:
+            if not existed:
+                with contextlib.suppress(OSError):  # it is not empty, as it should be
+                    self.path.rmdir()
+
+    @contextlib.contextmanager
+    def resume(self) -> Iterator[dict[str, Any]]:
+        """Hold the folder of a run until the end, and read its run.json.
+
+        Raises:
+            ModelError: this is no run, it is damaged, or another process trains in it.
+        """
+        self.record()
+        with hold(self.path) as self._hold:
+            yield self.record()
 
     def record(self) -> dict[str, Any]:
         """Read run.json.
@@ -87,8 +127,29 @@ class RunFolder:
         """Save a checkpoint, and publish its best weights as the run's model.
 
         Raises:
-            ModelError: the folder cannot be written.
+            ModelError: the folder cannot be written, or was moved.
         """
+        if self._hold is not None:
+            self._hold.check()
         self.checkpoints.save(checkpoint)
         with writing(self.path):
+            for name in _ABOUT_THE_MODEL:
+                (self.path / name).unlink(missing_ok=True)
             write_atomically(self.path / "model.safetensors", save(checkpoint.best))
+
+    def finish(self, model: ModelFiles) -> None:
+        """Write the finished model, with its card.
+
+        Raises:
+            ModelError: the folder cannot be written, or was moved.
+        """
+        if self._hold is not None:
+            self._hold.check()
+        model.write(self.path)
+
+    def _clear(self) -> None:
+        """Delete what a training writes before its first checkpoint."""
+        for name in _BEFORE_A_CHECKPOINT:
+            (self.path / name).unlink(missing_ok=True)
+        for name in ("checkpoints", "tensorboard"):
+            shutil.rmtree(self.path / name, ignore_errors=True)

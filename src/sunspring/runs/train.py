@@ -10,15 +10,15 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TextIO
 
 import torch
 
 from sunspring.corpus.batches import check_window
 from sunspring.corpus.corpus import Corpus
+from sunspring.corpus.settings import TokenSettings
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation.protocols import evaluate_engine, first_tokens
 from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
@@ -34,13 +34,22 @@ from sunspring.runs.progress import choose_progress
 from sunspring.runs.record import Setup, read_plan
 from sunspring.runs.request import TrainingRequest
 from sunspring.runs.result import TrainingResult
+from sunspring.runs.resumption import check_budget, names_other_text, resumed_request
 from sunspring.runs.samples import OnSample, SampleWriter
+from sunspring.settings import settings_of
 from sunspring.storage import cache_folder, writing
 from sunspring.training.budget import Budget
 from sunspring.training.checkpoint import Checkpoint
 from sunspring.training.optimizers import Optimizers
 from sunspring.training.pace import Pace
-from sunspring.training.plan import Overrides, Plan, check_preset, make_plan, read_overrides
+from sunspring.training.plan import (
+    PRESETS,
+    Overrides,
+    Plan,
+    check_preset,
+    make_plan,
+    read_overrides,
+)
 from sunspring.training.speeds import measure_machine, measure_speed, runs_in_bf16
 from sunspring.training.trainer import (
     Callback,
@@ -80,31 +89,43 @@ def train(
     notify = notify_on(stream)
     checked = _check(request, notify)
     setup, model = _prepare(checked, notify)
-    folder = RunFolder(request.folder)
-    folder.begin(setup.plan.model, setup.corpus.vocabulary, setup.record())
-    report = _run(setup, folder, model, None, stream, began)
-    return _report(setup, folder, model, report, notify)
+    return _begin(setup, model, stream, began)
 
 
-def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None) -> TrainingResult:
+def resume(
+    given: TrainingRequest, names: Collection[str] = ("out",), stream: TextIO | None = None
+) -> TrainingResult:
     """Continue a run from its last checkpoint, to the same bytes as if it had never stopped.
 
     Args:
-        out: the run folder.
-        budget: replaces the run's own, e.g. to train for longer.
+        given: names the run folder, and what may change: the budget, the device, where the text is.
+            Anything else must be as it was.
+        names: the settings in it that the user gave; the others are the run's own.
         stream: where progress, samples and messages go; None for silence.
 
     Raises:
-        SunspringError: the run cannot continue: its folder is damaged, or its text has changed.
+        SunspringError: the run cannot continue: its folder is damaged or in use, its text has
+            changed, or it began with other settings.
     """
     began = time.perf_counter()
-    notify = notify_on(stream)
-    folder = RunFolder(out)
-    record = folder.record()
-    request = replace(TrainingRequest.from_record(record), out=out)
+    folder = RunFolder(given.folder)
+    with folder.resume() as record:
+        return _resume(folder, record, given, names, stream, began)
+
+
+def _resume(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    given: TrainingRequest,
+    names: Collection[str],
+    stream: TextIO | None,
+    began: float,
+) -> TrainingResult:
+    """Do what `resume` does, in a folder that is held."""
+    notify, out = notify_on(stream), folder.path
+    kept = TrainingRequest.from_record(record)
     plan, precision = read_plan(record, ModelConfig.read(out / "config.json"))
-    if budget is not None:
-        request = request.with_budget(budget)
+    request = resumed_request(kept, plan, given, names)
     checkpoints = folder.checkpoints
     checkpoint = checkpoints.latest(notify) if checkpoints.are_there else None
     if checkpoint is None and (out / "model.safetensors").exists():
@@ -112,7 +133,9 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
             f"{out} is a saved model without the checkpoints of its training: "
             f"start from it with --init-from {out} and another --out"
         )
-    corpus = open_run_corpus(record, notify)
+    if checkpoint is not None:
+        check_budget(request.budget, kept.budget, checkpoint.state, out)
+    corpus = open_run_corpus(record, notify, request if names_other_text(kept, request) else None)
     device = choose_device(request.device)
     base = None
     if checkpoint is None:
@@ -131,7 +154,7 @@ def resume(out: Path, budget: Budget | None = None, stream: TextIO | None = None
         notify(f"this {device.type} cannot continue in bf16, as the run was started: using fp32")
         precision = "fp32"
     setup = Setup(request, corpus, plan, precision, device)
-    folder.write_record({**record, **setup.record(), "corpus": record["corpus"]})
+    folder.write_record({**record, **setup.record()})
     report = _run(setup, folder, model, checkpoint, stream, began)
     return _report(setup, folder, model, report, notify)
 
@@ -157,11 +180,17 @@ def train_copy(
     """
     began = time.perf_counter()
     setup = Setup(request, corpus, plan, precision, choose_device(request.device))
-    model = _new_model(plan, request.seed, load_base(request))
-    folder = RunFolder(request.folder)
-    folder.begin(plan.model, corpus.vocabulary, setup.record())
-    report = _run(setup, folder, model, None, stream, began)
-    return _report(setup, folder, model, report, notify_on(stream))
+    return _begin(setup, _new_model(plan, request.seed, load_base(request)), stream, began)
+
+
+def _begin(
+    setup: Setup, model: RecurrentModel, stream: TextIO | None, began: float
+) -> TrainingResult:
+    """Train a model into a new folder."""
+    folder = RunFolder(setup.request.folder)
+    with folder.begin(setup.plan.model, setup.corpus.vocabulary, setup.record()):
+        report = _run(setup, folder, model, None, stream, began)
+        return _report(setup, folder, model, report, notify_on(stream))
 
 
 @dataclass(frozen=True)
@@ -191,6 +220,8 @@ def _check(request: TrainingRequest, notify: Notify) -> _Checked:
     check_preset(request.preset)
     overrides = read_overrides(request.settings or {})
     base, device = load_base(request), choose_device(request.device)
+    if base is not None:
+        _check_base(request, overrides, base.config)
     return _Checked(request, RequestedText(request, base, notify), base, overrides, device)
 
 
@@ -211,8 +242,12 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
         overrides=checked.overrides,
         base=base.config if base else None,
     )
-    if base is not None:
-        _check_architecture(plan.model, base.config)
+    if base is not None and base.config.labels and corpus.train.labels is None:
+        raise SettingsError(
+            f"the model of --init-from was trained with labels ({', '.join(base.config.labels)}) "
+            "and this text has none: label it with --label-column or --label-folders, or start "
+            "from a model without labels"
+        )
     _check_size(plan.model, device)
     check_window(corpus.train, plan.recipe.window)
     notify(_describe(corpus))
@@ -223,14 +258,25 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
     return Setup(request, corpus, plan, precision, device), model
 
 
-def _check_architecture(config: ModelConfig, base: ModelConfig) -> None:
-    """Make sure that the weights of a base model fit."""
-    for name in [field.name for field in fields(config) if field.name not in _FREE_IN_FINE_TUNING]:
-        kept, asked = getattr(base, name), getattr(config, name)
-        if kept != asked:
+def _check_base(request: TrainingRequest, overrides: Overrides, base: ModelConfig) -> None:
+    """Make sure that what was asked for fits the model to start from."""
+    for name, each in settings_of(TokenSettings).items():
+        if name != "tokens" and getattr(request, name) != each.default:
             raise SettingsError(
-                f"{name} is {kept} in the model of --init-from, whose weights do not fit "
-                f"{asked}: leave it out of --set, or train a new model"
+                f"{each.option} does not go with --init-from, whose vocabulary is kept: "
+                "leave one of them out"
+            )
+    asked = dict(overrides.model)
+    if request.preset != "auto":
+        shape = PRESETS[request.preset].model
+        asked = {**asdict(ModelConfig(base.vocabulary_size, **shape)), **asked}
+    for name in sorted(asked.keys() - _FREE_IN_FINE_TUNING):
+        if getattr(base, name) != asked[name]:
+            is_set = name in overrides.model
+            remedy = "leave it out of --set" if is_set else f"leave out --preset {request.preset}"
+            raise SettingsError(
+                f"{name} is {getattr(base, name)} in the model of --init-from, whose weights do "
+                f"not fit {asked[name]}: {remedy}, or train a new model"
             )
 
 
@@ -330,7 +376,7 @@ def _report(
     heldout = replace(heldout, overlap=corpus.overlap)
     result = setup.result(ended.report, heldout)
     weights = encode_weights(ended.weights, config.cell)
-    ModelFiles(config, corpus.vocabulary, setup.card(result), weights).write(folder.path)
+    folder.finish(ModelFiles(config, corpus.vocabulary, setup.card(result), weights))
     return result
 
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from sunspring.errors import SettingsError, SourceError
+from sunspring.folders import contents, is_own
 from sunspring.notices import Notify, Progress, ignore
+from sunspring.pages.html import is_page
 from sunspring.text.decoding import File, is_text, read_chunks, unreadable
 from sunspring.text.downloads import fetch, gutenberg_url
 from sunspring.text.embedded import EMBEDDED_VERSION
@@ -151,7 +153,8 @@ class _Finder:
             yield File(name, path, path.stat(), is_book=is_book)
         elif glob.has_magic(name):
             found = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207  (may be absolute)
-            members = self._members(sorted(found, key=Path.as_posix))
+            others = self._without_own(name, sorted(found, key=Path.as_posix))
+            members = self._members(name, others)
             if not members:
                 raise SourceError(f"{name} matches no file: check the pattern and the folder")
             yield from members
@@ -164,12 +167,20 @@ class _Finder:
         def fail(error: OSError) -> None:
             raise unreadable(str(error.filename), error) from None
 
-        found = []
+        if is_own(folder):
+            raise SourceError(
+                f"{folder} {contents(folder)}, which training wrote: name a text, or a folder with "
+                "texts"
+            )
+        found, own = [], []
         for parent, subfolders, files in os.walk(folder, onerror=fail):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            names = [name for name in subfolders if not name.startswith(".")]
+            own += [Path(parent, name) for name in names if is_own(Path(parent, name))]
+            subfolders[:] = [name for name in names if Path(parent, name) not in own]
             found += [Path(parent, name) for name in files if not name.startswith(".")]
+        self._report_own(str(folder), own)
         found.sort(key=lambda path: path.relative_to(folder).as_posix())
-        members = self._members(found)
+        members = self._members(str(folder), found)
         if all(member.is_binary for member in members):
             raise SourceError(f"the folder {folder} has no text files: give a folder with some")
         for member in members:
@@ -177,18 +188,43 @@ class _Finder:
             labelled = self.options.label_folders and len(parts) > 1
             yield replace(member, label=parts[0] if labelled else None)
 
-    def _members(self, paths: list[Path]) -> list[File]:
+    def _without_own(self, pattern: str, paths: list[Path]) -> list[Path]:
+        """Leave out the files in folders that training wrote, unless the pattern begins there."""
+        begin = [glob.has_magic(part) for part in Path(pattern).parts].index(True)
+        own = {
+            folder: is_own(folder)
+            for folder in sorted({each for path in paths for each in path.parents})
+            if len(folder.parts) >= begin
+        }
+        self._report_own(pattern, [folder for folder, is_it in own.items() if is_it])
+        return [path for path in paths if not any(own.get(each) for each in path.parents)]
+
+    def _report_own(self, source: str, folders: list[Path]) -> None:
+        """Say which folders are left out of a source."""
+        if folders:
+            shown = ", ".join(map(str, folders[:3])) + (", …" if len(folders) > 3 else "")
+            self.notify(
+                f"left out of {source}, as they are not texts: {len(folders)} folders of runs, "
+                f"models or caches ({shown})"
+            )
+
+    def _members(self, source: str, paths: list[Path]) -> list[File]:
         """Keep the regular files among some paths, and mark those that are not text."""
-        members = []
+        members, pages = [], 0
         for path in paths:
             status = _status(path)
             if status is None or not stat.S_ISREG(status.st_mode):
                 continue
             file = with_format(File(str(path), path, status, is_member=True), self.options)
+            head = next(read_chunks(file, _HEAD_SIZE, lambda size: None), b"")
+            if is_page(head):
+                pages += 1
+                continue
             if not self.as_bytes and not file.format:
-                head = next(read_chunks(file, _HEAD_SIZE, lambda size: None), b"")
                 file = replace(file, is_binary=not is_text(head, self.options))
             members.append(file)
+        if pages:
+            self.notify(f"left out of {source}: {pages} pages that Sunspring made")
         return members
 
 

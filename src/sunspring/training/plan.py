@@ -170,7 +170,10 @@ def make_plan(
     architecture |= {"vocabulary_size": vocabulary_size, "labels": labels, **overrides.model}
     optimization = dataclasses.replace(recipe.optimization, **overrides.optimization)
     recipe = dataclasses.replace(recipe, optimization=optimization, **overrides.recipe)
-    return Plan(preset, ModelConfig(**architecture), recipe, reason)
+    config = ModelConfig(**architecture)
+    if preset == "auto":
+        reason += f"\n{_described(config, recipe, is_kept=base is not None)}"
+    return Plan(preset, config, recipe, reason)
 
 
 def check_preset(name: str) -> None:
@@ -294,11 +297,19 @@ def _choose(
     reason += f", about {tokens / characters:.2g} epochs"
     if epochs < tokens / characters:
         reason += f", of which {epochs:.2g} are enough"
-    reason += (
-        f"\nso two layers of {size}, {recipe.batch_size} lanes, "
-        f"{left_out:.0%} of the recurrent weights dropped at each step"
-    )
     return architecture, recipe, reason
+
+
+def _described(config: ModelConfig, recipe: Recipe, is_kept: bool) -> str:
+    """Say what the laws, the user's settings and the model to start from have led to."""
+    numbers = ("no", "one", "two", "three", "four", "five")
+    layers = numbers[config.layers] if config.layers < len(numbers) else config.layers
+    of_layers = "layer" if config.layers == 1 else "layers"
+    return (
+        f"{'keeping' if is_kept else 'so'} {layers} {of_layers} of {config.hidden_size}, "
+        f"{recipe.batch_size} lanes, {config.recurrent_dropout:.0%} of the recurrent weights "
+        "dropped at each step"
+    )
 
 
 def _tokens_of(budget: Budget, characters: int) -> float:
