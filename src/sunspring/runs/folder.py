@@ -6,6 +6,7 @@ checkpoints.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,13 @@ class RunFolder:
             vocabulary.save(self.path / "tokenizer.json")
             write_atomically(self.path / "config.json", config.to_json().encode())
             write_json(self.path / "run.json", record)
+
+    def undo(self) -> None:
+        """Take back what `begin` and the log wrote, so that another run may start here."""
+        for name in ("run.json", "config.json", "tokenizer.json", "log.jsonl"):
+            (self.path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it holds something else
+            self.path.rmdir()
 
     def record(self) -> dict[str, Any]:
         """Read run.json.
