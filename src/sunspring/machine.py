@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
+import stat
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -22,6 +24,12 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 
 INSTRUCTION_SET = "SUNSPRING_ENGINE_ISA"
 """The environment variable that forces an instruction set on the C++ code."""
+
+HANG_UP = getattr(signal, "SIGHUP", None)  # not on Windows
+"""What a process gets whose terminal was closed."""
+
+ENDING_SIGNALS = [each for each in (signal.SIGINT, signal.SIGTERM, HANG_UP) if each is not None]
+"""What a process gets that is to end."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
@@ -110,6 +118,15 @@ def memory_bytes(device: torch.device) -> float:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return float("inf")
+
+
+def leave_terminal() -> None:
+    """Send to nowhere what would go to a terminal that is closed, where writing fails."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+            os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def usable_cores() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,27 @@ def writing(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written ({error.strerror or error}): "
             "make room or give it write permission, or name another folder"
         ) from None
+
+
+def check_room(folder: Path, needed: float, what: str, remedy: str) -> None:
+    """Make sure that a disk has room.
+
+    Args:
+        folder: on that disk; it need not exist yet.
+        needed: bytes.
+        what: needs them.
+        remedy: what to do otherwise.
+
+    Raises:
+        ModelError: it has not.
+    """
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise ModelError(
+            f"{existing} has {free / 1e6:,.0f} MB free, and {what} take {needed / 1e6:,.0f} MB: "
+            f"{remedy}"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class TestSettings:
             (["--set", "hidden_size=" + "9" * 30], "GB of memory and this cpu has"),
             (["--set", "layers=1000000000"], "choose fewer layers"),
             (["--set", "embedding_size=10000000000"], "GB of memory"),
+            (["--set", "batch_size=100000000"], "choose fewer layers, or a smaller batch_size"),
             (["--set", "window=1000000000"], "one window needs 1000000001"),
             (["--encoding", "klingon"], "Python does not know the text encoding 'klingon'"),
             (["--seed", "-1"], "seed is -1: it must be at least 0"),

@@ -175,6 +175,8 @@ TINY = {"hidden_size": 16, "embedding_size": 8, "window": 16, "batch_size": 4}
 FACTS = Facts(
     heldout=2.0,
     ngram=2.4,
+    unigram=4.2,
+    chance=6.0,
     training=1.9,
     validation=2.0,
     characters=1_000_000,
@@ -195,6 +197,23 @@ class TestVerdict:
         verdict = judge(FACTS, REQUEST)
         assert "Still improving" in verdict.summary
         assert verdict.steps[0].command == "sunspring train --out run --resume --minutes 9"
+
+    def test_says_that_it_has_learned_nothing_yet(self) -> None:
+        verdict = judge(with_facts(heldout=4.5), REQUEST)
+        assert verdict.summary == "It has learned next to nothing yet"
+        assert "does better with 4.20" in verdict.sentences[0]
+        assert verdict.steps[0].command == "sunspring train --out run --resume --minutes 9"
+
+    @pytest.mark.parametrize("heldout", [247.0, math.inf, math.nan])
+    def test_says_that_it_is_worse_than_chance(self, heldout: float) -> None:
+        request = replace(REQUEST, settings={"layers": 3, "learning_rate": 30.0})
+        verdict = judge(with_facts(heldout=heldout), request)
+        assert verdict.summary == "It is worse than chance: the training went wrong"
+        assert "at random with 6.00" in verdict.sentences[0]
+        assert verdict.steps[0].command == (
+            "sunspring train text.txt --out run-more --set layers=3 --set learning_rate=0.001 "
+            "--set muon_learning_rate=0.005"
+        )
 
     def test_says_that_it_was_overfitted(self) -> None:
         verdict = judge(with_facts(best_at=0.5, lost=0.3, training=1.0), REQUEST)

@@ -6,12 +6,14 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import SMALL, Command, Done, error_of, run, succeed, wait_for
+from trainers import train_small
 
 import sunspring
 from sunspring import SunspringError
@@ -84,7 +86,7 @@ def assert_same_end(folder: Path, other: Path) -> None:
 
 
 class TestInterruptedTraining:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_is_saved_and_says_how_to_go_on(self, english: Path, number: int) -> None:
         done = interrupt(begin(english, steps=100_000), number)
         assert done.code == 130
@@ -93,6 +95,31 @@ class TestInterruptedTraining:
         assert "Traceback" not in done.err
         assert len(list(Path("run/checkpoints").iterdir())) == 1
         assert len(succeed("write", "run", "--length", "20").out) == 20
+
+    def test_by_closing_its_terminal_is_saved(self, english: Path) -> None:
+        master, terminal = os.openpty()
+        arguments = ("train", english, "--out", "run", "--steps", "100000", *SMALL)
+        command = Command(*arguments, terminal=os.ttyname(terminal))
+        wait_for(lambda: command.is_over or events("step"), "a step")
+        os.close(master)
+        os.close(terminal)
+        command.send(signal.SIGHUP)
+        assert command.wait().code == 130
+        assert checkpoint(Path("run"))["state"]["step"] > 0
+
+    def test_for_a_while_counts_its_minutes_of_work(self, english: Path) -> None:
+        command = Command("train", english, "--out", "run", "--minutes", "0.2", *SMALL, "--json")
+        wait_for(lambda: command.is_over or len(events("plan")) > 0, "the plan")
+        command.send(signal.SIGSTOP)
+        began = time.monotonic()
+        wait_for(lambda: time.monotonic() - began > 15, "the end of the night")
+        command.send(signal.SIGCONT)
+        done = command.wait()
+        assert done.code == 0
+        assert done.json["seconds"] < 13
+        (slept,) = events("notice")
+        assert "which do not count" in slept["text"]
+        assert slept["text"] in done.err
 
     def test_has_a_json_object_without_a_heldout_figure(self, english: Path) -> None:
         command = Command("train", english, "--out", "run", "--steps", "100000", *SMALL, "--json")
@@ -163,6 +190,58 @@ class TestInterruptedTraining:
         assert (done.code, done.out, done.err) == (130, "", "\nsunspring: interrupted\n")
         assert not Path("run").exists()
         assert list(cache.glob("corpora/*")) == []
+
+
+def test_what_a_killed_process_left_in_the_cache_is_cleared_by_the_next(
+    english: Path, tmp_path: Path
+) -> None:
+    os.mkfifo("pipe")
+    cache = tmp_path / "cache"
+    environment = {"SUNSPRING_CACHE": str(cache)}
+    command = Command("train", "pipe", "--out", "run", *SMALL, environment=environment)
+    with Path("pipe").open("w") as pipe:
+        pipe.write("To be, or not to be.\n" * 1000)
+        pipe.flush()
+        wait_for(lambda: list(cache.glob("corpora/.building-*")), "the reading")
+        ours = cache / f"corpora/.building-{os.getpid()}-of-a-process-that-runs"
+        ours.mkdir()
+        command.send(signal.SIGKILL)
+    command.wait()
+    assert len(list(cache.glob("corpora/.building-*"))) == 2
+    succeed("train", english, "--out", "run", "--steps", "5", *SMALL, environment=environment)
+    assert list(cache.glob("corpora/.building-*")) == [ours]
+
+
+class TestDivergingTraining:
+    def test_that_never_learns_is_an_error_and_leaves_its_folder_free(self, english: Path) -> None:
+        wild = ("--set", "optimizer=adamw", "--set", "clip_norm=0", "--set", "learning_rate=1e30")
+        done = run("train", english, "--out", "run", "--steps", "100", *SMALL, *wild)
+        assert done.code == 1
+        message = done.err.splitlines()[-1]
+        assert message.startswith("sunspring: training diverges: the loss is no longer a number")
+        assert message.endswith(
+            "train again with a smaller --set learning_rate or muon_learning_rate"
+        )
+        assert not Path("run").exists()
+        succeed("train", english, "--out", "run", "--steps", "5", *SMALL)
+
+    def test_goes_back_and_says_so(self, english: Path) -> None:
+        wild = ("--set", "optimizer=adamw", "--set", "learning_rate=10")
+        done = succeed("train", english, "--out", "run", "--steps", "200", *SMALL, *wild, "--json")
+        told = [event["text"] for event in events("notice")]
+        assert told[0].startswith("training diverges at step")
+        assert told[0] in done.err
+        assert done.json["heldout"]["bpc"] < 7
+        succeed("report", "run", "--out", "page.html")
+
+    def test_where_the_disk_is_full_is_refused_before_it_begins(
+        self, english: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usage = shutil.disk_usage(".")
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+        with pytest.raises(SunspringError, match=r"MB free, and .* take .* MB: make room"):
+            train_small(str(english), out="run")
+        assert not Path("run").exists()
 
 
 class TestResuming:

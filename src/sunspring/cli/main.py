@@ -16,6 +16,7 @@ import click
 
 from sunspring.cli.console import prepare_streams
 from sunspring.errors import MissingExtraError, SunspringError
+from sunspring.machine import ENDING_SIGNALS, HANG_UP, leave_terminal
 from sunspring.notices import displayable
 
 COMMANDS = {
@@ -77,8 +78,9 @@ app = _Commands(
 
 def main() -> None:
     """Run the command line; errors that users can fix end it with one line and exit code 1."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupt)
     prepare_streams()
     try:
         app()
@@ -100,5 +102,7 @@ def _fail(message: str) -> NoReturn:
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
+    if number == HANG_UP:
+        leave_terminal()
     os.write(2, b"\nsunspring: interrupted\n")  # print itself may have been interrupted
     raise SystemExit(130)

@@ -11,8 +11,10 @@ import codecs
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise, zip_longest
@@ -37,6 +39,7 @@ from sunspring.corpus.vocabulary import (
 )
 from sunspring.errors import ModelError, SettingsError, SourceError
 from sunspring.notices import Notify, Progress, ignore
+from sunspring.storage import check_room
 from sunspring.text.files import Sources
 from sunspring.text.options import DocumentKind, ReadingOptions
 from sunspring.text.sources import read_passages
@@ -48,6 +51,9 @@ _FORMAT = 3  # documents are drawn by their length and label
 _READING = ("documents", "encoding", "errors", "keep_newlines", "label_column", "label_folders")
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000
 _BLOCK = 1 << 20  # tokens turned into text at a time
+_BUILDING = ".building-"  # begins the names of folders that are being made, then their process
+_A_DAY = 24 * 3600.0  # seconds
+_BYTES_OF_A_BYTE = 2  # of text: itself in the spool, and its id
 
 
 @dataclass(frozen=True)
@@ -241,7 +247,9 @@ def build_corpus(
             notify(notice)
         return cached
 
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
+    _clear_leftovers(cache)
+    _check_room(sources, heldout, cache)
+    building = Path(tempfile.mkdtemp(prefix=f"{_BUILDING}{os.getpid()}-", dir=cache))
     try:
         with _open_spool(building) as file:
             spool = Spool(file, base_labels)
@@ -294,6 +302,44 @@ def build_corpus(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return open_corpus(folder)
+
+
+def _clear_leftovers(cache: Path) -> None:
+    """Delete what processes that were killed left half made.
+
+    A folder that does not name its process, as those of earlier versions, must be a day old.
+    """
+    for folder in cache.glob(f"{_BUILDING}*"):
+        process = folder.name.removeprefix(_BUILDING).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if process.isdecimal() and os.name == "posix":
+                is_over = not _is_running(int(process))
+            else:
+                is_over = time.time() - folder.stat().st_mtime > _A_DAY
+            if is_over:
+                shutil.rmtree(folder)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _check_room(sources: Sources, heldout: Sources | None, cache: Path) -> None:
+    """Refuse to encode text for which the disk has no room; what a pipe brings is not known."""
+    files = [*sources.files, *(heldout.files if heldout else ())]
+    size = sum(file.status.st_size for file in files if file.status is not None)
+    check_room(
+        cache,
+        _BYTES_OF_A_BYTE * size,
+        "the text and its ids",
+        "make room, or set the environment variable SUNSPRING_CACHE to a folder on another disk",
+    )
 
 
 def _describe(

@@ -194,6 +194,7 @@ def _facts(
         excerpts = spread_excerpts(split, corpus.labels, _READ)
         return bits_per_token(model, excerpts) * len(split.tokens) / max(1, split.characters)
 
+    heldout = corpus.heldout
     evaluations = [each for each in log.of("evaluation") if each["validation_bpc"] is not None]
     best_at, lost = 1.0, 0.0
     if evaluations and log.best is not None:
@@ -203,6 +204,8 @@ def _facts(
     return Facts(
         heldout=card["heldout"]["bpc"],
         ngram=min(ngrams.values()),
+        unigram=ngrams["order-1"],
+        chance=math.log2(corpus.vocabulary.size) * len(heldout.tokens) / heldout.characters,
         training=bits(corpus.train),
         validation=bits(corpus.validation),
         characters=corpus.train.characters,

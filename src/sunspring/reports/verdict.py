@@ -18,6 +18,8 @@ _LITTLE = 100_000  # characters to learn from
 _BY_HEART = 0.2  # how much less the training text costs, as a share of the bits of new text
 _WORSE = 0.01  # how much more validation text costs than at its best, as a share of its bits
 _LATE = 0.9  # share of the training
+_WRONG = 1.1  # times chance, which an untrained network nearly reaches
+_LOW_RATES = {"learning_rate": 0.001, "muon_learning_rate": 0.005}
 _LONGER = 3  # factor for minutes, epochs or steps
 
 
@@ -28,6 +30,8 @@ class Facts:
     Args:
         heldout: loss on the held-out text, by `stream`.
         ngram: the same for the best n-gram model.
+        unigram: the same for one that knows only how often each character occurs.
+        chance: the same for one that knows only which there are.
         training: loss on a piece of the training text, read in the same way as `validation`.
         validation: loss on as much validation text; NaN if the text is too short to have any.
         characters: length of the training text.
@@ -40,6 +44,8 @@ class Facts:
 
     heldout: float
     ngram: float
+    unigram: float
+    chance: float
     training: float
     validation: float
     characters: int
@@ -73,7 +79,7 @@ class Verdict:
 
 
 def judge(facts: Facts, request: TrainingRequest) -> Verdict:
-    """Judge whether a training was still improving, overfitted, or had too little text."""
+    """Judge whether a training has learned, improved to the end, overfitted, or lacked text."""
     sentences = [_quality(facts)]
     gap = facts.validation - facts.training
     by_heart = gap > _BY_HEART * facts.validation
@@ -84,6 +90,8 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
         f"A piece of its training text costs {facts.training:.2f} bits per character, validation "
         f"text of the same length {facts.validation:.2f}."
     )
+    if not facts.heldout < facts.unigram:  # nor a number
+        return _nothing_learned(facts, request)
     if worse:
         summary = "It overfitted in the end; the best weights were kept"
         sentences.append(
@@ -114,6 +122,29 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
     return Verdict(summary, sentences, _steps(request, by_heart or worse or enough, little))
 
 
+def _nothing_learned(facts: Facts, request: TrainingRequest) -> Verdict:
+    """Judge a training whose model is worse than no network at all."""
+    figure = f"Text that it has never seen costs {facts.heldout:.2f} bits per character"
+    simplest = (
+        f"{figure}; a model that knows only how often each character occurs does better with "
+        f"{facts.unigram:.2f}"
+    )
+    if facts.heldout < _WRONG * facts.chance:
+        return Verdict("It has learned next to nothing yet", [f"{simplest}."], [_longer(request)])
+    summary = "It is worse than chance: the training went wrong"
+    sentences = [
+        f"{simplest}, and drawing each character at random with {facts.chance:.2f}.",
+        "The learning rates were too high for this network.",
+    ]
+    another = replace(
+        request,
+        out=request.folder.with_name(f"{request.folder.name}-more"),
+        settings={**(request.settings or {}), **_LOW_RATES},
+    )
+    step = Step("Train again at low learning rates.", train_command(another))
+    return Verdict(summary, sentences, [step])
+
+
 def _quality(facts: Facts) -> str:
     known = "Text that it has never seen"
     if facts.overlap >= LARGE_OVERLAP:
@@ -138,10 +169,7 @@ def _times(epochs: float) -> str:
 
 
 def _steps(request: TrainingRequest, enough_time: bool, little: bool) -> list[Step]:
-    budget = request.budget
-    longer = replace(budget, amount=_LONGER * budget.amount)
-    on = command("train", "--out", request.folder, "--resume", *_budget(longer))
-    steps = [Step(f"Train longer, to {longer} in total.", on)]
+    steps = [_longer(request)]
     if not (enough_time or little):
         return steps
     another = replace(request, out=request.folder.with_name(f"{request.folder.name}-more"))
@@ -165,6 +193,12 @@ def _more(request: TrainingRequest) -> str:
     table, _, column = request.source_names[0].rpartition(":")
     suffix = "".join(Path(table).suffixes)
     return f"MORE{suffix}:{column}" if suffix else "MORE.txt"
+
+
+def _longer(request: TrainingRequest) -> Step:
+    longer = replace(request.budget, amount=_LONGER * request.budget.amount)
+    on = command("train", "--out", request.folder, "--resume", *_budget(longer))
+    return Step(f"Train longer, to {longer} in total.", on)
 
 
 def _budget(budget: Budget) -> tuple[str, str]:

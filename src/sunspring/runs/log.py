@@ -83,6 +83,10 @@ class JsonLog(Callback):
         """Log a sample."""
         self._write("sample", step=step, temperature=temperature, text=text)
 
+    def on_notice(self, step: int, line: str) -> None:
+        """Log what people should know."""
+        self._write("notice", step=step, text=line)
+
     def on_end(self, report: StepReport) -> None:
         """Log the end."""
         self._write("end", **self._figures(report))

@@ -87,6 +87,10 @@ class PlainProgress(_Progress):
         """Print a sample, indented."""
         print(_sample_block(temperature, text), file=self._stream, flush=True)
 
+    def on_notice(self, step: int, line: str) -> None:
+        """Print what people should know."""
+        print(line, file=self._stream, flush=True)
+
     def on_end(self, report: StepReport) -> None:
         """Print the last figures."""
         self._report = report
@@ -130,6 +134,12 @@ class TerminalProgress(_Progress):
 
         self._bar.console.print(Text(_sample_block(temperature, text), style="dim"))
 
+    def on_notice(self, step: int, line: str) -> None:
+        """Print above the bar what people should know."""
+        from rich.text import Text
+
+        self._bar.console.print(Text(line))
+
     def on_end(self, report: StepReport) -> None:
         """Leave the last figures in view."""
         self._report = report
@@ -153,6 +163,7 @@ class NotebookProgress(_Progress):
         self._display: Any = display  # untyped
         self._handle = self._display.display(self._display.HTML("getting ready"), display_id=True)
         self._samples: dict[float, str] = {}
+        self._notices: list[str] = []
 
     def _show(self) -> None:
         spent = self._report.spent if self._report is not None else 0.0
@@ -161,12 +172,18 @@ class NotebookProgress(_Progress):
             for temperature, text in self._samples.items()
         )
         bar = f'<progress value="{spent:.4f}" max="1"></progress>'
-        text = f"{bar} {html.escape(self._figures())}{samples}"
+        notices = "".join(f"<p>{html.escape(line)}</p>" for line in self._notices)
+        text = f"{bar} {html.escape(self._figures())}{notices}{samples}"
         self._handle.update(self._display.HTML(text))
 
     def on_sample(self, step: int, temperature: float, text: str) -> None:
         """Show the latest sample of each temperature."""
         self._samples[temperature] = text
+        self._show()
+
+    def on_notice(self, step: int, line: str) -> None:
+        """Show what people should know."""
+        self._notices.append(line)
         self._show()
 
     def on_end(self, report: StepReport) -> None:

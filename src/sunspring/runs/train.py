@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, TextIO
 
 import torch
@@ -21,7 +22,15 @@ from sunspring.corpus.corpus import Corpus
 from sunspring.corpus.settings import TokenSettings
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation.protocols import evaluate_engine, first_tokens
-from sunspring.machine import Precision, choose_device, keep_freed_memory, memory_bytes
+from sunspring.machine import (
+    ENDING_SIGNALS,
+    HANG_UP,
+    Precision,
+    choose_device,
+    keep_freed_memory,
+    leave_terminal,
+    memory_bytes,
+)
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, Weights, extend
@@ -37,9 +46,10 @@ from sunspring.runs.result import TrainingResult
 from sunspring.runs.resumption import check_budget, names_other_text, resumed_request
 from sunspring.runs.samples import OnSample, SampleWriter
 from sunspring.settings import settings_of
-from sunspring.storage import cache_folder, writing
+from sunspring.storage import cache_folder, check_room, writing
 from sunspring.training.budget import Budget
-from sunspring.training.checkpoint import Checkpoint
+from sunspring.training.checkpoint import MOST_AT_ONCE, Checkpoint
+from sunspring.training.memory import checkpoint_bytes, step_bytes
 from sunspring.training.optimizers import Optimizers
 from sunspring.training.pace import Pace
 from sunspring.training.plan import (
@@ -65,7 +75,6 @@ from sunspring.writing.engines import open_engine
 _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of minutes, for the last evaluation and files
 _REPORT_SHARE, _MOST_REPORT_SECONDS = 0.04, 6.0  # of it, for the report at the end
 _FIRST_TOKENS, _TIMED_TOKENS = 1024, 8192  # scored to measure the speed; the first are slow
-_PARAMETER_BYTES = 16  # the weight, its gradient and the optimiser's two moments
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
 _FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
 
@@ -148,7 +157,8 @@ def _resume(
                 f"the text has been read {enough:g} times, which is enough: "
                 "to continue anyway, give --epochs or --steps"
             )
-    _check_size(plan.model, device)
+    _check_size(plan, device)
+    _check_room(plan, out)
     model = _new_model(plan, request.seed, base)
     if precision == "bf16" and not runs_in_bf16(model.to(device), plan.recipe):
         notify(f"this {device.type} cannot continue in bf16, as the run was started: using fp32")
@@ -248,13 +258,15 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
             "and this text has none: label it with --label-column or --label-folders, or start "
             "from a model without labels"
         )
-    _check_size(plan.model, device)
     check_window(corpus.train, plan.recipe.window)
+    _check_size(plan, device)
+    _check_room(plan, request.folder)
     notify(_describe(corpus))
     say_if_binary(corpus, notify)
     notify(f"preset {plan.preset}: {plan.reason}")
     model = _new_model(plan, request.seed, base)
-    precision = _choose_precision(plan, model, device)
+    with _explaining_memory(plan):
+        precision = _choose_precision(plan, model, device)
     return Setup(request, corpus, plan, precision, device), model
 
 
@@ -280,16 +292,45 @@ def _check_base(request: TrainingRequest, overrides: Overrides, base: ModelConfi
             )
 
 
-def _check_size(config: ModelConfig, device: torch.device) -> None:
-    """Refuse a model too large for memory before allocating it: some systems kill the process."""
-    parameters = least_parameters(config)
-    needed, held = _PARAMETER_BYTES * parameters / 1e9, memory_bytes(device) / 1e9
+def _check_size(plan: Plan, device: torch.device) -> None:
+    """Refuse what cannot fit in memory before allocating it: some systems kill the process."""
+    config, recipe = plan.model, plan.recipe
+    needed, held = step_bytes(config, recipe) / 1e9, memory_bytes(device) / 1e9
     if needed > held:
         raise SettingsError(
-            f"training {parameters:,} parameters takes {needed:,.0f} GB of memory and this "
-            f"{device.type} has {held:,.0f}: choose fewer layers, or a smaller hidden_size or "
-            "embedding_size"
+            f"a step of training {least_parameters(config):,} parameters with "
+            f"{recipe.batch_size:,} rows of {recipe.window:,} tokens takes at least "
+            f"{needed:,.0f} GB of memory and this {device.type} has {held:,.0f}: choose fewer "
+            "layers, or a smaller batch_size, window, hidden_size or embedding_size"
         )
+
+
+def _check_room(plan: Plan, folder: Path) -> None:
+    """Refuse to train where the disk has no room for the model and its checkpoints."""
+    check_room(
+        folder,
+        MOST_AT_ONCE * checkpoint_bytes(plan.model, plan.recipe),
+        "the checkpoints of this training",
+        "make room, or name a folder on another disk with --out",
+    )
+
+
+@contextlib.contextmanager
+def _explaining_memory(plan: Plan) -> Iterator[None]:
+    """Turn what PyTorch says where memory is short into a message that says what to do.
+
+    Raises:
+        SettingsError: instead.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one of these
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise SettingsError(
+            f"there is not enough memory for a step with {plan.recipe.batch_size:,} rows of "
+            f"{plan.recipe.window:,} tokens: choose a smaller batch_size, window or hidden_size"
+        ) from None
 
 
 def _new_model(plan: Plan, seed: int, base: ModelFiles | None) -> RecurrentModel:
@@ -358,7 +399,7 @@ def _run(
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
-    with _stop_on_signals(trainer), writing(folder.path):
+    with _stop_on_signals(trainer), writing(folder.path), _explaining_memory(plan):
         report = trainer.run()
     load_weights(model, trainer.best)
     return _Ended(report, trainer.best)
@@ -426,14 +467,21 @@ def _callbacks(
 
 @contextlib.contextmanager
 def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
-    """Let Ctrl-C or SIGTERM end training after the current step, and a second one at once."""
+    """Let a signal end training after the current step, and a second one at once.
+
+    The signals are those of Ctrl-C, of systems that shut down, and of terminals that are closed;
+    one that is ignored, as under nohup, stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    before = {number: each for number, each in before.items() if each != signal.SIG_IGN}
 
     def stop(number: int, frame: Any) -> None:
+        if number == HANG_UP:
+            leave_terminal()
         trainer.request_stop()
         signal.signal(number, before[signal.Signals(number)])
 

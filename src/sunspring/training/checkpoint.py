@@ -23,6 +23,9 @@ from sunspring.notices import Notify
 from sunspring.storage import sync_folder, write_synced, writing
 
 _KEPT = 2
+MOST_AT_ONCE = _KEPT + 1
+"""Checkpoints on the disk at once: those that are kept, and the next."""
+
 _MANIFEST = "manifest.json"
 _PARTS = ("weights", "best", "optimizers", "carried")  # of a checkpoint, each a safetensors file
 

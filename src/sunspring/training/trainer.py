@@ -2,7 +2,8 @@
 
 `Trainer.run` takes batch after batch until the budget is spent or a stop is requested. What people
 see of it (progress, samples, logs) is up to callbacks, and a run resumed from a checkpoint at any
-step ends with the same bytes.
+step ends with the same bytes. A training that diverges goes back to its last good state, at a lower
+rate, and a run in which that happened is the one that is not repeated by resuming.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import State
 from sunspring.network.weights import load_weights, model_weights
 from sunspring.training.checkpoint import Checkpoint
+from sunspring.training.clock import WorkClock
 from sunspring.training.gradients import gradients_of
 from sunspring.training.objective import run_batch, to_device
 from sunspring.training.optimizers import Optimizers, rate_factor
@@ -35,6 +37,9 @@ _REPORT_EVERY = 10  # steps; reading the loss waits for the GPU
 _CHECKPOINT_SECONDS = 60.0
 _QUICK_TOKENS = 8192  # of a quick evaluation
 _QUICK_WINDOW = 256
+_FAR = 3.0  # times the loss of an untrained model is a training that diverges
+_LOWER = 0.1  # factor on the learning rates after it has
+_MOST_RETURNS = 3  # to the last good state
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,9 @@ class Callback:
 
     def on_evaluation(self, report: EvaluationReport) -> None:
         """The model was evaluated."""
+
+    def on_notice(self, step: int, line: str) -> None:
+        """Something happened that people should know, in a line."""
 
     def on_end(self, report: StepReport) -> None:
         """Training is over, was interrupted, or failed."""
@@ -167,7 +175,12 @@ class Trainer:
         self._quick = quick
         self._callbacks = callbacks
         self._save = save
-        self._clock = clock
+        self._clock = WorkClock(clock)
+        self._good: Checkpoint | None = None  # where to go back to if training diverges
+        self._untrained_loss = math.log(max(math.e, model.vocabulary_size))  # nats per token
+        self._returns = 0
+        self._has_recovered = True
+        self._has_learned = False
         self._state: State = model.initial_state(batches.batch_size)
         self._next_evaluation = 0.01
         self._tokens, self._latest_loss = 0, math.nan
@@ -183,9 +196,10 @@ class Trainer:
         """Train until the budget is spent or a stop is requested.
 
         Raises:
-            SunspringError: the loss is no longer a number.
+            SunspringError: training diverges, however low the learning rate.
         """
         self._began = self._clock()
+        self._good = self.checkpoint()
         self._tokens, self._latest_loss = 0, math.nan
         self._tell("on_start", self)
         try:
@@ -200,9 +214,15 @@ class Trainer:
         loss, summed = torch.zeros((), device=self.model.device), 0
         last_checkpoint = self._clock()
         while (spent := self._spent()) < 1 and not self._stop:
+            began = self._clock()
             batch = self.batches.next()
-            loss += self._train_step(batch, rate_factor(spent, self.step, self._warmup_steps))
+            factor = _LOWER**self._returns * rate_factor(spent, self.step, self._warmup_steps)
+            loss += self._train_step(batch, factor)
+            if slept := self._clock.step_ended(began):
+                self._notice(f"stopped or asleep for {slept:,.0f} seconds, which do not count")
             self.step, summed = self.step + 1, summed + 1
+            if not self._tokens:
+                self._untrained_loss = max(self._untrained_loss, float(loss))
             self._tokens += int(np.count_nonzero(batch.targets != IGNORED))
             if (revision := self._pace.observe(self.step, self._seconds())) is not None:
                 self._tell("on_plan", revision)
@@ -218,6 +238,8 @@ class Trainer:
         if summed:
             self._report_step(float(loss) / summed)
         if spent >= 1:
+            if not self._has_recovered and not self._has_learned:
+                raise SunspringError(self._divergence())
             self._evaluate()
         self._checkpoint()
 
@@ -231,8 +253,10 @@ class Trainer:
     def _evaluate(self) -> None:
         """Evaluate the model; keep its weights if they do best on the validation part."""
         validation = self._mean_loss(self._quick.validation)
-        if self._quick.validation:
-            self._check_finite(math.isfinite(validation))
+        if not self._is_sound(validation if self._quick.validation else 0.0):
+            self._go_back()
+            return
+        self._good, self._has_learned = self.checkpoint(), True
         best = not validation >= self.best_validation  # NaN without validation part: last is best
         if best:
             self.best = model_weights(self.model)
@@ -270,6 +294,7 @@ class Trainer:
             "position": self.batches.position(),
             "best_validation": self.best_validation,
             "next_evaluation": self._next_evaluation,
+            "returns": self._returns,
             "pace": self._pace.state(),
         }
         optimizers = {name: tensor.cpu() for name, tensor in self.optimizers.state().items()}
@@ -281,38 +306,76 @@ class Trainer:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
         state, carried = checkpoint.state, checkpoint.carried
-        load_weights(self.model, checkpoint.weights)
-        self.optimizers.load(checkpoint.optimizers)
+        self._load(checkpoint)
         self.batches.seek(state["position"])
         self.best = checkpoint.best
         self.step = state["step"]
         self.best_validation = state["best_validation"]
         self._next_evaluation = state["next_evaluation"]
+        self._returns = state.get("returns", 0)  # earlier versions had none
+        self._has_learned = self.step > 0
         self._earlier_seconds = state["seconds"]
         self._pace.load(state["pace"], self.step, self._earlier_seconds)
-        self._state = tuple(
-            tuple(
-                carried[f"state.{layer}.{index}"].to(self.model.device)
-                for index in range(len(tensors))
-            )
-            for layer, tensors in enumerate(self._state)
-        )
         torch.set_rng_state(carried["random.cpu"])
         if "random.cuda" in carried and self.model.device.type == "cuda":
             torch.cuda.set_rng_state(carried["random.cuda"], self.model.device)
 
+    def _load(self, checkpoint: Checkpoint) -> None:
+        """Take the weights, the optimisers' tensors and the lanes' states of a checkpoint."""
+        load_weights(self.model, checkpoint.weights)
+        self.optimizers.load(checkpoint.optimizers)
+        self._state = tuple(
+            tuple(
+                checkpoint.carried[f"state.{layer}.{index}"].to(self.model.device)
+                for index in range(len(tensors))
+            )
+            for layer, tensors in enumerate(self._state)
+        )
+
     def _checkpoint(self) -> None:
         if self._save is not None:
-            checkpoint = self.checkpoint()
-            self._check_finite(all(bool(t.isfinite().all()) for t in checkpoint.weights.values()))
-            self._save(checkpoint)
+            if not self._is_sound(0.0):
+                self._go_back()
+            self._save(self.checkpoint())
 
-    def _check_finite(self, finite: bool) -> None:
-        if not finite:
-            raise SunspringError(
-                f"the loss is no longer a number after {self.step} steps: "
-                "train again with a smaller --set learning_rate"
-            )
+    def _is_sound(self, loss: float) -> bool:
+        """Tell whether a loss and the weights are not those of a training that diverges."""
+        if not loss <= _FAR * self._untrained_loss:  # nor a number
+            self._latest_loss = loss
+            return False
+        return all(bool(each.isfinite().all()) for each in self.model.parameters())
+
+    def _go_back(self) -> None:
+        """Go back to the last good state, and on from there at a lower rate.
+
+        Steps, batches and time go on.
+
+        Raises:
+            SunspringError: it has been done too often.
+        """
+        if self._good is None or self._returns == _MOST_RETURNS:
+            raise SunspringError(self._divergence())
+        self._returns += 1
+        self._has_recovered = False
+        self._load(self._good)
+        self._notice(
+            f"training diverges at step {self.step:,}: back to the last good state, "
+            f"that of step {self._good.state['step']:,}, with the learning rates times "
+            f"{_LOWER**self._returns:g}"
+        )
+
+    def _divergence(self) -> str:
+        is_number = math.isfinite(self._latest_loss)
+        grown = f"{self._latest_loss:,.0f} nats per token" if is_number else "no longer a number"
+        return (
+            f"training diverges: the loss is {grown} after {self.step} steps, even with the "
+            f"learning rates times {_LOWER**self._returns:g}: train again with a smaller --set "
+            "learning_rate or muon_learning_rate"
+        )
+
+    def _notice(self, line: str) -> None:
+        for callback in self._callbacks:
+            callback.on_notice(self.step, line)
 
     def _seconds(self) -> float:
         return self._earlier_seconds + self._clock() - self._began
@@ -334,8 +397,11 @@ class Trainer:
         )
 
     def _report_step(self, loss: float) -> None:
-        self._check_finite(math.isfinite(loss))
-        self._latest_loss = loss
+        if not loss <= _FAR * self._untrained_loss:
+            self._latest_loss = loss
+            self._go_back()
+            return
+        self._latest_loss, self._has_recovered = loss, True
         self._tell("on_step", self._report())
 
     def _tell(self, event: str, value: Any) -> None:
