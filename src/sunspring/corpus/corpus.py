@@ -219,9 +219,11 @@ def _describe(
     base_labels: tuple[str, ...],
 ) -> dict[str, Any]:
     """Describe what a fingerprint depends on besides the text; changing this orphans older runs."""
+    reading = asdict(sources.options)
+    del reading["read_as"]  # it shows in the text, and in the signature of the files
     return {
         "format": _FORMAT,
-        "reading": {**asdict(sources.options), "binary": sources.as_bytes},
+        "reading": {**reading, "binary": sources.as_bytes},
         "settings": {**asdict(settings), "split_seed": seed},
         "base": [None if base is None else base.to_json(), base_labels],
     }
