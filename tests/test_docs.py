@@ -130,6 +130,10 @@ def write_samples(folder: Path) -> None:
         "names.csv": "name,kind\n"
         + "".join(f"{name},{('river', 'hill')[i % 2]}\n" for i, name in enumerate(names)),
         "server.log": "\n".join(logs),
+        "chat.txt": "".join(
+            f"27/11/2025, 10:{i % 60:02} - {('Anna', 'Ben')[i % 2]}: {line}\n"
+            for i, line in enumerate("".join(plays[:60]).splitlines())
+        ),
         "events.csv": "message,level\n" + "".join(f"{r['message']},{r['level']}\n" for r in rows),
         "events.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
     }
