@@ -214,6 +214,8 @@ AT_THE_TOP = {
 """What may import PyTorch when it is imported itself: the modules that compute with it."""
 
 OWNERS = {
+    "backports": {"text.packing"},
+    "compression": {"text.packing"},  # in the standard library from Python 3.14 on
     "click": {"cli.main", "cli.console", "cli.parameters", "cli.training"},
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
@@ -252,7 +254,7 @@ def test_packages_of_others_are_imported_by_their_owners_alone() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for package in {each.partition(".")[0] for each in names}:
                 importing.setdefault(package, set()).add(name)
-    others = importing.keys() - sys.stdlib_module_names
+    others = importing.keys() - (sys.stdlib_module_names - {"compression"})
     assert {
         name: importing[name] for name in others - {"sunspring", "numpy", "safetensors", "torch"}
     } == OWNERS

@@ -214,6 +214,35 @@ class TestNames:
             write(name, f"{name}\n")
         assert text_of("f").split() == ["f/Z.txt", "f/a.txt", "f/b.txt", "f/b/z.txt"]
 
+    def test_folders_behind_links_are_read_once(self) -> None:
+        write("elsewhere/c.txt", "c\n")
+        write("f/b/b.txt", "b\n")
+        for link, target in (
+            ("f/a", "b"),  # the folder itself comes first, whatever the order of names
+            ("f/b/up", ".."),
+            ("f/b/round", "."),
+            ("f/here", "../elsewhere"),
+            ("f/there", "../elsewhere"),
+        ):
+            Path(link).symlink_to(target)
+        names = [file.name for file in find_sources(["f"], PLAIN).files]
+        assert names == ["f/b/b.txt", "f/here/c.txt"]
+        labels = ReadingOptions(documents="files", label_folders=True)
+        assert documents_of("f", labels) == [("b\n", "b"), ("c\n", "here")]
+
+    def test_a_pattern_reads_a_file_behind_links_to_folders_once(self) -> None:
+        write("f/b/b.txt", "b\n")
+        Path("f/b/up").symlink_to("..")
+        assert [file.name for file in find_sources(["f/**/*.txt"], PLAIN).files] == ["f/b/b.txt"]
+
+    def test_what_is_no_file_in_a_folder_is_said_to_be_skipped(self) -> None:
+        write("f/a.txt", "text")
+        Path("f/broken").symlink_to("nowhere")
+        os.mkfifo("f/pipe")
+        notices: list[str] = []
+        find_sources(["f"], PLAIN, notify=notices.append)
+        assert notices == ["skipped what is no file: 2 (f/broken, f/pipe)"]
+
     def test_binary_files_in_a_folder_are_skipped_and_said_to_be(self) -> None:
         write("f/a.txt", "text")
         write("f/b.txt", "wide".encode("utf-16"))

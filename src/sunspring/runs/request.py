@@ -32,8 +32,9 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
 
     sources: Names = setting(
         (),
-        "Files, folders, patterns, - for standard input, table.csv:column, table.jsonl:field, web "
-        "addresses, gutenberg:ID. Without any, English prose that every Python carries.",
+        "Files, folders, archives, patterns, - for standard input, table.csv:column, "
+        "table.jsonl:field, web addresses, gutenberg:ID. Without any, English prose that every "
+        "Python carries.",
         argument="SOURCES",
     )
     _: KW_ONLY

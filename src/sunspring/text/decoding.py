@@ -1,4 +1,4 @@
-"""Turn a file's bytes into text: decompress, decode and unify line ends, in bounded chunks.
+"""Turn a file's bytes into text: unpack, decode and unify line ends, in bounded chunks.
 
 Knows files and encodings, but not where files come from or what a document is.
 """
@@ -6,21 +6,20 @@ Knows files and encodings, but not where files come from or what a document is.
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import itertools
 import os
 import re
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO
 
 from sunspring.errors import SourceError
 from sunspring.text.options import ReadingOptions
+from sunspring.text.packing import Archives, may_begin, unpacked, unreadable
 
 _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -43,6 +42,8 @@ class File:
         name: the name shown in messages.
         path: None for standard input.
         status: None for a stream, which has no size and can be read only once.
+        member: its path in the archive at `path`, if it is in one.
+        member_size: its size there, unpacked.
         table: a key of `TABLES` (tables.py), if only `column` of it is read.
         format: what kind of document or conversation it is (formats.py); empty for plain text.
         is_book: a Project Gutenberg book, with a licence around the text.
@@ -53,6 +54,8 @@ class File:
     name: str
     path: Path | None
     status: os.stat_result | None
+    member: str | None = None
+    member_size: int = 0
     table: str | None = None
     column: str = ""
     label: str | None = None
@@ -61,48 +64,37 @@ class File:
     is_member: bool = False
     is_binary: bool = False
 
-
-def unreadable(name: str, error: OSError) -> SourceError:
-    """Make the error for a file that cannot be read."""
-    return SourceError(f"{name} cannot be read ({error.strerror or error}): check its permissions")
-
-
-class _Counted(io.RawIOBase):
-    """Reads another file, and reports the size of each read."""
-
-    def __init__(self, file: io.BufferedIOBase, report: Callable[[int], None]) -> None:
-        self._file = file
-        self._report = report
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        size = self._file.readinto(buffer)
-        self._report(size)
-        return size
+    @property
+    def size(self) -> int | None:
+        """Bytes to read, if known."""
+        if self.member is not None:
+            return self.member_size
+        return None if self.status is None else self.status.st_size
 
 
-def read_chunks(file: File, size: int, report: Callable[[int], None]) -> Iterator[bytes]:
-    """Read a file's bytes, decompressing gzip, and report the bytes read from the file itself."""
+def read_chunks(
+    file: File, archives: Archives, size: int, report: Callable[[int], None]
+) -> Iterator[bytes]:
+    """Read a file's bytes as they arrive, unpacked, and report the bytes read from the file itself.
+
+    Args:
+        file: what to read.
+        archives: opens it if it is a member of an archive.
+        size: most bytes to read at a time.
+        report: called with the size of each read; for a member, unpacked from its archive.
+
+    Raises:
+        SourceError: it cannot be read, or is damaged.
+    """
     try:
         with ExitStack() as stack:
             if file.path is None:
-                opened = cast(io.BufferedIOBase, sys.stdin.buffer)
-            else:
+                opened: IO[bytes] = sys.stdin.buffer
+            elif file.member is None:
                 opened = stack.enter_context(file.path.open("rb"))
-            counted = io.BufferedReader(_Counted(opened, report), max(size, 2))
-            is_packed = counted.peek(2)[:2] == b"\x1f\x8b"
-            content = gzip.GzipFile(fileobj=counted) if is_packed else counted
-            # the first chunk must be large enough for a byte order mark
-            chunk = content.read(max(size, 4))
-            while chunk:
-                yield chunk
-                chunk = content.read(size)
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise SourceError(
-            f"{file.name} is a damaged or truncated gzip file: create or download it again"
-        ) from None
+            else:
+                opened = stack.enter_context(archives.open(file.name, file.path, file.member))
+            yield from unpacked(file.name, opened, size, report)
     except OSError as error:
         raise unreadable(file.name, error) from None
 
@@ -132,7 +124,7 @@ def decode(
 
     Args:
         file: named in error messages.
-        chunks: its content; a byte order mark, if any, is whole in the first one.
+        chunks: its content.
         options: how to read it.
         as_bytes: keep bytes unchanged, as UTF-8 with Python's `surrogateescape`.
 
@@ -140,6 +132,8 @@ def decode(
         SourceError: the file is binary, or not in that encoding.
     """
     head = next(chunks, b"")
+    while may_begin(head, dict(_BYTE_ORDER_MARKS)) and (more := next(chunks, b"")):
+        head += more
     encoding, offset = ("utf-8", 0) if as_bytes else _encoding(head, options)
     errors = "surrogateescape" if as_bytes else options.errors
     decoder = codecs.getincrementaldecoder(encoding)(errors)

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,17 +21,19 @@ from sunspring.errors import SettingsError, SourceError
 from sunspring.folders import contents, is_own
 from sunspring.notices import Notify, Progress, ignore
 from sunspring.pages.html import is_page
-from sunspring.text.decoding import File, is_text, read_chunks, unreadable
+from sunspring.text.decoding import File, is_text, read_chunks
 from sunspring.text.downloads import fetch, gutenberg_url
 from sunspring.text.embedded import EMBEDDED_VERSION
 from sunspring.text.formats import CONVERSATIONS, with_format
 from sunspring.text.messages import SPEAKER
 from sunspring.text.options import ReadingOptions
+from sunspring.text.packing import Archives, is_archive, stem_of_archive, unreadable
 from sunspring.text.tables import TABLES
 
 _HEAD_SIZE = 1 << 13  # bytes read to tell whether a file in a folder is text
 _TABLE = re.compile(
-    rf"(?P<base>.+?\.(?P<kind>{'|'.join(TABLES)})(?:\.gz)?):(?P<column>.+)", re.I | re.S
+    rf"(?P<base>.+?\.(?P<kind>{'|'.join(TABLES)})(?:\.(?:gz|bz2|xz|zst))?):(?P<column>.+)",
+    re.I | re.S,
 )
 
 
@@ -66,6 +68,8 @@ class Sources:
             stamp = [str(file.path.absolute()), file.status.st_size, file.status.st_mtime_ns]
             use = [file.column, file.label, file.format, file.is_book, file.is_binary]
             stamps.append([*stamp, *use])
+            if file.member is not None:
+                stamps[-1].append(file.member)
         return stamps
 
 
@@ -96,11 +100,13 @@ def find_sources(
         raise SettingsError(
             "bytes are read without decoding: leave out --encoding or --tokens bytes"
         )
-    finder = _Finder(options, as_bytes, on_progress, notify)
-    found = [file for name in names for file in finder.find(name)]
-    files = tuple(
-        file if file.table or file.is_member else with_format(file, options) for file in found
-    )
+    with Archives() as archives:
+        finder = _Finder(options, as_bytes, on_progress, notify, archives)
+        found = [file for name in names for file in finder.find(name)]
+        files = tuple(
+            file if file.table or file.is_member else with_format(file, archives, options)
+            for file in found
+        )
     if not names and (options.label_column is not None or options.label_folders):
         raise SettingsError("the embedded text has no labels: give a source that has some")
     for file in files:
@@ -125,6 +131,7 @@ class _Finder:
     as_bytes: bool
     on_progress: Progress | None
     notify: Notify
+    archives: Archives
 
     def find(self, name: str) -> Iterator[File]:
         """Find the files that a name refers to; an existing path precedes any other meaning."""
@@ -135,7 +142,7 @@ class _Finder:
             if stat.S_ISDIR(status.st_mode):
                 yield from self._find_in_folder(path)
             elif stat.S_ISREG(status.st_mode):
-                yield File(name, path, status)
+                yield from self._find_in_file(File(name, path, status))
             elif stat.S_ISFIFO(status.st_mode):
                 yield File(name, path, None)
             else:
@@ -150,43 +157,52 @@ class _Finder:
             is_book = name.startswith("gutenberg:")
             url = gutenberg_url(name.removeprefix("gutenberg:")) if is_book else name
             path = fetch(url, on_progress=self.on_progress, notify=self.notify)
-            yield File(name, path, path.stat(), is_book=is_book)
+            yield from self._find_in_file(File(name, path, path.stat(), is_book=is_book))
         elif glob.has_magic(name):
             found = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207  (may be absolute)
-            others = self._without_own(name, sorted(found, key=Path.as_posix))
-            members = self._members(name, others)
+            others = self._without_own(name, _without_repeats(found))
+            members = self._members(name, sorted(others, key=Path.as_posix))
             if not members:
                 raise SourceError(f"{name} matches no file: check the pattern and the folder")
             yield from members
         else:
             raise _missing(name)
 
+    def _find_in_file(self, file: File) -> Iterator[File]:
+        """Decide by what it is whether a named file is a source itself, or an archive of them."""
+        if file.path is None or not is_archive(file.path):
+            yield file
+            return
+        members = self._members_of(file)
+        if all(member.is_binary for member in members):
+            raise SourceError(f"the archive {file.name} has no text files: give one with some")
+        paths = [str(member.member).split("/") for member in members]
+        tops = {path[0] if len(path) > 1 else "" for path in paths}
+        skipped = 1 if len(tops) == 1 and "" not in tops else 0  # often all lie in one folder
+        for member, path in zip(members, paths, strict=True):
+            yield replace(member, label=self._label(path[skipped:]))
+
     def _find_in_folder(self, folder: Path) -> Iterator[File]:
         """Find all files in and below a folder that are not hidden, sorted by relative path."""
-
-        def fail(error: OSError) -> None:
-            raise unreadable(str(error.filename), error) from None
-
         if is_own(folder):
             raise SourceError(
                 f"{folder} {contents(folder)}, which training wrote: name a text, or a folder with "
                 "texts"
             )
-        found, own = [], []
-        for parent, subfolders, files in os.walk(folder, onerror=fail):
-            names = [name for name in subfolders if not name.startswith(".")]
-            own += [Path(parent, name) for name in names if is_own(Path(parent, name))]
-            subfolders[:] = [name for name in names if Path(parent, name) not in own]
-            found += [Path(parent, name) for name in files if not name.startswith(".")]
+        own: list[Path] = []
+        found = sorted(_walk(folder, own), key=lambda path: path.relative_to(folder).as_posix())
         self._report_own(str(folder), own)
-        found.sort(key=lambda path: path.relative_to(folder).as_posix())
         members = self._members(str(folder), found)
         if all(member.is_binary for member in members):
             raise SourceError(f"the folder {folder} has no text files: give a folder with some")
         for member in members:
-            parts = cast(Path, member.path).relative_to(folder).parts
-            labelled = self.options.label_folders and len(parts) > 1
-            yield replace(member, label=parts[0] if labelled else None)
+            parts = list(cast(Path, member.path).relative_to(folder).parts)
+            if member.member is not None:  # an archive stands for a folder of its name
+                parts[-1:] = [stem_of_archive(parts[-1]) or "", member.member]
+            yield replace(member, label=self._label(parts))
+
+    def _label(self, parts: Sequence[str]) -> str | None:
+        return parts[0] if self.options.label_folders and len(parts) > 1 else None
 
     def _without_own(self, pattern: str, paths: list[Path]) -> list[Path]:
         """Leave out the files in folders that training wrote, unless the pattern begins there."""
@@ -209,23 +225,84 @@ class _Finder:
             )
 
     def _members(self, source: str, paths: list[Path]) -> list[File]:
-        """Keep the regular files among some paths, and mark those that are not text."""
-        members, pages = [], 0
+        """Keep the regular files among some paths, with those in archives; mark the binary ones."""
+        members, others, pages = list[File](), list[Path](), 0
         for path in paths:
             status = _status(path)
             if status is None or not stat.S_ISREG(status.st_mode):
+                others += [] if path.is_dir() else [path]  # a pattern may match folders
                 continue
-            file = with_format(File(str(path), path, status, is_member=True), self.options)
-            head = next(read_chunks(file, _HEAD_SIZE, lambda size: None), b"")
-            if is_page(head):
+            file = File(str(path), path, status, is_member=True)
+            if is_archive(path):
+                members += self._members_of(file)
+            elif is_page(self._head(file)):
                 pages += 1
-                continue
-            if not self.as_bytes and not file.format:
-                file = replace(file, is_binary=not is_text(head, self.options))
-            members.append(file)
+            else:
+                members.append(self._marked(file))
         if pages:
             self.notify(f"left out of {source}: {pages} pages that Sunspring made")
+        if others:
+            shown = ", ".join(map(str, others[:3])) + (", …" if len(others) > 3 else "")
+            self.notify(f"skipped what is no file: {len(others)} ({shown})")
         return members
+
+    def _members_of(self, archive: File) -> list[File]:
+        """Find the files in an archive, and mark the binary ones."""
+        found = self.archives.members(archive.name, cast(Path, archive.path))
+        files = (
+            replace(
+                archive,
+                name=f"{archive.name}/{name}",
+                member=name,
+                member_size=member.size,
+                is_member=True,
+            )
+            for name, member in found.items()
+        )
+        return [self._marked(file) for file in files]
+
+    def _marked(self, file: File) -> File:
+        """Mark a file with its format, or as binary if its beginning is."""
+        file = with_format(file, self.archives, self.options)
+        if self.as_bytes or file.format:
+            return file
+        return replace(file, is_binary=not is_text(self._head(file), self.options))
+
+    def _head(self, file: File) -> bytes:
+        return next(read_chunks(file, self.archives, _HEAD_SIZE, lambda size: None), b"")
+
+
+def _walk(folder: Path, own: list[Path]) -> Iterator[Path]:
+    """Find all that is no folder in and below a folder and is not hidden.
+
+    Links to folders are followed, after all that is really there; no folder is read twice. Folders
+    that training wrote are not read, but added to `own`.
+    """
+
+    def fail(error: OSError) -> None:
+        raise unreadable(str(error.filename), error) from None
+
+    seen: set[tuple[int, int]] = set()
+    folders = [folder]
+    for top in folders:
+        for parent, subfolders, files in os.walk(top, onerror=fail):
+            status = Path(parent).stat()
+            if (status.st_dev, status.st_ino) in seen:
+                subfolders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            paths = [Path(parent, name) for name in sorted(subfolders) if not name.startswith(".")]
+            own += [path for path in paths if is_own(path)]
+            paths = [path for path in paths if path not in own]
+            subfolders[:] = [path.name for path in paths]
+            folders += [path for path in paths if path.is_symlink()]
+            yield from (Path(parent, name) for name in files if not name.startswith("."))
+
+
+def _without_repeats(paths: Iterable[Path]) -> list[Path]:
+    """Leave out paths that lead to a file again, through links to folders; the shortest stay."""
+    by_length = sorted(paths, key=lambda path: (len(path.parts), path))
+    return list({(path.parent.resolve(), path.name): path for path in reversed(by_length)}.values())
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -20,6 +20,7 @@ from sunspring.text.markup import read_html, read_markdown
 from sunspring.text.messages import Message, spoken
 from sunspring.text.office import read_docx, read_odt
 from sunspring.text.options import ReadingOptions
+from sunspring.text.packing import Archives
 from sunspring.text.pdf import read_pdf
 from sunspring.text.subtitles import read_subtitles
 from sunspring.text.telegram import (
@@ -31,6 +32,7 @@ from sunspring.text.telegram import (
 from sunspring.text.whatsapp import is_whatsapp, read_whatsapp
 
 _HEAD = 1 << 14  # bytes that tell what a file is
+_PACKED = re.compile(r"\.(?:gz|bz2|xz|zst)$")
 _ADDRESS_END = re.compile(r"[?#].*", re.DOTALL)
 _BEGINNINGS = (  # of what comes from the web under a name without an ending
     (re.compile(rb"\s*<(?:!doctype html|html)\b", re.IGNORECASE), "html"),
@@ -90,7 +92,7 @@ _BY_ENDING = {
 }
 
 
-def with_format(file: File, options: ReadingOptions) -> File:
+def with_format(file: File, archives: Archives, options: ReadingOptions) -> File:
     """Find out what kind of file a source is; a table stays one.
 
     Raises:
@@ -98,7 +100,7 @@ def with_format(file: File, options: ReadingOptions) -> File:
         SourceError: the file cannot be read.
     """
     if options.read_as == "auto":
-        kind = _recognised(file, options)
+        kind = _recognised(file, archives, options)
     else:
         kind = "" if options.read_as == "text" else options.read_as
     needs = DOCUMENTS[kind].needs if kind in DOCUMENTS else None
@@ -107,15 +109,15 @@ def with_format(file: File, options: ReadingOptions) -> File:
     return replace(file, format=kind)
 
 
-def _recognised(file: File, options: ReadingOptions) -> str:
+def _recognised(file: File, archives: Archives, options: ReadingOptions) -> str:
     """Return the kind of a file, or an empty text for plain text and anything unknown."""
     is_on_web = file.name.startswith(("http://", "https://"))
     name = _ADDRESS_END.sub("", file.name) if is_on_web else file.name
-    ending = name.lower().removesuffix(".gz").rpartition(".")[2]
+    ending = _PACKED.sub("", name.lower()).rpartition(".")[2]
     may_be_chat = ending in ("txt", "json")
     if ending in _BY_ENDING or file.status is None or not (is_on_web or may_be_chat):
         return _BY_ENDING.get(ending, "")
-    head = next(read_chunks(file, _HEAD, lambda size: None), b"")
+    head = next(read_chunks(file, archives, _HEAD, lambda size: None), b"")
     if not may_be_chat:
         return next((kind for start, kind in _BEGINNINGS if start.match(head)), "")
     content = Content(file, iter([head]), replace(options, errors="replace"), False, ignore)

@@ -6,7 +6,7 @@ end, whatever counts as a document.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from sunspring.errors import SourceError
@@ -18,6 +18,7 @@ from sunspring.text.embedded import embedded_text
 from sunspring.text.files import Sources
 from sunspring.text.formats import read_format
 from sunspring.text.options import ReadingOptions
+from sunspring.text.packing import Archives
 from sunspring.text.tables import read_rows
 
 CHUNK_SIZE = 1 << 20
@@ -55,14 +56,10 @@ def read_passages(
     Raises:
         SourceError: a source is unreadable, empty, binary or not decodable.
     """
-    skipped = [file.name for file in sources.files if file.is_binary]
-    if skipped:
-        shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
-        notify(f"skipped binary files: {len(skipped)} ({shown})")
-    files = [file for file in sources.files if not file.is_binary]
-    sizes = [file.status.st_size for file in files if file.status]
+    files = _text_files(sources, notify)
+    sizes = [file.size for file in files if file.size is not None]
     total = sum(sizes) if len(sizes) == len(files) else None
-    options, as_bytes = sources.options, sources.as_bytes
+    options = sources.options
     done = 0
 
     def count(size: int) -> None:
@@ -71,46 +68,106 @@ def read_passages(
         if on_progress:
             on_progress(done, total)
 
-    def read(file: File) -> Iterator[Passage]:
-        chunks = read_chunks(file, chunk_size, count)
-        if file.format:
-            content = Content(file, chunks, options, as_bytes, notify)
-            pieces = (Passage(*each) for each in read_format(content))
-            return _skip_empty(file, pieces, options, notify)
-        text = decode(file, chunks, options, as_bytes=as_bytes)
-        if file.table:
-            rows = read_rows(file, text, options, notify, as_bytes=as_bytes)
-            pieces = (Passage(row, True, label) for row, label in rows)
+    with Archives() as archives:
+        if sources.names:
+            read = (
+                (file, _read(file, sources, archives, chunk_size, count, notify)) for file in files
+            )
+            texts = (_skip_empty(file, pieces, options, notify) for file, pieces in read)
         else:
-            text = _strip_book(file, text, notify) if file.is_book else text
-            pieces = (Passage(piece, False, file.label) for piece in text)
-        return _skip_empty(file, pieces, options, notify)
+            texts = (iter([Passage(text, False)]) for text in [embedded_text()])
+        split = {"none": _one_document, "files": _file_documents, "lines": _line_documents}
+        has_text = False
+        for passage in _skip_blank(split[options.documents](texts), notify):
+            has_text = True
+            yield passage
+    if not has_text:
+        named = ", ".join(sources.names)
+        raise SourceError(
+            f"there is no text in {named}, only empty, blank or binary files: give some text"
+        )
 
-    if sources.names:
-        texts = (read(file) for file in files)
-    else:
-        texts = (iter([Passage(text, False)]) for text in [embedded_text()])
-    split = {"none": _one_document, "files": _file_documents, "lines": _line_documents}
+
+def read_lines(
+    sources: Sources, notify: Notify = ignore, *, chunk_size: int = CHUNK_SIZE
+) -> Iterator[tuple[int, list[str]]]:
+    """Read the lines of sources as they arrive, many at once if many have arrived.
+
+    Args:
+        sources: what to read, and how.
+        notify: called with a message about what is skipped.
+        chunk_size: bytes read at a time.
+
+    Yields:
+        The number of the first line, counted from 1 through all files, and the lines without their
+        line ends, also empty ones. A row of a table is a line.
+
+    Raises:
+        SourceError: a source is unreadable, binary or not decodable.
+    """
+    number = 1
+    with Archives() as archives:
+        for file in _text_files(sources, notify):
+            begun = ""
+            for piece in _read(file, sources, archives, chunk_size, lambda size: None, notify):
+                if piece.ends_document:
+                    lines = [piece.text]
+                else:
+                    *lines, begun = (begun + piece.text).split("\n")
+                if lines:
+                    yield number, lines
+                    number += len(lines)
+            if begun:
+                yield number, [begun]
+                number += 1
+
+
+def _text_files(sources: Sources, notify: Notify) -> list[File]:
+    """Return the files that are text, and report the others."""
+    skipped = [file.name for file in sources.files if file.is_binary]
+    if skipped:
+        shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
+        notify(f"skipped binary files: {len(skipped)} ({shown})")
+    return [file for file in sources.files if not file.is_binary]
+
+
+def _read(
+    file: File,
+    sources: Sources,
+    archives: Archives,
+    chunk_size: int,
+    report: Callable[[int], None],
+    notify: Notify,
+) -> Iterator[Passage]:
+    """Read a file by its kind: the rows of a table, or text, perhaps with a licence around it."""
+    options, as_bytes = sources.options, sources.as_bytes
+    chunks = read_chunks(file, archives, chunk_size, report)
+    if file.format:
+        content = Content(file, chunks, options, as_bytes, notify)
+        return (Passage(*each) for each in read_format(content))
+    text = decode(file, chunks, options, as_bytes=as_bytes)
+    if file.table:
+        rows = read_rows(file, text, options, notify, as_bytes=as_bytes)
+        return (Passage(row, True, label) for row, label in rows)
+    text = _strip_book(file, text, notify) if file.is_book else text
+    return (Passage(piece, False, file.label) for piece in text)
+
+
+def _skip_blank(passages: Iterator[Passage], notify: Notify) -> Iterator[Passage]:
+    """Leave out documents of white space alone, and report how many there were."""
     blank = 0
-    has_text = False
     held: list[Passage] = []  # a document's beginning, until it has something to read
     is_blank = True
-    for passage in split[options.documents](texts):
+    for passage in passages:
         is_blank = is_blank and (not passage.text or passage.text.isspace())
         held.append(passage)
         if not is_blank:
-            has_text = True
             yield from held
             held.clear()
         if passage.ends_document:
             blank += is_blank
             is_blank = True
             held.clear()
-    if not has_text:
-        named = ", ".join(sources.names)
-        raise SourceError(
-            f"there is no text in {named}, only empty, blank or binary files: give some text"
-        )
     if blank:
         notify(f"left out documents of white space alone: {blank:,}")
 
