@@ -217,6 +217,7 @@ OWNERS = {
     "click": {"cli.main", "cli.parameters", "cli.evaluating", "cli.training"},
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
+    "lxml": {"text.markup"},
     "markdown_it": {"text.markup"},
     "outlines_core": {"writing.patterns"},
     "platformdirs": {"storage"},
