@@ -203,12 +203,18 @@ class TestPages:
     def test_that_are_broken_are_read_up_to_there_in_no_time(self, broken: str) -> None:
         assert read(write("a.html", "<p>text" + broken * (1 << 18))).startswith("text")
 
-    def test_of_invalid_bytes_are_read_where_tokens_are_bytes(self) -> None:
-        name = write("a.html", b"<p>a\xffb</p><p>c</p>")
+    @pytest.mark.parametrize("name", ["a.html", "a.md"])
+    @pytest.mark.parametrize("as_bytes", [False, True])
+    def test_that_are_not_decodable_name_the_byte(self, name: str, as_bytes: bool) -> None:
+        write(name, b"text \xff")
+        sources = find_sources([name], ReadingOptions(), as_bytes=as_bytes)
+        with pytest.raises(SourceError, match=rf"^{name} is not valid utf-8 at byte 5"):
+            [*read_passages(sources)]
+
+    def test_are_the_same_where_tokens_are_bytes(self) -> None:
+        name = write("a.html", "<p>naïve</p>\r\n<p>text</p>")
         sources = find_sources([name], ReadingOptions(), as_bytes=True)
-        text = "".join(passage.text for passage in read_passages(sources))
-        assert text.startswith("a")
-        assert text.endswith("b\nc\n")
+        assert "".join(passage.text for passage in read_passages(sources)) == "naïve\ntext\n"
 
     def test_of_markdown_are_read_without_its_marks(self) -> None:
         page = "---\ntitle: T\n---\n# The *light*house\n\nOne\ntwo [link](a.html).\n\n- item\n"

@@ -94,7 +94,7 @@ def html_lines(text: Iterable[str]) -> Iterator[str]:
     lines = Lines()
     parser = etree.HTMLParser(target=_Body(lines), huge_tree=True, encoding="utf-8")
     for piece in text:
-        parser.feed(piece.encode("utf-8", "surrogateescape"))
+        parser.feed(piece.encode("utf-8", "replace"))
         yield lines.take()
     with suppress(etree.XMLSyntaxError):  # an empty page
         parser.close()
@@ -116,7 +116,7 @@ def read_html(content: Content) -> Iterator[str]:
     """Read a page in the encoding that it declares, unless the user gives one; see `html_lines`."""
     head = next(content.chunks, b"")
     whole = replace(content, chunks=itertools.chain([head], content.chunks))
-    return html_lines(whole.text(declared_encoding(head)))
+    return html_lines(whole.text(declared_encoding(head) or "utf-8"))
 
 
 def read_markdown(content: Content) -> Iterator[str]:
@@ -128,7 +128,7 @@ def read_markdown(content: Content) -> Iterator[str]:
     from markdown_it import MarkdownIt
 
     pieces, size = [], 0
-    for piece in content.text():
+    for piece in content.text("utf-8"):
         pieces.append(piece)
         size += len(piece)
         if size > _LARGEST_MARKDOWN:
