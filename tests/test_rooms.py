@@ -219,6 +219,7 @@ OWNERS = {
     "click": {"cli.main", "cli.console", "cli.parameters", "cli.training"},
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
+    "lxml": {"text.markup"},
     "markdown_it": {"text.markup"},
     "platformdirs": {"storage"},
     "pooch": {"text.downloads"},

@@ -1,3 +1,4 @@
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,17 @@ def test_folders_may_label_chats() -> None:
     labelled = messages_of("chats", label_folders=True)
     assert [label for _, label in labelled] == ["friends", "friends"]
     assert labelled[1][0] == "Ben: Is it 10:17: yes"
+
+
+def test_a_chat_comes_through_a_pipe_if_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(ANDROID.encode())))
+    assert messages_of("-", label_column="speaker", read_as="whatsapp") == SAID
+
+
+def test_one_message_is_counted_in_the_singular() -> None:
+    notices: list[str] = []
+    read(write("a.srt", "1\n00:00:01,000 --> 00:00:02,500\nMARY: Hello\n"), notices)
+    assert notices == ["a.srt is read as subtitles: 1 speaker, 1 message"]
 
 
 def test_what_is_no_chat_is_said_where_it_is_read_as_one() -> None:

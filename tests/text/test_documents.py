@@ -199,11 +199,22 @@ class TestPages:
         found = read(write("a.html", f"<p>before</p><p>{escaped}</p>"))
         assert found.removeprefix("before\n").split() == resolved(text).split()
 
-    def test_that_never_end_a_comment_are_read_in_bounded_memory(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("sunspring.text.markup._LONGEST_TAG", 1000)
-        assert "does not end" in error_of(write("a.html", "<!--" + "x" * 2000))
+    @pytest.mark.parametrize("broken", ["<!--", "<![", "<a ", '<a x="', "</a", "<script></x", "<"])
+    def test_that_are_broken_are_read_up_to_there_in_no_time(self, broken: str) -> None:
+        assert read(write("a.html", "<p>text" + broken * (1 << 18))).startswith("text")
+
+    @pytest.mark.parametrize("name", ["a.html", "a.md"])
+    @pytest.mark.parametrize("as_bytes", [False, True])
+    def test_that_are_not_decodable_name_the_byte(self, name: str, as_bytes: bool) -> None:
+        write(name, b"text \xff")
+        sources = find_sources([name], ReadingOptions(), as_bytes=as_bytes)
+        with pytest.raises(SourceError, match=rf"^{name} is not valid utf-8 at byte 5"):
+            [*read_passages(sources)]
+
+    def test_are_the_same_where_tokens_are_bytes(self) -> None:
+        name = write("a.html", "<p>naïve</p>\r\n<p>text</p>")
+        sources = find_sources([name], ReadingOptions(), as_bytes=True)
+        assert "".join(passage.text for passage in read_passages(sources)) == "naïve\ntext\n"
 
     def test_of_markdown_are_read_without_its_marks(self) -> None:
         page = "---\ntitle: T\n---\n# The *light*house\n\nOne\ntwo [link](a.html).\n\n- item\n"

@@ -70,7 +70,7 @@ def read_epub(content: Content) -> Iterator[str]:
             part = posixpath.normpath(posixpath.join(posixpath.dirname(described), chapter))
             if part in package.encrypted:
                 raise encrypted(parts.name)
-            yield from html_lines(parts.name, _decoded(parts, part))
+            yield from html_lines(_decoded(parts, part))
 
 
 def _hear(parts: Parts, part: str, package: _Package) -> None:

@@ -40,7 +40,8 @@ class Content:
         """Decode the content.
 
         Args:
-            declared: the encoding that the content itself declares; the user's goes before it.
+            declared: the encoding that the content declares or its format sets, in which it must
+                be valid; one that the user gives goes before it.
         """
         encoding = self.options.encoding or declared
         options = replace(self.options, encoding=encoding, keep_newlines=False)

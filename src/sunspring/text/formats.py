@@ -46,12 +46,12 @@ class DocumentFormat(NamedTuple):
     Args:
         read: yields its lines, several at a time.
         endings: of file names.
-        needs: the package of the extra `documents` that it takes.
+        needs: the packages of the extra `documents` that it takes.
     """
 
     read: Callable[[Content], Iterator[str]]
     endings: tuple[str, ...]
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 class ConversationFormat(NamedTuple):
@@ -71,10 +71,10 @@ class ConversationFormat(NamedTuple):
 DOCUMENTS: Mapping[str, DocumentFormat] = {
     "docx": DocumentFormat(read_docx, ("docx",)),
     "odt": DocumentFormat(read_odt, ("odt",)),
-    "epub": DocumentFormat(read_epub, ("epub",)),
-    "html": DocumentFormat(read_html, ("html", "htm", "xhtml")),
-    "markdown": DocumentFormat(read_markdown, ("md", "markdown"), "markdown_it"),
-    "pdf": DocumentFormat(read_pdf, ("pdf",), "pypdfium2"),
+    "epub": DocumentFormat(read_epub, ("epub",), ("lxml",)),
+    "html": DocumentFormat(read_html, ("html", "htm", "xhtml"), ("lxml",)),
+    "markdown": DocumentFormat(read_markdown, ("md", "markdown"), ("markdown_it", "lxml")),
+    "pdf": DocumentFormat(read_pdf, ("pdf",), ("pypdfium2",)),
 }
 CONVERSATIONS: Mapping[str, ConversationFormat] = {
     "subtitles": ConversationFormat(read_subtitles, "subtitles", ("srt", "vtt")),
@@ -103,8 +103,8 @@ def with_format(file: File, archives: Archives, options: ReadingOptions) -> File
         kind = _recognised(file, archives, options)
     else:
         kind = "" if options.read_as == "text" else options.read_as
-    needs = DOCUMENTS[kind].needs if kind in DOCUMENTS else None
-    if needs and not find_spec(needs):
+    needs = DOCUMENTS[kind].needs if kind in DOCUMENTS else ()
+    if not all(map(find_spec, needs)):
         raise MissingExtraError(f"reading {file.name}", "documents")
     return replace(file, format=kind)
 

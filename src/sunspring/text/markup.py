@@ -8,9 +8,9 @@ from __future__ import annotations
 import codecs
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from html.parser import HTMLParser
 
 from sunspring.errors import SourceError
 from sunspring.text.content import Content
@@ -30,58 +30,49 @@ _LEFT_OUT = _tags(
     "audio button canvas iframe nav noscript object rp rt script select style svg template "
     "textarea title video"
 )
-_VOID = _tags("area base br col embed hr img input link meta param source track wbr")
 _CELLS, _TABLES = _tags("td th"), _tags("table tr")
 _DECLARED = re.compile(
     rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)""",
     re.IGNORECASE,
 )
 _WHERE_DECLARED = 4096  # bytes at the beginning, generously: HTML says 1024
-_LONGEST_TAG = 1 << 26  # characters of a tag, a comment or a script
 _LARGEST_MARKDOWN = 1 << 25  # characters; it must be held in memory
 _FRONT_MATTER = re.compile(r"---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
-class _Body(HTMLParser):
-    """Adds the visible text of a page to lines."""
+class _Body:
+    """Adds the visible text of a page to lines; hears its elements (a target of lxml's parser)."""
 
     def __init__(self, lines: Lines) -> None:
-        super().__init__()
         self._lines = lines
-        self._left_out: list[str] = []  # the elements open, from the one left out inwards
+        self._left_out = 0  # elements open, from the one left out inwards
         self._preformatted = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if self._left_out or tag in _LEFT_OUT:
-            if tag not in _VOID:
-                self._left_out.append(tag)
+            self._left_out += 1
             return
         self._preformatted += tag == "pre"
         self._separate(tag)
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if not self._left_out:
-            self._separate(tag)
-
-    def handle_endtag(self, tag: str) -> None:
+    def end(self, tag: str) -> None:
         if self._left_out:
-            # an end that fits none of them is that of an element around them
-            fits = tag in self._left_out
-            while self._left_out and self._left_out.pop() != tag:
-                pass
-            if fits:
-                return
-        self._preformatted -= tag == "pre" and self._preformatted > 0
+            self._left_out -= 1
+            return
+        self._preformatted -= tag == "pre"
         if tag not in _CELLS:
             self._separate(tag)
 
-    def handle_data(self, data: str) -> None:
+    def data(self, text: str) -> None:
         if self._left_out:
             return
         if self._preformatted:
-            self._lines.add_as_it_is(data)
+            self._lines.add_as_it_is(text)
         else:
-            self._lines.add(data)
+            self._lines.add(text)
+
+    def close(self) -> None:
+        pass
 
     def _separate(self, tag: str) -> None:
         if tag in _CELLS:
@@ -92,30 +83,21 @@ class _Body(HTMLParser):
             self._lines.end()
 
 
-def html_lines(name: str, text: Iterable[str]) -> Iterator[str]:
-    """Read HTML or XHTML.
-
-    Args:
-        name: of the file, for messages.
-        text: the page, in pieces.
+def html_lines(text: Iterable[str]) -> Iterator[str]:
+    """Read HTML or XHTML, given in pieces.
 
     Yields:
         Lines, several at a time, each with its newline.
-
-    Raises:
-        SourceError: a tag, a comment or a script does not end.
     """
+    from lxml import etree
+
     lines = Lines()
-    body = _Body(lines)
+    parser = etree.HTMLParser(target=_Body(lines), huge_tree=True, encoding="utf-8")
     for piece in text:
-        body.feed(piece)
-        if len(body.rawdata) > _LONGEST_TAG:
-            raise SourceError(
-                f"{name} has a tag, a comment or a script that does not end: mend it, or take "
-                "--read-as text"
-            )
+        parser.feed(piece.encode("utf-8", "replace"))
         yield lines.take()
-    body.close()
+    with suppress(etree.XMLSyntaxError):  # an empty page
+        parser.close()
     yield lines.rest()
 
 
@@ -134,7 +116,7 @@ def read_html(content: Content) -> Iterator[str]:
     """Read a page in the encoding that it declares, unless the user gives one; see `html_lines`."""
     head = next(content.chunks, b"")
     whole = replace(content, chunks=itertools.chain([head], content.chunks))
-    return html_lines(content.file.name, whole.text(declared_encoding(head)))
+    return html_lines(whole.text(declared_encoding(head) or "utf-8"))
 
 
 def read_markdown(content: Content) -> Iterator[str]:
@@ -146,7 +128,7 @@ def read_markdown(content: Content) -> Iterator[str]:
     from markdown_it import MarkdownIt
 
     pieces, size = [], 0
-    for piece in content.text():
+    for piece in content.text("utf-8"):
         pieces.append(piece)
         size += len(piece)
         if size > _LARGEST_MARKDOWN:
@@ -156,4 +138,4 @@ def read_markdown(content: Content) -> Iterator[str]:
             )
     text = _FRONT_MATTER.sub("", "".join(pieces), count=1) if pieces else ""
     page = MarkdownIt("commonmark").enable("table").render(text)
-    return html_lines(content.file.name, [page])
+    return html_lines([page])

@@ -58,10 +58,14 @@ def spoken(
             yield prefix + text, speaker if by_speaker else content.file.label
     if nameless and not count:
         raise SourceError(f"{name} names no speakers: leave out --label-column {SPEAKER}")
-    parts = [f"{len(speakers)} speakers"] if speakers else []
-    parts.append(f"{count} messages")
+    parts = [_counted(len(speakers), "speaker")] if speakers else []
+    parts.append(_counted(count, "message"))
     if empty:
         parts.append(f"{empty} without words left out")
     if nameless:
         parts.append(f"{nameless} without a speaker left out")
     content.notify(f"{name} is read as {kind}: {', '.join(parts)}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

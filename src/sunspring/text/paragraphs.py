@@ -42,11 +42,13 @@ class Lines:
 
     def add(self, text: str) -> None:
         """Add text with its white space collapsed."""
-        for index, word in enumerate(_SPACE.split(text)):
-            if index:
-                self.space()
-            if word:
-                self._add(word)
+        collapsed = _SPACE.sub(" ", text)
+        if collapsed.startswith(" "):
+            self.space()
+        if words := collapsed.strip(" "):
+            self._add(words)
+        if collapsed.endswith(" "):
+            self.space()
 
     def add_as_it_is(self, text: str) -> None:
         """Add text whose spaces and line ends count."""
