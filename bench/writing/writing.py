@@ -269,12 +269,16 @@ def scoring(size: int, characters: int) -> None:
 
     def native_scoring(quantized: bool) -> Contestant:
         loaded = load_engine(model, quantized)
-        return lambda count: loaded.score(
-            tokens[:, : count // LANES].ravel(),
-            np.minimum(lengths, count // LANES),
-            np.zeros(LANES, np.int64),
-            threads,
-        ).sum()
+
+        def score(count: int) -> None:
+            part = tokens[:, : count // LANES].ravel()
+            counts = np.minimum(lengths, count // LANES)
+            none = np.zeros(0, np.int64)
+            reading = engine.Reading(loaded, part, counts, none, outputs=False, threads=threads)
+            while not reading.is_over:
+                reading.run(1.0)
+
+        return score
 
     plain_model = PlainModel(model).eval()
 

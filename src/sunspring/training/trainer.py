@@ -221,7 +221,7 @@ class Trainer:
             if slept := self._clock.step_ended(began):
                 self._notice(f"stopped or asleep for {slept:,.0f} seconds, which do not count")
             self.step, summed = self.step + 1, summed + 1
-            if not self._tokens:
+            if self.step == 1:
                 self._untrained_loss = max(self._untrained_loss, float(loss))
             self._tokens += int(np.count_nonzero(batch.targets != IGNORED))
             if (revision := self._pace.observe(self.step, self._seconds())) is not None:
@@ -294,6 +294,7 @@ class Trainer:
             "position": self.batches.position(),
             "best_validation": self.best_validation,
             "next_evaluation": self._next_evaluation,
+            "untrained_loss": self._untrained_loss,
             "returns": self._returns,
             "pace": self._pace.state(),
         }
@@ -312,7 +313,8 @@ class Trainer:
         self.step = state["step"]
         self.best_validation = state["best_validation"]
         self._next_evaluation = state["next_evaluation"]
-        self._returns = state.get("returns", 0)  # earlier versions had none
+        self._untrained_loss = state.get("untrained_loss", self._untrained_loss)
+        self._returns = state.get("returns", 0)  # earlier versions had neither
         self._has_learned = self.step > 0
         self._earlier_seconds = state["seconds"]
         self._pace.load(state["pace"], self.step, self._earlier_seconds)
