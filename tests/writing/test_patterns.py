@@ -1,10 +1,12 @@
 import re
 import time
+import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunspring.corpus.vocabulary import (
@@ -14,6 +16,7 @@ from sunspring.corpus.vocabulary import (
     train_subwords,
 )
 from sunspring.errors import SettingsError
+from sunspring.writing.expressions import parse
 from sunspring.writing.patterns import UNREACHABLE, Pattern, constraints_of
 from sunspring.writing.settings import ConstraintSettings
 
@@ -38,6 +41,11 @@ texts = st.text("abc é\n", max_size=8)
 
 def pattern_of(vocabulary: Vocabulary, prompt: str = "", **settings: Any) -> Pattern:
     return Pattern(constraints_of(ConstraintSettings(**settings), vocabulary), vocabulary, prompt)
+
+
+@cache
+def compiled(vocabulary: Vocabulary, regex: str) -> Pattern:
+    return pattern_of(vocabulary, regex=regex)
 
 
 def follow(pattern: Pattern, vocabulary: Vocabulary, text: str) -> int | None:
@@ -156,6 +164,7 @@ def test_what_cannot_be_read_is_an_error_that_names_the_place(
         r"[^\s]+",
         r"\x61\u0062",
         "(?i:A)b|(?s:.)",
+        "(?i)[^K]b?",
         "a(?#note)b",
         "[]a]b",
         "[a-]",
@@ -171,8 +180,31 @@ def test_patterns_mean_what_they_mean_in_python(
     vocabulary: Vocabulary, regex: str, text: str
 ) -> None:
     expected = re.fullmatch(regex, text)
-    state = follow(pattern := pattern_of(vocabulary, regex=regex), vocabulary, text)
+    state = follow(pattern := compiled(vocabulary, regex), vocabulary, text)
     assert (state is not None and pattern.is_final(state)) == (expected is not None)
+
+
+@given(
+    regex=st.text("ab(|)[]^$*+?{1,2}\\dWs.-:!=<P", max_size=9),
+    flags=st.sampled_from(["", "(?i)", "(?s)", "(?x)"]),
+    text=st.text("abAB1 k\u212a\n", max_size=4),
+)
+@settings(max_examples=500)
+def test_what_is_accepted_means_what_it_means_in_python(regex: str, flags: str, text: str) -> None:
+    vocabulary = CharacterVocabulary("abABkK1 \u212a\n-[]{}", end=False, unknown=False)
+    try:
+        parse(flags + regex)
+    except SettingsError:
+        return
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        expected = re.fullmatch(flags + regex, text) is not None
+    try:
+        pattern = pattern_of(vocabulary, regex=flags + regex)
+    except SettingsError:
+        assert not expected
+        return
+    state = follow(pattern, vocabulary, text)
+    assert (state is not None and pattern.is_final(state)) == expected
 
 
 @pytest.mark.parametrize(

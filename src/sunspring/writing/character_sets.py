@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 Ranges = tuple[tuple[int, int], ...]
 """Sorted ranges of code points that do not touch, each without its end."""
@@ -51,7 +53,7 @@ def unicode_class(escape: str) -> Ranges:
     return tuple(each.span() for each in re.finditer(f"{escape}+", everything))
 
 
-@cache
+@lru_cache(64)
 def unicode_category(name: str) -> Ranges:
     """Return the characters of a general category of Unicode, such as `L` or `Lu`; perhaps none."""
     return union(
@@ -62,20 +64,25 @@ def unicode_category(name: str) -> Ranges:
     )
 
 
+@lru_cache(256)
 def in_any_case(ranges: Ranges) -> Ranges:
     """Return a set with the upper and lower cases of all its characters."""
-    others = [each for point, each in _other_cases() if any(b <= point < e for b, e in ranges)]
-    return union(ranges, single(*others))
+    ends = [end for each in ranges for end in each]
+    others = [
+        alike
+        for point, alike in _other_cases().items()
+        if bisect_right(ends, point) % 2  # it lies in a range
+    ]
+    return union(ranges, *others)
 
 
 @cache
-def _other_cases() -> list[tuple[int, str]]:
-    """Return characters, and for each a character that differs from it in case alone."""
-    found = {
-        pair
-        for character in map(chr, range(_END_OF_CASES))
-        for other in (character.lower(), character.upper())
-        if other != character and len(other) == 1
-        for pair in ((ord(character), other), (ord(other), character))
+def _other_cases() -> dict[int, Ranges]:
+    """Return for each character that has several cases all of them."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for character in map(chr, range(_END_OF_CASES)):
+        upper = character.upper() if len(character.upper()) == 1 else character
+        alike[upper.lower() if len(upper.lower()) == 1 else upper].append(character)
+    return {
+        ord(each): single(*group) for group in alike.values() if len(group) > 1 for each in group
     }
-    return sorted(found)

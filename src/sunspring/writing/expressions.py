@@ -30,7 +30,8 @@ _SHOWN = 60  # characters of a pattern in a message
 _CONTROL = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"}
 _HEXADECIMAL = {"x": 2, "u": 4, "U": 8}
 _COUNTS = re.compile(r"\{(\d*)(,?)(\d*)\}")
-_FLAGS = re.compile(r"\(\?([imsux]*)(?:-([imsx]+))?([:)])")
+_FLAGS = re.compile(r"\(\?(?!\))([imsux]*)(?:-([imsx]+))?\)")  # to the end of the group
+_FLAGS_OF_GROUP = re.compile(r"\(\?([imsux]*)(?:-([imsx]+))?:")
 _NAMED = re.compile(r"\(\?P?<[^\W\d]\w*>")
 _UNSUPPORTED = {
     "(?=": "look-ahead",
@@ -82,8 +83,6 @@ class _Anchor(Sequence):
 
 
 Node = Characters | Sequence | Choice | Repetition
-
-NOTHING = Sequence(())
 
 
 def shortened(text: str) -> str:
@@ -166,7 +165,17 @@ class _Parser:
             self._skip_blanks()
             if self._place == len(self._regex) or self._next_is("|", ")"):
                 return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
-            parts.append(self._repeated(self._atom()))
+            if not self._takes_flags():
+                parts.append(self._repeated(self._atom()))
+
+    def _takes_flags(self) -> bool:
+        """Read flags that hold to the end of the group, such as `(?i)`, if they are next."""
+        found = _FLAGS.match(self._regex, self._place)
+        if found is None:
+            return False
+        self._flags = self._flags.changed(found[1], found[2] or "")
+        self._place = found.end()
+        return True
 
     def _skip_blanks(self) -> None:
         """Skip what is no part of the pattern: comments, and in verbose mode blanks."""
@@ -212,7 +221,7 @@ class _Parser:
         if sign == "(":
             return self._group(place)
         if sign == "[":
-            return self._characters(self._class(place))
+            return Characters(self._class(place))
         if sign == ".":
             return Characters(EVERYTHING if self._flags.dot_is_all else complement(single("\n")))
         if sign in "^$":
@@ -232,11 +241,9 @@ class _Parser:
             if self._regex.startswith(sign, place):
                 self._refuse_unsupported(name, place, len(sign))
         before = self._flags
-        if flags := _FLAGS.match(self._regex, place):
+        if flags := _FLAGS_OF_GROUP.match(self._regex, place):
             self._place = flags.end()
             self._flags = before.changed(flags[1], flags[2] or "")
-            if flags[3] == ")":
-                return NOTHING
         elif named := _NAMED.match(self._regex, place):
             self._place = named.end()
         elif self._next_is("?"):
@@ -273,6 +280,8 @@ class _Parser:
             return complement(unicode_class(f"\\{sign.lower()}"))
         if sign in ("p", "P"):
             return self._category(place, complement if sign == "P" else lambda ranges: ranges)
+        if sign == "0" and self._regex[self._place : self._place + 1].isdecimal():
+            self._refuse("is no escape: write a character by its number as \\x0a", place, 3)
         if sign in _CONTROL:
             return single(_CONTROL[sign])
         if sign in _HEXADECIMAL:
