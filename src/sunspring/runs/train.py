@@ -327,10 +327,8 @@ def _report(
     if ended.report.spent < 1:
         return setup.result(ended.report, None)
     start_id = corpus.vocabulary.start_id
-    heldout = replace(
-        evaluate_stream(model, corpus.heldout, start_id, None, ended.scored),
-        overlap=corpus.overlap,
-    )
+    heldout = evaluate_stream(model, corpus.heldout, start_id, None, ended.scored)
+    heldout = heldout.with_overlap(corpus.overlap)
     result = setup.result(ended.report, heldout)
     weights = encode_weights(ended.weights, config.cell)
     ModelFiles(config, corpus.vocabulary, setup.card(result), weights).write(folder.path)
