@@ -11,7 +11,6 @@ import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -542,7 +541,7 @@ class Model:
             )
             if corpus is not None:
                 overlap = corpus.overlap_with(heldout) if several(sources) else corpus.overlap
-                figures = replace(figures, overlap=overlap)
+                figures = figures.with_overlap(overlap)
         return figures, ngrams
 
     def mixed(self) -> Model:

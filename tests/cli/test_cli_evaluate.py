@@ -9,7 +9,7 @@ from commands import error_of, succeed
 
 FIGURES = {
     *("protocol", "nats_per_token", "nats_per_character", "bpc", "perplexity", "characters"),
-    *("standard_error", "baselines"),
+    *("standard_error", "overlap", "baselines"),
 }
 
 

@@ -44,7 +44,11 @@ def test_the_plan_and_the_precision_are_read_back(preset: str, corpus: Corpus) -
 def test_the_record_says_where_the_text_is_and_what_was_asked(corpus: Corpus) -> None:
     record = written(make_setup(corpus, steps=9))
     assert record["format"] == 2
-    assert record["corpus"] == {"fingerprint": corpus.fingerprint, "folder": str(corpus.folder)}
+    assert record["corpus"] == {
+        "fingerprint": corpus.fingerprint,
+        "folder": str(corpus.folder),
+        "format": corpus.format,
+    }
     assert TrainingRequest.from_record(record).budget.amount == 9
 
 

@@ -63,6 +63,11 @@ class Evaluation:
     overlap: float | None = None
     beyond: dict[str, Evaluation] = field(default_factory=dict)
 
+    def with_overlap(self, overlap: float | None) -> Evaluation:
+        """Return the same with the overlap of the text, in the results of further methods too."""
+        beyond = {name: each.with_overlap(overlap) for name, each in self.beyond.items()}
+        return replace(self, overlap=overlap, beyond=beyond)
+
     def to_json(self) -> dict[str, Any]:
         """Return its figures, and under their names those in `beyond`."""
         return {

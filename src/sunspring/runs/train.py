@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -414,7 +414,7 @@ def _report(
         return setup.result(ended.report, None)
     on_progress = Work(notify, "scoring the held-out text")
     heldout = evaluate_engine(_scorer(model, corpus), corpus.heldout, on_progress)
-    heldout = replace(heldout, overlap=corpus.overlap)
+    heldout = heldout.with_overlap(corpus.overlap)
     result = setup.result(ended.report, heldout)
     weights = encode_weights(ended.weights, config.cell)
     folder.finish(ModelFiles(config, corpus.vocabulary, setup.card(result), weights))
