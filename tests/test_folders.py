@@ -1,7 +1,6 @@
 """What a folder is, and who holds it."""
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -94,6 +93,8 @@ def test_process_that_was_killed_holds_nothing() -> None:
 def test_without_locks_the_file_decides_and_the_message_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
     def no_locks(*arguments: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -28,6 +28,7 @@ from sunspring.runs.request import TrainingRequest
 from sunspring.training.budget import Budget
 
 TEXT = "It was the best of times, it was the worst of times.\n" * 60
+LONG = 40  # steps of a training that is ended before
 SETTINGS = dict(word.split("=") for word in SMALL if "=" in word)
 
 
@@ -148,7 +149,11 @@ class World:
     def _begin(self, ending: Ending) -> None:
         before = self._record_bytes()
         request = TrainingRequest(
-            self.text, out=self.run, preset="tiny", settings=SETTINGS, steps=5
+            self.text,
+            out=self.run,
+            preset="tiny",
+            settings=SETTINGS,
+            steps=LONG if ending.how else 5,
         )
         error = self.drive(request, None, ending)
         if before is not None:
@@ -163,17 +168,17 @@ class World:
         self._resume(number, Ending(), named=False)
 
     def resume_and_kill(self, number: int) -> None:
-        self._resume(5, Ending("kill", number), named=False)
+        self._resume(LONG, Ending("kill", number), named=False)
 
     def resume_and_interrupt(self, number: int) -> None:
-        self._resume(5, Ending("interrupt", number), named=False)
+        self._resume(LONG, Ending("interrupt", number), named=False)
 
     def resume_with_the_text_named(self, number: int) -> None:
         self._resume(number, Ending(), named=True)
 
     def _resume(self, more: int, ending: Ending, *, named: bool) -> None:
         before, trained = self._record_bytes(), self._trained()
-        steps = max(1, trained + more - 2)
+        steps = max(1, trained + more - 3)
         request = TrainingRequest(self.text if named else (), out=self.run, steps=steps)
         names = {"out", "steps", *(["sources"] if named else [])}
         expected = self._obstacle(named, steps, trained)
@@ -255,8 +260,12 @@ class World:
 
 
 ACTIONS = [name for name in vars(World) if name[0] != "_" and name not in ("play", "check")]
-stories = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(1, 12)), max_size=8).map(
-    lambda rest: [("begin", 1) if len(rest) % 3 else ("begin_and_kill", 4), *rest]
+RESUMING = [name for name in ACTIONS if name.startswith("resume")]
+steps = st.tuples(st.one_of(st.sampled_from(ACTIONS), st.sampled_from(RESUMING)), st.integers(1, 6))
+stories = st.builds(
+    lambda first, rest: [first, *rest],
+    st.tuples(st.sampled_from(["begin", "begin_and_kill"]), st.integers(1, 6)),
+    st.lists(steps, min_size=2, max_size=9),
 )
 
 
@@ -278,7 +287,7 @@ def tell(story: list[tuple[str, int]], drive: Driver) -> None:
             place.play(action, number)
 
 
-@settings(max_examples=15)
+@settings(max_examples=20)
 @given(stories)
 def test_whatever_happens_to_a_run_its_record_is_true(story: list[tuple[str, int]]) -> None:
     tell(story, in_this_process)

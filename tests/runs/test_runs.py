@@ -524,7 +524,10 @@ class TestFolder:
         assert "was trained with labels (calm, loud) and this text has none" in message
         succeed("train", english, "--out", "plain", "--steps", "5", *SMALL)
         more = ("--init-from", "plain", "--out", "further", "--steps", "5")
-        succeed("train", "t.csv:text", *labels, *more)
+        done = succeed("train", "t.csv:text", *labels, *more)
+        assert "\nkeeping one layer of 16, " in done.err
+        own = ("--set", "hidden_size=24", "--set", "layers=1", "--out", "own", "--steps", "1")
+        assert "\nso one layer of 24, " in succeed("train", english, *own).err
         assert succeed("write", "further", "--label", "calm", "--length", "5")
         refused = {
             "--preset large": "leave out --preset large",

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 class TrainOptions(JsonOption):
     """What the command line adds to a request."""
 
-    resume: bool = setting(False, "Continue the run in --out.")
+    resume: bool = setting(
+        False,
+        "Continue the run in --out. Only the budget, --device, --tensorboard and the names of the "
+        "sources may differ from what it began with.",
+    )
 
 
 def train(request: TrainingRequest, options: TrainOptions) -> None:
