@@ -15,7 +15,7 @@ from sunspring.cli.console import print_json, say
 from sunspring.cli.parameters import is_given, refuse
 from sunspring.errors import SettingsError
 from sunspring.settings import required, setting
-from sunspring.text.options import ReadingOptions
+from sunspring.text.options import FileOptions, ReadingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class QuantizeOptions(MeasuredText, DeviceOption, JsonOption):
     out: Path = required("Folder for the quantized model.")
 
 
-def quantize(options: QuantizeOptions) -> None:
+def quantize(options: QuantizeOptions, files: FileOptions) -> None:
     """Save a model in 8 bits, a quarter of the size.
 
     What that costs in quality is measured on a text, in nats per character.
@@ -112,7 +112,8 @@ def quantize(options: QuantizeOptions) -> None:
 
     if (options.out / "config.json").exists():
         raise SettingsError(f"{options.out} already holds a model: name another folder with --out")
-    quantized = Model.load(options.model, options.device).quantize(options.sources, notify=say)
+    model = Model.load(options.model, options.device)
+    quantized = model.quantize(options.sources, model.reading(files), say)
     quantized.save(options.out)
     figures = {"out": str(options.out), **quantized.card["quantization"]}
     if options.as_json:
