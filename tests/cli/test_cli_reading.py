@@ -4,6 +4,7 @@ import codecs
 import gzip
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -128,7 +128,7 @@ class TestPromptFile:
         Path("bad.txt").write_bytes(b"abc\xff")
         Path("folder").mkdir()
         assert error_of("write", trained, "--prompt-file", "no.txt") == (
-            "no.txt does not exist: check the path"
+            "no.txt does not exist: did you mean bad.txt?"
         )
         assert "folder has no text files" in error_of("write", trained, "--prompt-file", "folder")
         assert "bad.txt is not valid utf-8 at byte 3" in error_of(
