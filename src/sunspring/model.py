@@ -11,6 +11,7 @@ import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,8 +32,9 @@ from sunspring.runs.corpus import RunText
 from sunspring.runs.request import Names
 from sunspring.settings import several, takes
 from sunspring.storage import read_json, write_json
-from sunspring.text.files import find_sources
-from sunspring.text.options import DocumentKind, ReadingOptions
+from sunspring.text.files import Sources, find_sources
+from sunspring.text.options import DocumentKind, FileOptions, ReadingOptions
+from sunspring.text.sources import read_lines, read_text
 from sunspring.writing.engine import Engine, EngineName
 from sunspring.writing.engines import open_engine
 from sunspring.writing.settings import (
@@ -568,12 +570,50 @@ class Model:
         model._mixture = learn_mixture(self.network, self._text.open())
         return model
 
+    def reading(self, files: FileOptions | None = None) -> ReadingOptions:
+        """Return how to read a text for the model: split into documents as in training.
+
+        Args:
+            files: how files become text.
+        """
+        return ReadingOptions(documents=self.documents, **vars(files or FileOptions()))
+
+    def arriving_lines(
+        self, source: str | Path, files: FileOptions | None = None, notify: Notify = ignore
+    ) -> Iterator[tuple[int, list[str]]]:
+        """Read the lines of a source as they arrive, as for training; see `read_lines`.
+
+        Args:
+            source: named as for training.
+            files: how files become text.
+            notify: called with a line about what was left out.
+
+        Raises:
+            SourceError: the source is at fault.
+        """
+        yield from read_lines(self._find_text(source, files, notify), notify)
+
+    def arriving_text(
+        self, source: str | Path, files: FileOptions | None = None, notify: Notify = ignore
+    ) -> Iterator[str]:
+        """Read the text of a source as it arrives; see `arriving_lines`."""
+        yield from read_text(self._find_text(source, files, notify), notify)
+
+    def _find_text(self, source: str | Path, files: FileOptions | None, notify: Notify) -> Sources:
+        reading = ReadingOptions(**vars(files or FileOptions()))
+        return self._find((str(source),), reading, notify)
+
+    def _find(self, names: tuple[str, ...], reading: ReadingOptions, notify: Notify) -> Sources:
+        as_bytes = self.vocabulary.kind == "bytes"
+        return find_sources(names, reading, as_bytes=as_bytes, notify=notify)
+
     def adapted(
         self,
         sources: Names,
         label: str | None = None,
         settings: LearningSettings | None = None,
         notify: Notify = ignore,
+        files: FileOptions | None = None,
     ) -> Model:
         """Read some pages and learn from them, as in dynamic evaluation.
 
@@ -583,6 +623,7 @@ class Model:
             label: the label to read them under, for a model with labels.
             settings: how fast it learns.
             notify: called with a line about what was left out.
+            files: how the files become text.
 
         Returns:
             A model that has learned from them and continues where they end (if documents are lines,
@@ -596,10 +637,8 @@ class Model:
         from sunspring.network.weights import pack_model
 
         index, vocabulary = self.config.label_index(label), self.vocabulary
-        reading = ReadingOptions(documents=self.documents)
-        found = find_sources(
-            several(sources), reading, as_bytes=vocabulary.kind == "bytes", notify=notify
-        )
+        reading = self.reading(files)
+        found = self._find(several(sources), reading, notify)
         with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
             pages = encode_sources(found, vocabulary, (), Path(folder), notify, nearest=True)
             learned = learn_from(self.network, pages, vocabulary.start_id, settings, index)

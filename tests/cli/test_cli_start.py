@@ -72,13 +72,15 @@ class TestStarting:
             shown = succeed(command, "--help").out
             return re.findall(r"^(\S.*):$", shown, re.MULTILINE)
 
-        reading = "How the text is read"
+        reading = ("How the text is read", "How a file becomes text")
         assert sections("train") == [
-            *("Arguments", "Options", "When the training ends", reading),
+            *("Arguments", "Options", "When the training ends", *reading),
             "What the network reads and writes",
         ]
-        assert sections("write") == ["Arguments", "Options", "How the next token is drawn"]
-        assert sections("evaluate") == ["Arguments", "Options", reading]
+        assert sections("write") == [
+            *("Arguments", "Options", "How the next token is drawn", reading[1]),
+        ]
+        assert sections("evaluate") == ["Arguments", "Options", *reading]
         assert sections("doctor") == ["Options"]
 
     def test_help_says_defaults_ranges_and_what_is_required(self) -> None:

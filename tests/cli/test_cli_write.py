@@ -171,14 +171,14 @@ class TestPromptFile:
         Path("bad.txt").write_bytes(b"abc\xff")
         Path("folder").mkdir()
         assert error_of("write", trained, "--prompt-file", "no.txt") == (
-            "no.txt cannot be read (No such file or directory): check the path"
+            "no.txt does not exist: did you mean bad.txt?"
         )
-        assert "folder cannot be read" in error_of("write", trained, "--prompt-file", "folder")
-        assert "bad.txt is not utf-8 at byte 3" in error_of(
+        assert "folder has no text files" in error_of("write", trained, "--prompt-file", "folder")
+        assert "bad.txt is not valid utf-8 at byte 3" in error_of(
             "write", trained, "--prompt-file", "bad.txt"
         )
         message = error_of("write", trained, "--prompt-file", "-", stdin=b"\xff")
-        assert message.startswith("standard input is not utf-8 at byte 0")
+        assert message.startswith("standard input is not valid utf-8 at byte 0")
         assert "not both" in error_of("write", trained, "--prompt-file", "x", "--prompt", "y")
 
 

@@ -131,8 +131,9 @@ class TestCommand:
         assert first["bits_per_character"] == pytest.approx(first["bits"] / 5)
         assert first["top"][0]["text"] == "q"
 
-    def test_takes_bytes_that_are_no_text(self) -> None:
-        (line,) = succeed("score", "shakespeare", "--json", stdin=b"or \xff not").json["lines"]
+    def test_takes_bytes_that_are_no_text_if_asked_to(self) -> None:
+        options = ("--errors", "surrogateescape", "--json")
+        (line,) = succeed("score", "shakespeare", *options, stdin=b"or \xff not").json["lines"]
         assert line["bits"] > UNSEEN_BITS
 
     def test_top_shows_what_surprised_most(self) -> None:
@@ -156,9 +157,11 @@ class TestCommand:
         assert process.returncode == 0
 
     def test_that_is_not_there_is_one_line(self) -> None:
-        assert error_of("score", "shakespeare", "nowhere.txt").startswith("nowhere.txt: ")
+        message = error_of("score", "shakespeare", "nowhere.txt")
+        assert message == "nowhere.txt does not exist: check the path"
         Path("folder").mkdir()
-        assert error_of("score", "shakespeare", "folder").startswith("folder: ")
+        message = error_of("score", "shakespeare", "folder")
+        assert message.startswith("the folder folder has no text files")
         assert error_of("score", "shakespeare", "--top=-1") == "top is -1: it must be at least 0"
 
     def test_of_nothing_is_nothing(self) -> None:

@@ -8,18 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from io import BufferedReader
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 import click
 
 from sunspring.cli.common import Verbosity
-from sunspring.errors import SourceError
 from sunspring.notices import Notify, Progress, Screen, Work, displayable, ignore, notify_on
 
-_CHUNK = 1 << 20  # bytes read at once
 _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
 
 
@@ -93,29 +89,6 @@ def ask(question: str) -> str:
     return input()
 
 
-def arriving_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Read lines as they arrive, many at once if many have arrived.
-
-    Args:
-        path: a file, or `-` for standard input. Bytes that are not UTF-8 become lone surrogates.
-
-    Yields:
-        The number of the first line, counted from 1, and the lines without their line ends.
-
-    Raises:
-        SourceError: the file cannot be read.
-    """
-    begun, number = b"", 1
-    with _open_bytes(path) as stream:
-        while chunk := stream.read1(_CHUNK):
-            *lines, begun = (begun + chunk).split(b"\n")
-            if lines:
-                yield number, [_line(line) for line in lines]
-                number += len(lines)
-    if begun:
-        yield number, [_line(begun)]
-
-
 def lines_progress(what: str) -> Callable[[int, Sequence[str]], Progress]:
     """Say every few seconds how far the work on lines is, whose number is not known before.
 
@@ -135,21 +108,6 @@ def lines_progress(what: str) -> Callable[[int, Sequence[str]], Progress]:
         return work
 
     return begin
-
-
-def _open_bytes(path: Path) -> AbstractContextManager[BufferedReader]:
-    if str(path) == "-":
-        return nullcontext(cast(BufferedReader, sys.stdin.buffer))
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise SourceError(
-            f"{path}: {error.strerror or error}: name a file of lines, or - for standard input"
-        ) from None
-
-
-def _line(line: bytes) -> str:
-    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from sunspring.cli.parameters import is_given, names_given, refuse
 from sunspring.errors import SettingsError
 from sunspring.folders import contents
 from sunspring.settings import required, setting
-from sunspring.text.options import ReadingOptions
+from sunspring.text.options import FileOptions, ReadingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class QuantizeOptions(MeasuredText, DeviceOption, JsonOption):
     out: Path = required("Folder for the quantized model.")
 
 
-def quantize(options: QuantizeOptions) -> None:
+def quantize(options: QuantizeOptions, files: FileOptions) -> None:
     """Save a model in 8 bits, a quarter of the size.
 
     What that costs in quality is measured on a text, in nats per character.
@@ -110,7 +110,8 @@ def quantize(options: QuantizeOptions) -> None:
 
     if held := contents(options.out):
         raise SettingsError(f"{options.out} {held}: name another folder with --out")
-    quantized = Model.load(options.model, options.device).quantize(options.sources, notify=say)
+    model = Model.load(options.model, options.device)
+    quantized = model.quantize(options.sources, model.reading(files), say)
     quantized.save(options.out)
     figures = {"out": str(options.out), **quantized.card["quantization"]}
     if options.as_json:

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from sunspring.cli import printing
 from sunspring.cli.common import EngineOption, JsonOption, ModelOption
-from sunspring.cli.console import arriving_lines, lines_progress, print_json, print_lines, say
+from sunspring.cli.console import lines_progress, print_json, print_lines, say
 from sunspring.settings import setting
+from sunspring.text.options import FileOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class LineOptions(ModelOption, EngineOption):
     """Which lines are read."""
 
-    file: Path = setting(
-        Path("-"),
-        "A file of lines, or - for standard input.",
+    file: str = setting(
+        "-",
+        "The lines, named as for train, or - for standard input.",
         argument="FILE",
         shown_default="standard input",
     )
@@ -43,7 +44,7 @@ class ScoreOptions(LineOptions, JsonOption):
     )
 
 
-def score(options: ScoreOptions) -> None:
+def score(options: ScoreOptions, files: FileOptions) -> None:
     """Score each line of a file by its surprise.
 
     Each line is printed after its bits, in total and per character. Lines that are unlike the
@@ -62,7 +63,7 @@ def score(options: ScoreOptions) -> None:
             "character"
         )
     listed, progress = [], lines_progress("scoring")
-    for number, lines in arriving_lines(options.file):
+    for number, lines in model.arriving_lines(options.file, files, say):
         scored = score_lines(model, lines, options.label, progress(number, lines))
         scores = enumerate(scored, start=number)
         kept = [each for each in scores if least is None or each[1].bits_per_character > least]
@@ -85,7 +86,7 @@ class EncodeOptions(LineOptions):
     )
 
 
-def encode(options: EncodeOptions) -> None:
+def encode(options: EncodeOptions, files: FileOptions) -> None:
     """Turn each line of a file into a vector.
 
     The vector is the model's state after the line. Similar lines have similar vectors.
@@ -97,7 +98,7 @@ def encode(options: EncodeOptions) -> None:
     progress = lines_progress("encoding")
     batches = (
         model.encode(lines, options.label, progress(number, lines))
-        for number, lines in arriving_lines(options.file)
+        for number, lines in model.arriving_lines(options.file, files, say)
     )
     if options.out is None:
         for vectors in batches:

@@ -74,6 +74,7 @@ app = _Commands(
     help="Teach a small recurrent network to write like a text of your own.",
     no_args_is_help=True,
 )
+app = click.version_option(package_name="sunspring", prog_name="sunspring")(app)
 
 
 def main() -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from sunspring.cli import printing
 from sunspring.cli.common import JsonOption, ModelOption
-from sunspring.cli.console import arriving_lines, print_json, say, shown
+from sunspring.cli.console import print_json, say, shown
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError
 from sunspring.settings import required, setting
+from sunspring.text.options import FileOptions
 
 if TYPE_CHECKING:
     from sunspring.model import Model
@@ -31,9 +32,9 @@ class PageOption:
 class ExplainOptions(ModelOption, PageOption, JsonOption):
     """What is explained, and how."""
 
-    file: Path | None = setting(
+    file: str | None = setting(
         None,
-        "The text, or - for standard input.",
+        "The text, named as for train, or - for standard input.",
         argument="FILE",
         shown_default="the model's own held-out text",
     )
@@ -60,7 +61,7 @@ class ExplainOptions(ModelOption, PageOption, JsonOption):
     )
 
 
-def explain(options: ExplainOptions) -> None:
+def explain(options: ExplainOptions, files: FileOptions) -> None:
     """Make a page that shows how a model reads a text.
 
     It shows how surprising each character is and what was expected there, units of the network
@@ -82,7 +83,7 @@ def explain(options: ExplainOptions) -> None:
         raise SettingsError("--steps belongs to --gradients: add --gradients, or leave --steps out")
     model = Model.load(options.model)
     corpus = model.open_text(say) if options.copied else None
-    text = _text_to_explain(model, options.file, options.text)
+    text = _text_to_explain(model, options.file, files, options.text)
     explanation = explain(model, text, options.label, options.top, corpus)
     if explanation.unseen:
         say(printing.describe_unseen(explanation.unseen))
@@ -111,12 +112,12 @@ def _explain_gradients(options: ExplainOptions) -> None:
         print_json(flow.to_json())
 
 
-def _text_to_explain(model: Model, file: Path | None, text: str | None) -> str:
+def _text_to_explain(model: Model, file: str | None, files: FileOptions, text: str | None) -> str:
     """Return the text that was named, or the beginning of the model's own held-out text."""
     if file is not None and text is not None:
         raise SettingsError("give a FILE or --text, not both")
     if file is not None:
-        text = _beginning(file)
+        text = _beginning(model, file, files)
     if text is None:
         corpus = model.open_text(say)
         say(f"explaining the first {_HELDOUT:,} tokens of the held-out text")
@@ -126,16 +127,14 @@ def _text_to_explain(model: Model, file: Path | None, text: str | None) -> str:
     return text[:_MOST]
 
 
-def _beginning(file: Path) -> str:
-    """Read a file, but little more than will be explained."""
-    lines: list[str] = []
-    characters = 0
-    for _, arrived in arriving_lines(file):
-        lines += arrived
-        characters += sum(map(len, arrived)) + len(arrived)
-        if characters > _MOST:
+def _beginning(model: Model, file: str, files: FileOptions) -> str:
+    """Read a source, but little more than will be explained."""
+    text = ""
+    for piece in model.arriving_text(file, files, say):
+        text += piece
+        if len(text) > _MOST:
             break
-    return "\n".join(lines)
+    return text.removesuffix("\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +173,7 @@ class CompareOptions(PageOption, JsonOption):
     prompt: str = setting("", "The prompt of their samples.")
 
 
-def compare(options: CompareOptions) -> None:
+def compare(options: CompareOptions, files: FileOptions) -> None:
     """Compare several models on the same text."""
     from sunspring.pages.html import check_page, write_page
     from sunspring.reports import compare as comparing
@@ -182,7 +181,7 @@ def compare(options: CompareOptions) -> None:
 
     if options.out is not None:
         check_page(options.out)
-    comparison = comparing.compare(options.runs, options.text, options.prompt, say)
+    comparison = comparing.compare(options.runs, options.text, options.prompt, say, files)
     if options.as_json:
         print_json(comparison.to_json())
     else:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +26,10 @@ from sunspring.cli.console import (
     shown,
 )
 from sunspring.cli.parameters import refuse
-from sunspring.errors import SettingsError, SourceError
+from sunspring.errors import SettingsError
 from sunspring.notices import Work
 from sunspring.settings import part_of, setting
+from sunspring.text.options import FileOptions
 from sunspring.writing.settings import ConstraintSettings, ProposalSettings, WritingSettings
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ _NOT_RAW = (
 class WriteOptions(ModelOption, EngineOption, RateOption, JsonOption):
     """What the command line adds to the writing settings."""
 
-    prompt_file: Path | None = setting(None, "A file with the prompt, or - for standard input.")
+    prompt_file: str | None = setting(
+        None, "A file with the prompt, or - for standard input.", metavar="FILE"
+    )
     count: int = setting(1, "How many texts to write.", at_least=1, below=1 << 63)
     copied: bool = setting(
         False, "Underline what is copied from the training text, and say how much it is."
@@ -77,7 +79,7 @@ class WriteOptions(ModelOption, EngineOption, RateOption, JsonOption):
     )
 
 
-def write(settings: WritingSettings, options: WriteOptions) -> None:
+def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) -> None:
     """Write with a trained model.
 
     The text continues the prompt, and is shown as it is written.
@@ -87,9 +89,11 @@ def write(settings: WritingSettings, options: WriteOptions) -> None:
     if options.raw:
         refuse(_NOT_RAW, "--raw, which writes bytes and not texts")
     options.check_rate(options.adapt is not None, "--adapt")
-    prompt = _read_prompt(settings.prompt, options.prompt_file, options.raw)
+    if options.prompt_file is None and options.adapt is None:
+        refuse([each.name for each in fields(FileOptions)], "a prompt that is not from a file")
+    model = _load(settings.label, options, files)
+    prompt = _read_prompt(model, settings.prompt, options.prompt_file, files)
     settings = replace(settings, prompt=prompt)
-    model = _load(settings.label, options)
     if options.raw:
         print_bytes(model.raw_pieces(settings))
         return
@@ -159,13 +163,13 @@ def _split_novel(word: str) -> Sequence[str]:
     return (name, number) if name == "--novel" and _NUMBER.fullmatch(number) else (word,)
 
 
-def _load(label: str | None, options: WriteOptions) -> Model:
+def _load(label: str | None, options: WriteOptions, files: FileOptions) -> Model:
     """Load the model, adapted, mixed and blended as the options say."""
     from sunspring.model import Model
 
     model = Model.load(options.model, options.device, options.engine)
     if options.adapt is not None:
-        model = model.adapted(options.adapt, label, options.learning, say)
+        model = model.adapted(options.adapt, label, options.learning, say, files)
     if options.mixture:
         model = model.mixed()
     for folder, share in map(_parse_share, options.blend):
@@ -232,19 +236,9 @@ def _parse_share(blend: str) -> tuple[Path, float]:
         raise SettingsError(f"--blend {blend} has no share: write it as MODEL:0.3") from None
 
 
-def _read_prompt(prompt: str, path: Path | None, raw: bool) -> str:
-    if path is None:
+def _read_prompt(model: Model, prompt: str, file: str | None, files: FileOptions) -> str:
+    if file is None:
         return prompt
     if prompt:
         raise SettingsError("the prompt is given twice: use --prompt or --prompt-file, not both")
-    shown = "standard input" if str(path) == "-" else path
-    try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        if raw:
-            return content.decode("utf-8", "surrogateescape")
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        at = f"byte {error.start}"
-        raise SourceError(f"{shown} is not utf-8 at {at}: convert it to utf-8") from None
-    except OSError as error:
-        raise SourceError(f"{shown} cannot be read ({error.strerror}): check the path") from None
+    return "".join(model.arriving_text(file, files, say))

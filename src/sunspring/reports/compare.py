@@ -13,6 +13,7 @@ from sunspring.model import Model
 from sunspring.notices import Notify
 from sunspring.reports.report import WRITTEN_AT, Speed, write_much
 from sunspring.runs.log import RunLog
+from sunspring.text.options import FileOptions
 
 _SAMPLE_LENGTH = 400
 _SEED = 0
@@ -90,7 +91,11 @@ class Comparison:
 
 
 def compare(
-    folders: Sequence[Path], sources: Sequence[str], prompt: str, notify: Notify
+    folders: Sequence[Path],
+    sources: Sequence[str],
+    prompt: str,
+    notify: Notify,
+    files: FileOptions | None = None,
 ) -> Comparison:
     """Measure models on one text by `stream`, the best first.
 
@@ -99,6 +104,7 @@ def compare(
         sources: the text; if none is named, the held-out text that all runs share.
         prompt: the prompt of their samples.
         notify: called with a line about what was left out or is not available.
+        files: how files become text.
 
     Raises:
         SettingsError: the runs have different held-out texts, and no source is named.
@@ -108,7 +114,7 @@ def compare(
     if not sources:
         _check_same_text(folders, models, notify)
     found = [
-        _measure(folder, model, sources, prompt, notify)
+        _measure(folder, model, sources, prompt, notify, files)
         for folder, model in zip(folders, models, strict=True)
     ]
     return Comparison(sorted(found, key=lambda each: each.evaluation.nats_per_character))
@@ -129,9 +135,14 @@ def _check_same_text(folders: Sequence[Path], models: Sequence[Model], notify: N
 
 
 def _measure(
-    folder: Path, model: Model, sources: Sequence[str], prompt: str, notify: Notify
+    folder: Path,
+    model: Model,
+    sources: Sequence[str],
+    prompt: str,
+    notify: Notify,
+    files: FileOptions | None,
 ) -> Compared:
-    evaluation, _ = model.evaluate(sources, notify=notify)
+    evaluation, _ = model.evaluate(sources, reading=model.reading(files), notify=notify)
     _, speed = write_much(model)
     label = model.config.first_label
     sample = model.write(prompt, _SAMPLE_LENGTH, temperature=WRITTEN_AT, seed=_SEED, label=label)

@@ -88,6 +88,25 @@ def read_passages(
         )
 
 
+def read_text(
+    sources: Sources, notify: Notify = ignore, *, chunk_size: int = CHUNK_SIZE
+) -> Iterator[str]:
+    """Read the text of sources as it arrives, whatever counts as a document.
+
+    Args:
+        sources: what to read, and how.
+        notify: called with a message about what is skipped.
+        chunk_size: bytes read at a time.
+
+    Raises:
+        SourceError: a source is unreadable, binary or not decodable.
+    """
+    with Archives() as archives:
+        for file in _text_files(sources, notify):
+            pieces = _read(file, sources, archives, chunk_size, lambda size: None, notify)
+            yield from (piece.text for piece in _joined(pieces))
+
+
 def read_lines(
     sources: Sources, notify: Notify = ignore, *, chunk_size: int = CHUNK_SIZE
 ) -> Iterator[tuple[int, list[str]]]:
