@@ -7,25 +7,23 @@ that holds them. Everything is streamed, so a corpus may be larger than memory.
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sunspring.corpus.building import new_folder
 from sunspring.corpus.overlap import measure_overlap
 from sunspring.corpus.pieces import Pieces, draw_by_number, draw_pieces, locate_cuts
+from sunspring.corpus.plain_text import as_lines, text_bytes
 from sunspring.corpus.settings import TokenSettings
 from sunspring.corpus.splits import HELDOUT, SPLITS, VALIDATION, Cut, Split, open_split, read_runs
 from sunspring.corpus.spool import Spool, lines_of, training_text, write_ids
@@ -50,9 +48,6 @@ OLDEST_FORMAT = 2
 _FORMAT = 3  # documents are drawn by their length and label
 _READING = ("documents", "encoding", "errors", "keep_newlines", "label_column", "label_folders")
 _SUBWORD_TRAINING_CHARACTERS = 200_000_000
-_BLOCK = 1 << 20  # tokens turned into text at a time
-_BUILDING = ".building-"  # begins the names of folders that are being made, then their process
-_A_DAY = 24 * 3600.0  # seconds
 _BYTES_OF_A_BYTE = 2  # of text: itself in the spool, and its id
 
 
@@ -151,7 +146,7 @@ class Corpus:
     def training_bytes(self) -> Iterator[bytes | None]:
         """Yield the training part in UTF-8, block by block, and None where a document ends."""
         for part in self._training_parts():
-            yield from _text_bytes(part.tokens, self.vocabulary)
+            yield from text_bytes(part.tokens, self.vocabulary)
             yield None
         self.train.release_pages()
 
@@ -161,9 +156,9 @@ class Corpus:
         Args:
             split: a text in this vocabulary.
         """
-        heldout = _text_bytes(split.tokens, self.vocabulary)
-        rest = chain(self.training_bytes(), _text_bytes(self.validation.tokens, self.vocabulary))
-        return measure_overlap(_as_lines(heldout), _as_lines(rest))
+        heldout = text_bytes(split.tokens, self.vocabulary)
+        rest = chain(self.training_bytes(), text_bytes(self.validation.tokens, self.vocabulary))
+        return measure_overlap(as_lines(heldout), as_lines(rest))
 
     def _training_parts(self) -> Iterator[Split]:
         """Yield the training part from cut to cut."""
@@ -247,10 +242,8 @@ def build_corpus(
             notify(notice)
         return cached
 
-    _clear_leftovers(cache)
     _check_room(sources, heldout, cache)
-    building = Path(tempfile.mkdtemp(prefix=f"{_BUILDING}{os.getpid()}-", dir=cache))
-    try:
+    with new_folder(cache) as building:
         with _open_spool(building) as file:
             spool = Spool(file, base_labels)
             spool.add(read_passages(sources, on_progress, notify))
@@ -299,35 +292,7 @@ def build_corpus(
             return cached
         shutil.rmtree(folder, ignore_errors=True)
         building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return open_corpus(folder)
-
-
-def _clear_leftovers(cache: Path) -> None:
-    """Delete what processes that were killed left half made.
-
-    A folder that does not name its process, as those of earlier versions, must be a day old.
-    """
-    for folder in cache.glob(f"{_BUILDING}*"):
-        process = folder.name.removeprefix(_BUILDING).partition("-")[0]
-        with contextlib.suppress(OSError):
-            if process.isdecimal() and os.name == "posix":
-                is_over = not _is_running(int(process))
-            else:
-                is_over = time.time() - folder.stat().st_mtime > _A_DAY
-            if is_over:
-                shutil.rmtree(folder)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def _check_room(sources: Sources, heldout: Sources | None, cache: Path) -> None:
@@ -509,36 +474,3 @@ def encode_sources(
         left_out = sum(spool.counts[ord(one)] for one in unknown) if is_left_out else 0
     split = open_split(folder, SPLITS[HELDOUT], characters[HELDOUT] + left_out, vocabulary)
     return replace(split, left_out=left_out)
-
-
-def _as_lines(pieces: Iterable[bytes | None]) -> Iterator[str]:
-    """Decode pieces of UTF-8, and end documents with a newline."""
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    for piece in pieces:
-        yield decoder.decode(b"\n" if piece is None else piece)
-
-
-def _text_bytes(tokens: NDArray[np.integer[Any]], vocabulary: Vocabulary) -> Iterator[bytes | None]:
-    """Yield the text of tokens in UTF-8, block by block, and None where a document ends."""
-    pieces = [vocabulary.token_bytes(token) for token in range(vocabulary.size)]
-    sizes = np.array([len(piece) for piece in pieces])
-    begins = np.cumsum(sizes) - sizes
-    table = np.frombuffer(b"".join(pieces), np.uint8)
-    is_one_byte = vocabulary.end_id is None and tokens.dtype == np.uint8 and (sizes == 1).all()
-    for offset in range(0, len(tokens), _BLOCK):
-        block = tokens[offset : offset + _BLOCK]
-        if is_one_byte:  # the same, ten times as fast
-            yield block.tobytes().translate(table.tobytes().ljust(256))
-            continue
-        is_end = np.isin(block, [] if vocabulary.end_id is None else [vocabulary.end_id])
-        counts, places = sizes[block], begins[block]
-        ends = np.cumsum(counts)
-        if not (counts == 1).all():
-            places = np.arange(counts.sum()) + np.repeat(places - ends + counts, counts)
-        data = table[places].tobytes()
-        begin = 0
-        for end in ends[is_end].tolist():
-            yield data[begin:end]
-            yield None
-            begin = end
-        yield data[begin:]

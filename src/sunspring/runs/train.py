@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 import torch
@@ -29,13 +28,13 @@ from sunspring.machine import (
     choose_device,
     keep_freed_memory,
     leave_terminal,
-    memory_bytes,
 )
-from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
+from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, Weights, extend
 from sunspring.network.weights import build_network, encode_weights, load_weights, pack_model
 from sunspring.notices import Notify, Work, notify_on
+from sunspring.runs.capacity import check_disk, check_memory, explaining_memory
 from sunspring.runs.corpus import RequestedText, load_base, open_run_corpus, say_if_binary
 from sunspring.runs.folder import RunFolder
 from sunspring.runs.log import JsonLog, TensorBoardLog, Units
@@ -46,10 +45,9 @@ from sunspring.runs.result import TrainingResult
 from sunspring.runs.resumption import check_budget, names_other_text, resumed_request
 from sunspring.runs.samples import OnSample, SampleWriter
 from sunspring.settings import settings_of
-from sunspring.storage import cache_folder, check_room, writing
+from sunspring.storage import cache_folder, writing
 from sunspring.training.budget import Budget
-from sunspring.training.checkpoint import MOST_AT_ONCE, Checkpoint
-from sunspring.training.memory import checkpoint_bytes, step_bytes
+from sunspring.training.checkpoint import Checkpoint
 from sunspring.training.optimizers import Optimizers
 from sunspring.training.pace import Pace
 from sunspring.training.plan import (
@@ -157,8 +155,8 @@ def _resume(
                 f"the text has been read {enough:g} times, which is enough: "
                 "to continue anyway, give --epochs or --steps"
             )
-    _check_size(plan, device)
-    _check_room(plan, out)
+    check_memory(plan, device)
+    check_disk(plan, out)
     model = _new_model(plan, request.seed, base)
     if precision == "bf16" and not runs_in_bf16(model.to(device), plan.recipe):
         notify(f"this {device.type} cannot continue in bf16, as the run was started: using fp32")
@@ -259,13 +257,13 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
             "from a model without labels"
         )
     check_window(corpus.train, plan.recipe.window)
-    _check_size(plan, device)
-    _check_room(plan, request.folder)
+    check_memory(plan, device)
+    check_disk(plan, request.folder)
     notify(_describe(corpus))
     say_if_binary(corpus, notify)
     notify(f"preset {plan.preset}: {plan.reason}")
     model = _new_model(plan, request.seed, base)
-    with _explaining_memory(plan):
+    with explaining_memory(plan):
         precision = _choose_precision(plan, model, device)
     return Setup(request, corpus, plan, precision, device), model
 
@@ -290,47 +288,6 @@ def _check_base(request: TrainingRequest, overrides: Overrides, base: ModelConfi
                 f"{name} is {getattr(base, name)} in the model of --init-from, whose weights do "
                 f"not fit {asked[name]}: {remedy}, or train a new model"
             )
-
-
-def _check_size(plan: Plan, device: torch.device) -> None:
-    """Refuse what cannot fit in memory before allocating it: some systems kill the process."""
-    config, recipe = plan.model, plan.recipe
-    needed, held = step_bytes(config, recipe) / 1e9, memory_bytes(device) / 1e9
-    if needed > held:
-        raise SettingsError(
-            f"a step of training {least_parameters(config):,} parameters with "
-            f"{recipe.batch_size:,} rows of {recipe.window:,} tokens takes at least "
-            f"{needed:,.0f} GB of memory and this {device.type} has {held:,.0f}: choose fewer "
-            "layers, or a smaller batch_size, window, hidden_size or embedding_size"
-        )
-
-
-def _check_room(plan: Plan, folder: Path) -> None:
-    """Refuse to train where the disk has no room for the model and its checkpoints."""
-    check_room(
-        folder,
-        MOST_AT_ONCE * checkpoint_bytes(plan.model, plan.recipe),
-        "the checkpoints of this training",
-        "make room, or name a folder on another disk with --out",
-    )
-
-
-@contextlib.contextmanager
-def _explaining_memory(plan: Plan) -> Iterator[None]:
-    """Turn what PyTorch says where memory is short into a message that says what to do.
-
-    Raises:
-        SettingsError: instead.
-    """
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one of these
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-            raise
-        raise SettingsError(
-            f"there is not enough memory for a step with {plan.recipe.batch_size:,} rows of "
-            f"{plan.recipe.window:,} tokens: choose a smaller batch_size, window or hidden_size"
-        ) from None
 
 
 def _new_model(plan: Plan, seed: int, base: ModelFiles | None) -> RecurrentModel:
@@ -399,7 +356,7 @@ def _run(
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
-    with _stop_on_signals(trainer), writing(folder.path), _explaining_memory(plan):
+    with _stop_on_signals(trainer), writing(folder.path), explaining_memory(plan):
         report = trainer.run()
     load_weights(model, trainer.best)
     return _Ended(report, trainer.best)

@@ -1,0 +1,66 @@
+"""Whether a training fits into this machine's memory and disk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from sunspring.errors import SettingsError
+from sunspring.machine import memory_bytes
+from sunspring.network.config import least_parameters
+from sunspring.storage import check_room
+from sunspring.training.checkpoint import MOST_AT_ONCE
+from sunspring.training.memory import checkpoint_bytes, step_bytes
+from sunspring.training.plan import Plan
+
+
+def check_memory(plan: Plan, device: torch.device) -> None:
+    """Refuse what cannot fit in memory before allocating it: some systems kill the process.
+
+    Raises:
+        SettingsError: a step needs more than this device has.
+    """
+    config, recipe = plan.model, plan.recipe
+    needed, held = step_bytes(config, recipe) / 1e9, memory_bytes(device) / 1e9
+    if needed > held:
+        raise SettingsError(
+            f"a step of training {least_parameters(config):,} parameters with "
+            f"{recipe.batch_size:,} rows of {recipe.window:,} tokens takes at least "
+            f"{needed:,.0f} GB of memory and this {device.type} has {held:,.0f}: choose fewer "
+            "layers, or a smaller batch_size, window, hidden_size or embedding_size"
+        )
+
+
+def check_disk(plan: Plan, folder: Path) -> None:
+    """Refuse to train where the disk has no room for the model and its checkpoints.
+
+    Raises:
+        ModelError: the folder's disk has too little room.
+    """
+    check_room(
+        folder,
+        MOST_AT_ONCE * checkpoint_bytes(plan.model, plan.recipe),
+        "the checkpoints of this training",
+        "make room, or name a folder on another disk with --out",
+    )
+
+
+@contextlib.contextmanager
+def explaining_memory(plan: Plan) -> Iterator[None]:
+    """Turn what PyTorch says where memory is short into a message that says what to do.
+
+    Raises:
+        SettingsError: instead.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one of these
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise SettingsError(
+            f"there is not enough memory for a step with {plan.recipe.batch_size:,} rows of "
+            f"{plan.recipe.window:,} tokens: choose a smaller batch_size, window or hidden_size"
+        ) from None
