@@ -265,6 +265,25 @@ class TestPdf:
         assert text.splitlines() == [line.rstrip() for page in pages for line in page]
         assert notices == []
 
+    def test_that_maps_its_signs_to_anything_gives_valid_text(self) -> None:
+        mapping = b"begincmap 1 begincodespacerange <00> <FF> endcodespacerange 3 beginbfchar "
+        mapping += b"<41> <D83DDE42> <42> <0000> <43> <D800> endbfchar endcmap"
+        content = b"BT /F 12 Tf 72 700 Td (xABCy) Tj ET"
+        objects = [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R"
+            b"/Resources<</Font<</F 5 0 R>>>>>>",
+            b"<</Length %d>>stream\n%b\nendstream" % (len(content), content),
+            b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 6 0 R>>",
+            b"<</Length %d>>stream\n%b\nendstream" % (len(mapping), mapping),
+        ]
+        body = b"".join(b"%d 0 obj%b endobj\n" % each for each in enumerate(objects, 1))
+        text = read(write("a.pdf", b"%PDF-1.4\n" + body + b"trailer<</Root 1 0 R>>"))
+        assert text.encode("utf-8").startswith("x🙂".encode())
+        assert text.endswith("y\n")
+        assert "\0" not in text
+
     def test_of_pictures_says_so(self) -> None:
         assert "no text, only pictures" in error_of(write_pdf("a.pdf", [[], []]))
 

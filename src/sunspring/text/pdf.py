@@ -133,10 +133,16 @@ def _lines(page: PdfPage) -> list[_Line]:
         left, base, _, top = characters.get_charbox(first, loose=True)
         right = characters.get_charbox(last, loose=True)[2]
         first_word = characters.get_charbox(first_word_end, loose=True)[2] - left
-        lines.append(_Line(printed, left, right, base, top - base, first_word))
+        lines.append(_Line(_valid(printed), left, right, base, top - base, first_word))
     characters.close()
     page.close()
     return lines
+
+
+def _valid(text: str) -> str:
+    """Join the halves of characters that PDFium gives in UTF-16, and drop those without meaning."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\0", "")
 
 
 def _windows(pages: Iterable[list[_Line]]) -> Iterator[Sequence[list[_Line]]]:
