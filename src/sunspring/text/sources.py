@@ -178,11 +178,13 @@ def _skip_blank(passages: Iterator[Passage], notify: Notify) -> Iterator[Passage
     held: list[Passage] = []  # a document's beginning, until it has something to read
     is_blank = True
     for passage in passages:
-        is_blank = is_blank and (not passage.text or passage.text.isspace())
-        held.append(passage)
-        if not is_blank:
+        if is_blank and (not passage.text or passage.text.isspace()):
+            held.append(passage)
+        else:
+            is_blank = False
             yield from held
             held.clear()
+            yield passage
         if passage.ends_document:
             blank += is_blank
             is_blank = True
