@@ -57,8 +57,8 @@ def check_room(folder: Path, needed: float, what: str, remedy: str) -> None:
         ModelError: it has not.
     """
     existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
+    total, _, free = shutil.disk_usage(existing)
+    if needed > free and total:  # the size of what is no real disk is 0
         raise ModelError(
             f"{existing} has {free / 1e6:,.0f} MB free, and {what} take {needed / 1e6:,.0f} MB: "
             f"{remedy}"
