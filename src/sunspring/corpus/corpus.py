@@ -238,8 +238,6 @@ def build_corpus(
     key = None if None in signature else _digest(described, signature)
     cache.mkdir(parents=True, exist_ok=True)
     if key is not None and (cached := _open_sound(cache / key)):
-        for notice in cached.notices:
-            notify(notice)
         return cached
 
     _check_room(sources, heldout, cache)
@@ -265,8 +263,6 @@ def build_corpus(
                 pieces = draw_by_number(
                     spool.documents(), training_documents, seed=seed, whole=whole
                 )
-            for notice in notices:
-                notify(notice)
             vocabulary = _make_vocabulary(spool, pieces, settings, documents != "none", base)
             characters = write_ids(spool, pieces, vocabulary, building, notify)
             overlap = measure_overlap(

@@ -259,6 +259,8 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
     check_window(corpus.train, plan.recipe.window)
     check_memory(plan, device)
     check_disk(plan, request.folder)
+    for notice in corpus.notices:
+        notify(notice)
     notify(_describe(corpus))
     say_if_binary(corpus, notify)
     notify(f"preset {plan.preset}: {plan.reason}")
