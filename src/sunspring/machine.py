@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import signal
 import stat
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sunspring.errors import SettingsError
+from sunspring.storage import free_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -137,8 +137,7 @@ def usable_cores() -> int:
 
 
 def _free_gigabytes(path: Path) -> float:
-    existing = next(each for each in (path, *path.parents) if each.exists())
-    return round(shutil.disk_usage(existing).free / 1e9, 1)
+    return round(free_bytes(path) / 1e9, 1)
 
 
 def package_versions() -> dict[str, str]:

@@ -44,6 +44,12 @@ def writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def free_bytes(folder: Path) -> int:
+    """Return the free space on the disk where a folder is, or would be made."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(existing).free
+
+
 def check_room(folder: Path, needed: float, what: str, remedy: str) -> None:
     """Make sure that a disk has room.
 
@@ -56,12 +62,11 @@ def check_room(folder: Path, needed: float, what: str, remedy: str) -> None:
     Raises:
         ModelError: it has not.
     """
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(folder)
     if needed > free:
         raise ModelError(
-            f"{existing} has {free / 1e6:,.0f} MB free, and {what} take {needed / 1e6:,.0f} MB: "
-            f"{remedy}"
+            f"the disk of {folder} has {free / 1e6:,.0f} MB free, and {what} take "
+            f"{needed / 1e6:,.0f} MB: {remedy}"
         )
 
 

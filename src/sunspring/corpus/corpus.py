@@ -298,7 +298,7 @@ def build_corpus(
 def _check_room(sources: Sources, heldout: Sources | None, cache: Path) -> None:
     """Refuse to encode text for which the disk has no room; what a pipe brings is not known."""
     files = [*sources.files, *(heldout.files if heldout else ())]
-    size = sum(file.status.st_size for file in files if file.status is not None)
+    size = sum(file.size or 0 for file in files if not file.is_binary)
     check_room(
         cache,
         _BYTES_OF_A_BYTE * size,
