@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import shlex
@@ -84,8 +85,12 @@ class Screen:
             self._stream.flush()
 
 
+@functools.lru_cache(maxsize=8)
 def notify_on(stream: TextIO | None) -> Notify:
-    """Return a function that prints lines to a stream; None for silence."""
+    """Return what prints lines to a stream; None for silence.
+
+    It is the same for all who print there, so that they know of the bar that may stand there.
+    """
     return ignore if stream is None else Screen(stream)
 
 
@@ -141,6 +146,11 @@ class Work:
             left = seconds * (total / done - 1) if done else math.inf
             figures += [f"{done / total:.0%}", f"{duration(left)} left"]
         return "  ".join(figures or [f"{done:,}"])
+
+
+def reading_on(notify: Notify) -> Work:
+    """Return what shows the progress of reading files, in bytes."""
+    return Work(notify, "reading", "MB", 1e6)
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sunspring.cli import printing
 from sunspring.cli.common import DeviceOption, JsonOption, ModelOption, RateOption
-from sunspring.cli.console import notices, print_json, say
+from sunspring.cli.console import notices, notify, print_json, say
 from sunspring.cli.parameters import is_given, names_given, refuse
 from sunspring.errors import SettingsError
 from sunspring.folders import contents
@@ -67,7 +67,7 @@ def evaluate(options: EvaluateOptions, reading: ReadingOptions) -> None:
         options.sources,
         options.protocol,
         reading,
-        say,
+        notify(),
         mixture=options.mixture,
         dynamic=options.learning if options.dynamic else False,
     )
@@ -111,7 +111,7 @@ def quantize(options: QuantizeOptions, files: FileOptions) -> None:
     if held := contents(options.out):
         raise SettingsError(f"{options.out} {held}: name another folder with --out")
     model = Model.load(options.model, options.device)
-    quantized = model.quantize(options.sources, model.reading(files), say)
+    quantized = model.quantize(options.sources, model.reading(files), notify())
     quantized.save(options.out)
     figures = {"out": str(options.out), **quantized.card["quantization"]}
     if options.as_json:

@@ -94,15 +94,15 @@ def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) 
     model = _load(settings.label, options, files)
     prompt = _read_prompt(model, settings.prompt, options.prompt_file, files)
     settings = replace(settings, prompt=prompt)
+    reading = Work(notify(), "reading the prompt")
     if options.raw:
-        print_bytes(model.raw_pieces(settings))
+        print_bytes(model.raw_pieces(settings, reading))
         return
     _say_what_is_replaced(model, settings.prompt)
     if options.interactive:
         _write_together(model, settings)
         return
-    reading = Work(notify(), "reading the prompt")
-    corpus = model.open_text(say) if options.copied else None
+    corpus = model.open_text(notify()) if options.copied else None
     known = _known_if_marked(model) if options.copied else None
     if options.as_json:
         _print_object(model, settings, options.count, corpus, reading)
@@ -169,7 +169,7 @@ def _load(label: str | None, options: WriteOptions, files: FileOptions) -> Model
 
     model = Model.load(options.model, options.device, options.engine)
     if options.adapt is not None:
-        model = model.adapted(options.adapt, label, options.learning, say, files)
+        model = model.adapted(options.adapt, label, options.learning, notify(), files)
     if options.mixture:
         model = model.mixed()
     for folder, share in map(_parse_share, options.blend):
@@ -241,4 +241,4 @@ def _read_prompt(model: Model, prompt: str, file: str | None, files: FileOptions
         return prompt
     if prompt:
         raise SettingsError("the prompt is given twice: use --prompt or --prompt-file, not both")
-    return "".join(model.arriving_text(file, files, say))
+    return "".join(model.arriving_text(file, files, notify()))
