@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -28,6 +28,16 @@ def displayable(text: str) -> str:
     surrogates, which no screen can show. They become U+FFFD.
     """
     return _HARMFUL.sub("\ufffd", text)
+
+
+def first_of(names: Sequence[object], most: int = 3) -> str:
+    """List the first of some names, for a message."""
+    return ", ".join(map(str, names[:most])) + ", …" * (len(names) > most)
+
+
+def counted(number: int, what: str) -> str:
+    """Write a number with what it counts, which has an s if it is not one."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def command(*words: str | Path) -> str:
