@@ -153,7 +153,7 @@ class TestOut:
     def test_that_is_a_file(self) -> None:
         write("run", "mine")
         message = error_of("train", write("a.txt", TEXT), "--out", "run", *FEW)
-        assert message == "run is a file: name a folder with --out"
+        assert message == "run is a file: name a new or empty folder with --out"
         assert Path("run").read_text() == "mine"
 
     @pytest.mark.parametrize("out", ["/dev/null/run", "/proc/run", "a.txt/run"])

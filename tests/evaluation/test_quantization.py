@@ -143,7 +143,7 @@ class TestSaving:
 
     def test_gives_a_model_to_train_on_from(self, english: Path, quantized: Model) -> None:
         quantized.save("small")
-        further = train(english, init_from="small", settings={"precision": "fp32"})
+        further = train(english, init_from="small", preset="auto", settings={"precision": "fp32"})
         assert not further.quantized
         assert "quantization" not in further.card
         further.save("further")

@@ -11,7 +11,8 @@ from sunspring.training.memory import checkpoint_bytes, step_bytes
 from sunspring.training.plan import PRESETS
 
 STEP = """
-import resource, sys
+import sys
+from pathlib import Path
 import torch
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
@@ -21,11 +22,18 @@ from sunspring.training.plan import PRESETS
 
 preset, rows, vocabulary = PRESETS[sys.argv[1]], int(sys.argv[2]), 90
 model = RecurrentModel(ModelConfig(vocabulary, **preset.model))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def most() -> int:
+    # not that of getrusage, which a child has from its parent
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+
+before = most()
 text = torch.randint(vocabulary, (rows, preset.recipe.window + 1))
 batch = Sequences(text[:, :-1], text[:, 1:], torch.zeros(rows, dtype=torch.bool), None)
 gradients_of(model, preset.recipe.objective, False)(batch, model.initial_state(rows))
-print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(1024 * (most() - before))
 """
 
 

@@ -134,7 +134,8 @@ class RunFolder:
         self.checkpoints.save(checkpoint)
         with writing(self.path):
             for name in _ABOUT_THE_MODEL:
-                (self.path / name).unlink(missing_ok=True)
+                if (self.path / name).is_file():
+                    (self.path / name).unlink()
             write_atomically(self.path / "model.safetensors", save(checkpoint.best))
 
     def finish(self, model: ModelFiles) -> None:

@@ -172,15 +172,15 @@ def _read(
 
 
 def _skip_blank(passages: Iterator[Passage], notify: Notify) -> Iterator[Passage]:
-    """Leave out documents of white space alone, and report how many there were."""
-    blank = 0
+    """Leave out documents of white space alone; report how many there were, unless all are."""
+    blank, has_text = 0, False
     held: list[Passage] = []  # a document's beginning, until it has something to read
     is_blank = True
     for passage in passages:
         if is_blank and (not passage.text or passage.text.isspace()):
             held.append(passage)
         else:
-            is_blank = False
+            is_blank, has_text = False, True
             yield from held
             held.clear()
             yield passage
@@ -188,7 +188,7 @@ def _skip_blank(passages: Iterator[Passage], notify: Notify) -> Iterator[Passage
             blank += is_blank
             is_blank = True
             held.clear()
-    if blank:
+    if blank and has_text:
         notify(f"left out documents of white space alone: {blank:,}")
 
 
