@@ -548,10 +548,13 @@ class Model:
                 figures = figures.with_overlap(overlap)
         return figures, ngrams
 
-    def mixed(self) -> Model:
+    def mixed(self, notify: Notify = ignore) -> Model:
         """Mix the model with n-grams of its training text.
 
         Their weights are learned on the validation part of that text (`learn_mixture`).
+
+        Args:
+            notify: called with a line about what was repaired.
 
         Returns:
             A model that writes, scores and evaluates as the mixture; only the network is saved.
@@ -569,7 +572,7 @@ class Model:
 
         model = copy.copy(self)
         model._engine = model._writer = None
-        model._mixture = learn_mixture(self.network, self._text.open())
+        model._mixture = learn_mixture(self.network, self._text.open(notify))
         return model
 
     def reading(self, files: FileOptions | None = None) -> ReadingOptions:

@@ -11,7 +11,7 @@ from sunspring.cli.common import JsonOption, ModelOption
 from sunspring.cli.console import notify, print_json, say, shown
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError
-from sunspring.settings import required, setting
+from sunspring.settings import required, setting, settings_of
 from sunspring.text.options import FileOptions
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def explain(options: ExplainOptions, files: FileOptions) -> None:
         raise SettingsError("nowhere to put the explanation: give --out page.html, or --json")
     if options.out is not None:
         check_page(options.out)
+    if options.file is None:
+        refuse(settings_of(FileOptions), "a text that is not from a file")
     if options.gradients:
         _explain_gradients(options)
         return
@@ -181,6 +183,8 @@ def compare(options: CompareOptions, files: FileOptions) -> None:
 
     if options.out is not None:
         check_page(options.out)
+    if not options.text:
+        refuse(settings_of(FileOptions), "their held-out text, read as it was for training")
     comparison = comparing.compare(options.runs, options.text, options.prompt, notify(), files)
     if options.as_json:
         print_json(comparison.to_json())

@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from sunspring.cli.console import (
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError
 from sunspring.notices import Work
-from sunspring.settings import part_of, setting
+from sunspring.settings import part_of, setting, settings_of
 from sunspring.text.options import FileOptions
 from sunspring.writing.settings import ConstraintSettings, ProposalSettings, WritingSettings
 
@@ -90,7 +90,7 @@ def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) 
         refuse(_NOT_RAW, "--raw, which writes bytes and not texts")
     options.check_rate(options.adapt is not None, "--adapt")
     if options.prompt_file is None and options.adapt is None:
-        refuse([each.name for each in fields(FileOptions)], "a prompt that is not from a file")
+        refuse(settings_of(FileOptions), "a prompt that is not from a file")
     model = _load(settings.label, options, files)
     prompt = _read_prompt(model, settings.prompt, options.prompt_file, files)
     settings = replace(settings, prompt=prompt)
@@ -171,7 +171,7 @@ def _load(label: str | None, options: WriteOptions, files: FileOptions) -> Model
     if options.adapt is not None:
         model = model.adapted(options.adapt, label, options.learning, notify(), files)
     if options.mixture:
-        model = model.mixed()
+        model = model.mixed(notify())
     for folder, share in map(_parse_share, options.blend):
         model = model.blended(Model.load(folder, options.device, options.engine), share)
     return model
