@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import stat
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sunspring.errors import SettingsError
-from sunspring.storage import free_bytes
+from sunspring.storage import existing_part
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +138,7 @@ def usable_cores() -> int:
 
 
 def _free_gigabytes(path: Path) -> float:
-    return round(free_bytes(path) / 1e9, 1)
+    return round(shutil.disk_usage(existing_part(path)).free / 1e9, 1)
 
 
 def package_versions() -> dict[str, str]:

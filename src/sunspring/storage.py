@@ -44,10 +44,9 @@ def writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def free_bytes(folder: Path) -> int:
-    """Return the free space on the disk where a folder is, or would be made."""
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    return shutil.disk_usage(existing).free
+def existing_part(path: Path) -> Path:
+    """Return a path, or the nearest folder above it that exists: where it is, or would be made."""
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
 
 
 def check_room(folder: Path, needed: float, what: str, remedy: str) -> None:
@@ -62,11 +61,12 @@ def check_room(folder: Path, needed: float, what: str, remedy: str) -> None:
     Raises:
         ModelError: it has not.
     """
-    free = free_bytes(folder)
-    if needed > free:
+    existing = existing_part(folder)
+    total, _, free = shutil.disk_usage(existing)
+    if needed > free and total:  # the size of what is no real disk is 0
         raise ModelError(
-            f"the disk of {folder} has {free / 1e6:,.0f} MB free, and {what} take "
-            f"{needed / 1e6:,.0f} MB: {remedy}"
+            f"{existing} has {free / 1e6:,.0f} MB free, and {what} take {needed / 1e6:,.0f} MB: "
+            f"{remedy}"
         )
 
 

@@ -182,7 +182,7 @@ class TestOut:
             write("a.txt", TEXT * 100)
             message = error_of("train", "a.txt", "--out", "run", *FEW, environment=environment)
             assert message.startswith(
-                f"the encoded text cannot be stored in {disk}/corpora (No space"
+                f"{disk}/corpora has 0 MB free, and the text and its ids take"
             )
             assert "SUNSPRING_CACHE" in message
             assert list(disk.glob("corpora/*")) == []

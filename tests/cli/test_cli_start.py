@@ -78,7 +78,8 @@ class TestStarting:
             "What the network reads and writes",
         ]
         assert sections("write") == [
-            *("Arguments", "Options", "How the next token is drawn", reading[1]),
+            *("Arguments", "Options", "What a text must have, and what it must not have"),
+            *("How the next token is drawn", reading[1]),
         ]
         assert sections("evaluate") == ["Arguments", "Options", *reading]
         assert sections("doctor") == ["Options"]

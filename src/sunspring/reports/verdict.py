@@ -124,9 +124,8 @@ def judge(facts: Facts, request: TrainingRequest) -> Verdict:
 
 def _nothing_learned(facts: Facts, request: TrainingRequest) -> Verdict:
     """Judge a training whose model is worse than no network at all."""
-    figure = f"Text that it has never seen costs {facts.heldout:.2f} bits per character"
     simplest = (
-        f"{figure}; a model that knows only how often each character occurs does better with "
+        f"{_cost(facts)}; a model that knows only how often each character occurs does better with "
         f"{facts.unigram:.2f}"
     )
     if facts.heldout < _WRONG * facts.chance:
@@ -145,14 +144,19 @@ def _nothing_learned(facts: Facts, request: TrainingRequest) -> Verdict:
     return Verdict(summary, sentences, [step])
 
 
-def _quality(facts: Facts) -> str:
+def _cost(facts: Facts) -> str:
+    """Say what the held-out text costs, and call it new only if it is."""
     known = "Text that it has never seen"
     if facts.overlap >= LARGE_OVERLAP:
         known = (
             "The held-out text is hardly new "
             f"({facts.overlap:.0%} of it is in the training text too, line for line). It"
         )
-    text = f"{known} costs {facts.heldout:.2f} bits per character"
+    return f"{known} costs {facts.heldout:.2f} bits per character"
+
+
+def _quality(facts: Facts) -> str:
+    text = _cost(facts)
     if facts.heldout < facts.ngram:
         return (
             f"{text}; for the best n-gram model, which only counts what followed the last few "
