@@ -208,7 +208,7 @@ AT_THE_TOP = {
     "writing": {"torch_writer"},
     "training": {"gradients", "objective", "optimizers", "speeds", "trainer"},
     "evaluation": {"dynamic", "mixture"},
-    "runs": {"record", "train"},
+    "runs": {"capacity", "record", "train"},
     "explanation": {"gradient_flow"},
 }
 """What may import PyTorch when it is imported itself: the modules that compute with it."""

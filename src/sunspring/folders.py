@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from sunspring.errors import ModelError, SunspringError
+from sunspring.notices import first_of
 from sunspring.storage import cache_folder, read_json, writing
 
 FolderKind = Literal["free", "begun", "run", "model", "cache", "other"]
@@ -33,7 +34,6 @@ FolderKind = Literal["free", "begun", "run", "model", "cache", "other"]
 LOCK = "run.lock"
 _BEGINNING = {LOCK, "tokenizer.json", "config.json", ".config.json.building", ".run.json.building"}
 _NOTHING = {".DS_Store", "Thumbs.db", "desktop.ini"}  # systems leave these in empty folders
-_SHOWN = 3  # names of files in a message
 _TRIES = 100  # to lock a file that others remove at the same moment
 
 
@@ -78,8 +78,7 @@ def contents(folder: Path) -> str | None:
             names = sorted(path.name for path in folder.iterdir())
         except OSError as error:
             return f"cannot be read ({error.strerror or error})"
-        shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-        return f"holds files of another kind ({shown})"
+        return f"holds files of another kind ({first_of(names)})"
     held = {"run": "a run", "model": "a model", "cache": "encoded text"}
     return f"already holds {held[kind]}"
 

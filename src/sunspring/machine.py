@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sunspring.errors import SettingsError
+from sunspring.storage import existing_part
 
 if TYPE_CHECKING:
     import torch
@@ -137,8 +138,7 @@ def usable_cores() -> int:
 
 
 def _free_gigabytes(path: Path) -> float:
-    existing = next(each for each in (path, *path.parents) if each.exists())
-    return round(shutil.disk_usage(existing).free / 1e9, 1)
+    return round(shutil.disk_usage(existing_part(path)).free / 1e9, 1)
 
 
 def package_versions() -> dict[str, str]:

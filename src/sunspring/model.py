@@ -26,7 +26,7 @@ from sunspring.folders import contents, kind_of
 from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, Progress, Work, ignore, unnoticed
+from sunspring.notices import Notify, Progress, Work, ignore, reading_on, unnoticed
 from sunspring.pages.notebook import Surprisals, table_html
 from sunspring.runs.corpus import RunText
 from sunspring.runs.request import Names
@@ -333,7 +333,9 @@ class Model:
         writer, task = self._begin(settings, on_progress)
         return writer.stream(task)
 
-    def raw_pieces(self, settings: WritingSettings) -> Iterator[bytes]:
+    def raw_pieces(
+        self, settings: WritingSettings, on_progress: Progress = unnoticed
+    ) -> Iterator[bytes]:
         """Yield piece by piece what `write_bytes` returns, with the settings as one object."""
         vocabulary = self.vocabulary
         if not isinstance(vocabulary, ByteVocabulary):
@@ -354,7 +356,7 @@ class Model:
             contains=tuple(map(_in_latin, settings.phrases("contains"))),
             ends_with=settings.ends_with and _in_latin(settings.ends_with),
         )
-        return (piece.encode("latin-1") for piece in model.pieces(in_latin))
+        return (piece.encode("latin-1") for piece in model.pieces(in_latin, on_progress))
 
     def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Do what `propose` does, with the settings as one object."""
@@ -546,10 +548,13 @@ class Model:
                 figures = figures.with_overlap(overlap)
         return figures, ngrams
 
-    def mixed(self) -> Model:
+    def mixed(self, notify: Notify = ignore) -> Model:
         """Mix the model with n-grams of its training text.
 
         Their weights are learned on the validation part of that text (`learn_mixture`).
+
+        Args:
+            notify: called with a line about what was repaired.
 
         Returns:
             A model that writes, scores and evaluates as the mixture; only the network is saved.
@@ -567,7 +572,7 @@ class Model:
 
         model = copy.copy(self)
         model._engine = model._writer = None
-        model._mixture = learn_mixture(self.network, self._text.open())
+        model._mixture = learn_mixture(self.network, self._text.open(notify))
         return model
 
     def reading(self, files: FileOptions | None = None) -> ReadingOptions:
@@ -604,8 +609,13 @@ class Model:
         return self._find((str(source),), reading, notify)
 
     def _find(self, names: tuple[str, ...], reading: ReadingOptions, notify: Notify) -> Sources:
-        as_bytes = self.vocabulary.kind == "bytes"
-        return find_sources(names, reading, as_bytes=as_bytes, notify=notify)
+        return find_sources(
+            names,
+            reading,
+            as_bytes=self.vocabulary.kind == "bytes",
+            on_progress=reading_on(notify),
+            notify=notify,
+        )
 
     def adapted(
         self,
@@ -640,7 +650,15 @@ class Model:
         reading = self.reading(files)
         found = self._find(several(sources), reading, notify)
         with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
-            pages = encode_sources(found, vocabulary, (), Path(folder), notify, nearest=True)
+            pages = encode_sources(
+                found,
+                vocabulary,
+                (),
+                Path(folder),
+                notify,
+                nearest=True,
+                on_progress=reading_on(notify),
+            )
             learned = learn_from(self.network, pages, vocabulary.start_id, settings, index)
             model = self._with(pack_model(learned, vocabulary, self.card))
             if reading.documents != "lines":

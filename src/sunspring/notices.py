@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -27,6 +28,16 @@ def displayable(text: str) -> str:
     surrogates, which no screen can show. They become U+FFFD.
     """
     return _HARMFUL.sub("\ufffd", text)
+
+
+def first_of(names: Sequence[object], most: int = 3) -> str:
+    """List the first of some names, for a message."""
+    return ", ".join(map(str, names[:most])) + ", …" * (len(names) > most)
+
+
+def counted(number: int, what: str) -> str:
+    """Write a number with what it counts, which has an s if it is not one."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def command(*words: str | Path) -> str:
@@ -84,8 +95,12 @@ class Screen:
             self._stream.flush()
 
 
+@functools.lru_cache(maxsize=8)
 def notify_on(stream: TextIO | None) -> Notify:
-    """Return a function that prints lines to a stream; None for silence."""
+    """Return what prints lines to a stream; None for silence.
+
+    It is the same for all who print there, so that they know of the bar that may stand there.
+    """
     return ignore if stream is None else Screen(stream)
 
 
@@ -141,6 +156,11 @@ class Work:
             left = seconds * (total / done - 1) if done else math.inf
             figures += [f"{done / total:.0%}", f"{duration(left)} left"]
         return "  ".join(figures or [f"{done:,}"])
+
+
+def reading_on(notify: Notify) -> Work:
+    """Return what shows the progress of reading files, in bytes."""
+    return Work(notify, "reading", "MB", 1e6)
 
 
 def duration(seconds: float) -> str:

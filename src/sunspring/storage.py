@@ -44,6 +44,11 @@ def writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def existing_part(path: Path) -> Path:
+    """Return a path, or the nearest folder above it that exists: where it is, or would be made."""
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
+
+
 def check_room(folder: Path, needed: float, what: str, remedy: str) -> None:
     """Make sure that a disk has room.
 
@@ -56,7 +61,7 @@ def check_room(folder: Path, needed: float, what: str, remedy: str) -> None:
     Raises:
         ModelError: it has not.
     """
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    existing = existing_part(folder)
     total, _, free = shutil.disk_usage(existing)
     if needed > free and total:  # the size of what is no real disk is 0
         raise ModelError(

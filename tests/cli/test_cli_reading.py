@@ -4,6 +4,7 @@ import codecs
 import gzip
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,19 @@ def test_lines_are_scored_as_they_arrive() -> None:
 def test_the_version_is_said() -> None:
     done = fresh("-m", "sunspring", "--version")
     assert done.stdout == "sunspring, version 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("evaluate", "shakespeare"),
+        ("quantize", "shakespeare", "--out", "small"),
+        ("compare", "shakespeare", "shakespeare"),
+        ("explain", "shakespeare", "--text", "To be", "--out", "page.html"),
+        ("write", "shakespeare"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_how_to_read_a_file_is_refused_where_none_is_read(arguments: Sequence[str]) -> None:
+    message = error_of(*arguments, "--encoding", "latin-1")
+    assert message.startswith("--encoding does not go with ")

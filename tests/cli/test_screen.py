@@ -18,11 +18,15 @@ from sunspring.cli.main import COMMANDS as COMMAND_NAMES
 from sunspring.notices import displayable
 
 
-def on_a_terminal(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, bytes]:
+def on_a_terminal(
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    program: Sequence[str] = ("-m", "sunspring"),
+) -> tuple[int, bytes]:
     """Run a command whose output goes to a terminal; returns its exit code and what was shown."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "sunspring", *arguments],
+        [sys.executable, *program, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
@@ -87,6 +91,22 @@ def test_control_characters_of_a_line_do_not_reach_a_terminal_but_a_pipe() -> No
         check=True,
     )
     assert b"\x1b[2J" in piped.stdout
+
+
+def test_whatever_reads_or_measures_a_text_shows_a_bar_on_a_terminal() -> None:
+    code = (
+        "import sys\n"
+        "from sunspring import notices\n"
+        "from sunspring.cli import main\n"
+        "notices._FIRST_SECONDS = notices._LIVE_SECONDS = 0\n"
+        "main.main()\n"
+    )
+    for name in ("a.txt", "b.txt"):
+        Path(name).write_text("To be, or not to be\n" * 500, encoding="utf-8")
+    end, shown = on_a_terminal("evaluate", "shakespeare", "a.txt", "b.txt", program=("-c", code))
+    assert end == 0
+    for work in ("reading: 0 of 0 MB", "scoring: "):
+        assert re.search(f"\r\x1b\\[K[━─]+ {work}", shown.decode()), shown
 
 
 class TestVerbosity:

@@ -1,5 +1,7 @@
 import io
 import os
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from files import write
 
 from sunspring.corpus.corpus import Corpus, open_corpus
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.errors import SourceError
+from sunspring.errors import ModelError, SourceError
 from sunspring.text.options import ReadingOptions
 
 
@@ -172,3 +174,18 @@ class TestCache:
         opened = open_corpus(moved)
         assert opened.fingerprint == first.fingerprint
         assert arrays_of(opened) == expected
+
+
+def test_room_is_wanted_for_what_is_read_and_not_for_a_whole_archive_with_each_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with zipfile.ZipFile("all.zip", "w") as archive:
+        for place in range(20):
+            archive.writestr(f"{place}.txt", "some text\n" * 20)
+        archive.writestr("picture.png", b"\x89\0" * 50_000)
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=8000))
+    assert build("all.zip").characters == 4000
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=7999))
+    with pytest.raises(ModelError, match="the text and its ids take 0 MB: make room"):
+        build("all.zip", seed=1)

@@ -22,8 +22,8 @@ from sunspring.storage import read_json, write_json
 PACKAGE = Path(sunspring.__file__).parent
 LINES = "".join(f"The café of number {n} is closed.\n" for n in range(300))
 TABLE = "kind,text\n" + "".join(f"{'a' if n % 2 else 'b'},line {n} of it\n" for n in range(300))
-OVERFITTED = Facts(2.0, 2.5, 1.0, 2.0, 10_000, 20.0, 0.5, 0.3, 12.0)
-IMPROVING = Facts(2.0, 2.5, 1.9, 2.0, 10_000_000, 1.0, 1.0, 0.0, 12.0)
+OVERFITTED = Facts(2.0, 2.5, 3.0, 4.0, 1.0, 2.0, 10_000, 20.0, 0.5, 0.3, 12.0)
+IMPROVING = Facts(2.0, 2.5, 3.0, 4.0, 1.9, 2.0, 10_000_000, 1.0, 1.0, 0.0, 12.0)
 
 RUNS: dict[str, tuple[str, list[str]]] = {
     "chars": ("my text.txt", ["--minimum-count", "2"]),

@@ -596,9 +596,9 @@ class TestFolder:
             out = f"texts/runs/{number}"
             done = succeed("train", name, "--out", out, "--steps", "5", *SMALL, "--json")
             assert done.json["corpus"]["characters"] == 40_000
-            left_out = f"left out of {name}, as they are not texts: {number + 1} folders of runs"
+            left_out = f"left out of {name}, as they are not texts: {number + 1} folder"
             assert done.err.count(left_out) == 1
-            assert done.err.count(f"left out of {name}: 1 pages that Sunspring made") == 1
+            assert done.err.count(f"left out of {name}: 1 page that Sunspring made") == 1
         succeed("train", "--out", "texts/runs/one", "--resume", "--steps", "10")
         assert "already holds a run, which training wrote" in error_of("train", "texts/runs/one")
         assert "left out" not in first.err

@@ -1,5 +1,5 @@
-// A regular expression as an automaton over tokens. Python compiles it (sunspring.patterns); here
-// it is followed.
+// What a text must match, as an automaton over tokens. Python compiles it
+// (sunspring.writing.patterns); here it is followed.
 
 #pragma once
 

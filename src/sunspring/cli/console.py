@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import functools
 import json
 import os
 import sys
@@ -14,7 +13,7 @@ from typing import Any, TextIO
 import click
 
 from sunspring.cli.common import Verbosity
-from sunspring.notices import Notify, Progress, Screen, Work, displayable, ignore, notify_on
+from sunspring.notices import Notify, Progress, Screen, Work, displayable, notify_on
 
 _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
 
@@ -53,11 +52,7 @@ def notices() -> TextIO | None:
 
 def notify() -> Notify:
     """Return what prints messages that are not part of the result, or nothing for silence."""
-    stream = notices()
-    return ignore if stream is None else _on(stream)
-
-
-_on = functools.cache(notify_on)  # so that all who print know of the bar that may stand there
+    return notify_on(notices())
 
 
 def say(line: str) -> None:
@@ -141,6 +136,7 @@ def print_bytes(pieces: Iterator[bytes]) -> None:
         print_stream(map(displayable, codecs.iterdecode(pieces, "utf-8", "replace")))
         return
     for piece in pieces:
+        clear()
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
 

@@ -8,12 +8,14 @@ from typing import Literal
 
 from sunspring.cli import printing
 from sunspring.cli.common import DeviceOption, JsonOption, ModelOption, RateOption
-from sunspring.cli.console import notices, print_json, say
+from sunspring.cli.console import notices, notify, print_json, say
 from sunspring.cli.parameters import is_given, names_given, refuse
 from sunspring.errors import SettingsError
 from sunspring.folders import contents
-from sunspring.settings import required, setting
+from sunspring.settings import required, setting, settings_of
 from sunspring.text.options import FileOptions, ReadingOptions
+
+_OWN_TEXT = "the model's own held-out text, read as it was for training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,8 @@ def evaluate(options: EvaluateOptions, reading: ReadingOptions) -> None:
         return
     from sunspring.model import Model
 
+    if not options.sources:
+        refuse(settings_of(ReadingOptions), _OWN_TEXT)
     options.check_rate(options.dynamic, "--dynamic")
     model = Model.load(options.model, options.device)
     if not is_given("documents"):
@@ -67,7 +71,7 @@ def evaluate(options: EvaluateOptions, reading: ReadingOptions) -> None:
         options.sources,
         options.protocol,
         reading,
-        say,
+        notify(),
         mixture=options.mixture,
         dynamic=options.learning if options.dynamic else False,
     )
@@ -108,10 +112,12 @@ def quantize(options: QuantizeOptions, files: FileOptions) -> None:
     """
     from sunspring.model import Model
 
+    if not options.sources:
+        refuse(settings_of(FileOptions), _OWN_TEXT)
     if held := contents(options.out):
         raise SettingsError(f"{options.out} {held}: name another folder with --out")
     model = Model.load(options.model, options.device)
-    quantized = model.quantize(options.sources, model.reading(files), say)
+    quantized = model.quantize(options.sources, model.reading(files), notify())
     quantized.save(options.out)
     figures = {"out": str(options.out), **quantized.card["quantization"]}
     if options.as_json:

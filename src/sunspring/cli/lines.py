@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sunspring.cli import printing
 from sunspring.cli.common import EngineOption, JsonOption, ModelOption
-from sunspring.cli.console import lines_progress, print_json, print_lines, say
+from sunspring.cli.console import lines_progress, notify, print_json, print_lines, say
 from sunspring.settings import setting
 from sunspring.text.options import FileOptions
 
@@ -56,14 +56,14 @@ def score(options: ScoreOptions, files: FileOptions) -> None:
     model, top = Model.load(options.model, options.device, options.engine), options.top
     least = None
     if options.threshold is not None:
-        text = model.open_text(say)
+        text = model.open_text(notify())
         least = heldout_threshold(model, text, options.threshold, options.label)
         say(
             f"{options.threshold:g} % of the held-out lines cost at most {least:.3f} bits per "
             "character"
         )
     listed, progress = [], lines_progress("scoring")
-    for number, lines in model.arriving_lines(options.file, files, say):
+    for number, lines in model.arriving_lines(options.file, files, notify()):
         scored = score_lines(model, lines, options.label, progress(number, lines))
         scores = enumerate(scored, start=number)
         kept = [each for each in scores if least is None or each[1].bits_per_character > least]
@@ -98,7 +98,7 @@ def encode(options: EncodeOptions, files: FileOptions) -> None:
     progress = lines_progress("encoding")
     batches = (
         model.encode(lines, options.label, progress(number, lines))
-        for number, lines in model.arriving_lines(options.file, files, say)
+        for number, lines in model.arriving_lines(options.file, files, notify())
     )
     if options.out is None:
         for vectors in batches:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from sunspring.cli import printing
 from sunspring.cli.common import JsonOption, ModelOption
-from sunspring.cli.console import print_json, say, shown
+from sunspring.cli.console import notify, print_json, say, shown
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError
-from sunspring.settings import required, setting
+from sunspring.settings import required, setting, settings_of
 from sunspring.text.options import FileOptions
 
 if TYPE_CHECKING:
@@ -76,13 +76,15 @@ def explain(options: ExplainOptions, files: FileOptions) -> None:
         raise SettingsError("nowhere to put the explanation: give --out page.html, or --json")
     if options.out is not None:
         check_page(options.out)
+    if options.file is None:
+        refuse(settings_of(FileOptions), "a text that is not from a file")
     if options.gradients:
         _explain_gradients(options)
         return
     if options.steps is not None:
         raise SettingsError("--steps belongs to --gradients: add --gradients, or leave --steps out")
     model = Model.load(options.model)
-    corpus = model.open_text(say) if options.copied else None
+    corpus = model.open_text(notify()) if options.copied else None
     text = _text_to_explain(model, options.file, files, options.text)
     explanation = explain(model, text, options.label, options.top, corpus)
     if explanation.unseen:
@@ -103,8 +105,8 @@ def _explain_gradients(options: ExplainOptions) -> None:
 
     beside = "--gradients, which trains networks of its own"
     refuse(("file", "text", "top", "copied", "label"), beside)
-    corpus = Model.load(options.model).open_text(say)
-    flow = gradient_flow(corpus, say, STEPS if options.steps is None else options.steps)
+    corpus = Model.load(options.model).open_text(notify())
+    flow = gradient_flow(corpus, notify(), STEPS if options.steps is None else options.steps)
     if options.out is not None:
         write_page(options.out, gradients_page(flow))
         say(f"saved in {options.out}")
@@ -119,7 +121,7 @@ def _text_to_explain(model: Model, file: str | None, files: FileOptions, text: s
     if file is not None:
         text = _beginning(model, file, files)
     if text is None:
-        corpus = model.open_text(say)
+        corpus = model.open_text(notify())
         say(f"explaining the first {_HELDOUT:,} tokens of the held-out text")
         return corpus.vocabulary.decode(corpus.heldout.tokens[:_HELDOUT])
     if len(text) > _MOST:
@@ -130,7 +132,7 @@ def _text_to_explain(model: Model, file: str | None, files: FileOptions, text: s
 def _beginning(model: Model, file: str, files: FileOptions) -> str:
     """Read a source, but little more than will be explained."""
     text = ""
-    for piece in model.arriving_text(file, files, say):
+    for piece in model.arriving_text(file, files, notify()):
         text += piece
         if len(text) > _MOST:
             break
@@ -157,7 +159,7 @@ def report(options: ReportOptions) -> None:
 
     page = options.out or options.run / NAME
     check_page(page)
-    write_report(options.run, page, say)
+    write_report(options.run, page, notify())
     say(f"saved in {page}")
 
 
@@ -181,7 +183,9 @@ def compare(options: CompareOptions, files: FileOptions) -> None:
 
     if options.out is not None:
         check_page(options.out)
-    comparison = comparing.compare(options.runs, options.text, options.prompt, say, files)
+    if not options.text:
+        refuse(settings_of(FileOptions), "their held-out text, read as it was for training")
+    comparison = comparing.compare(options.runs, options.text, options.prompt, notify(), files)
     if options.as_json:
         print_json(comparison.to_json())
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -236,7 +236,7 @@ def shown(name: str) -> str:
     return parameter.opts[0] if parameter.opts[0].startswith("-") else name.upper()
 
 
-def refuse(names: Sequence[str], beside: str) -> None:
+def refuse(names: Iterable[str], beside: str) -> None:
     """Check that the user gave none of some parameters together with something else.
 
     Args:

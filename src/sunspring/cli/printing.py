@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sunspring.notices import command
+from sunspring.notices import command, first_of
 
 if TYPE_CHECKING:
     from sunspring.corpus.vocabulary import Vocabulary
@@ -130,7 +130,7 @@ def describe_unseen(characters: Sequence[str]) -> str:
     """Say which characters of a text a model does not know, and what they cost."""
     from sunspring.corpus.spelling import UNSEEN_BITS
 
-    shown = ", ".join(map(repr, characters[:_SHOWN])) + ", …" * (len(characters) > _SHOWN)
+    shown = first_of([*map(repr, characters)], _SHOWN)
     return (
         f"characters that the model has never seen: {shown}; each costs {UNSEEN_BITS:.1f} bits, as "
         "much as naming any one of Unicode"

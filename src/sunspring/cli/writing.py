@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from sunspring.cli.console import (
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError
 from sunspring.notices import Work
-from sunspring.settings import part_of, setting
+from sunspring.settings import part_of, setting, settings_of
 from sunspring.text.options import FileOptions
 from sunspring.writing.settings import ConstraintSettings, ProposalSettings, WritingSettings
 
@@ -90,19 +90,19 @@ def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) 
         refuse(_NOT_RAW, "--raw, which writes bytes and not texts")
     options.check_rate(options.adapt is not None, "--adapt")
     if options.prompt_file is None and options.adapt is None:
-        refuse([each.name for each in fields(FileOptions)], "a prompt that is not from a file")
+        refuse(settings_of(FileOptions), "a prompt that is not from a file")
     model = _load(settings.label, options, files)
     prompt = _read_prompt(model, settings.prompt, options.prompt_file, files)
     settings = replace(settings, prompt=prompt)
+    reading = Work(notify(), "reading the prompt")
     if options.raw:
-        print_bytes(model.raw_pieces(settings))
+        print_bytes(model.raw_pieces(settings, reading))
         return
     _say_what_is_replaced(model, settings.prompt)
     if options.interactive:
         _write_together(model, settings)
         return
-    reading = Work(notify(), "reading the prompt")
-    corpus = model.open_text(say) if options.copied else None
+    corpus = model.open_text(notify()) if options.copied else None
     known = _known_if_marked(model) if options.copied else None
     if options.as_json:
         _print_object(model, settings, options.count, corpus, reading)
@@ -169,9 +169,9 @@ def _load(label: str | None, options: WriteOptions, files: FileOptions) -> Model
 
     model = Model.load(options.model, options.device, options.engine)
     if options.adapt is not None:
-        model = model.adapted(options.adapt, label, options.learning, say, files)
+        model = model.adapted(options.adapt, label, options.learning, notify(), files)
     if options.mixture:
-        model = model.mixed()
+        model = model.mixed(notify())
     for folder, share in map(_parse_share, options.blend):
         model = model.blended(Model.load(folder, options.device, options.engine), share)
     return model
@@ -241,4 +241,4 @@ def _read_prompt(model: Model, prompt: str, file: str | None, files: FileOptions
         return prompt
     if prompt:
         raise SettingsError("the prompt is given twice: use --prompt or --prompt-file, not both")
-    return "".join(model.arriving_text(file, files, say))
+    return "".join(model.arriving_text(file, files, notify()))

@@ -294,7 +294,7 @@ def build_corpus(
 def _check_room(sources: Sources, heldout: Sources | None, cache: Path) -> None:
     """Refuse to encode text for which the disk has no room; what a pipe brings is not known."""
     files = [*sources.files, *(heldout.files if heldout else ())]
-    size = sum(file.status.st_size for file in files if file.status is not None)
+    size = sum(file.size or 0 for file in files if not file.is_binary)
     check_room(
         cache,
         _BYTES_OF_A_BYTE * size,
@@ -432,6 +432,7 @@ def encode_sources(
     notify: Notify = ignore,
     *,
     nearest: bool = False,
+    on_progress: Progress | None = None,
 ) -> Split:
     """Encode sources with the vocabulary of an existing model, into one split.
 
@@ -445,6 +446,7 @@ def encode_sources(
         folder: an empty folder for the ids.
         notify: called with a message about what was left out.
         nearest: replace unknown characters by the nearest known if possible, as in a prompt.
+        on_progress: called with the bytes read so far and the total, if known.
 
     Raises:
         SourceError: a source cannot be used, or has no character that the model knows.
@@ -452,7 +454,7 @@ def encode_sources(
     """
     with _open_spool(folder) as file:
         spool = Spool(file, labels)
-        passages = read_passages(sources, None, notify)
+        passages = read_passages(sources, on_progress, notify)
         spool.add(each._replace(text=compose([each.text], vocabulary)[0]) for each in passages)
         if len(spool.label_names) > len(labels):
             new = ", ".join(list(spool.label_names)[len(labels) :])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, Cut
-from sunspring.notices import Notify
+from sunspring.notices import Notify, first_of
 
 _TOLERANCE = 0.25  # how far whole documents may miss the size of their part, as a share of it
 _MOST_OF_A_LABEL = 0.5  # of its characters, that one part may take
@@ -78,9 +78,8 @@ def draw_pieces(
     kept = length if whole else int(length * 0.9)
     drawing.draw(HELDOUT, length - kept, notify)
     if missing := drawing.labels_without(HELDOUT) if kept < length else []:
-        shown = ", ".join(label_names[label] for label in missing[:_SHOWN])
-        more = ", …" * (len(missing) > _SHOWN)
-        notify(f"nothing is held out of labels that have too few documents: {shown}{more}")
+        shown = first_of([label_names[label] for label in missing], _SHOWN)
+        notify(f"nothing is held out of labels that have too few documents: {shown}")
     drawing.draw(VALIDATION, _validation_size(drawing.characters), notify)
     return _cut(documents, drawing.stretches)
 

@@ -22,7 +22,7 @@ from sunspring.corpus.pieces import Pieces, whole_documents
 from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, id_type
 from sunspring.corpus.vocabulary import Vocabulary, code_points, replace_unknown
 from sunspring.errors import SettingsError
-from sunspring.notices import Notify
+from sunspring.notices import Notify, first_of
 from sunspring.text.sources import Passage
 
 _BLOCK = 1 << 20  # characters handled at a time
@@ -226,8 +226,7 @@ def _replaced(
         replaced = {one: "" for one in characters if vocabulary.unknown_characters(one)}
     read = [f"{one!r} is read as {other!r}" for one, other in sorted(replaced.items()) if other]
     if read:
-        shown = ", ".join(read[:_SHOWN]) + ", …" * (len(read) > _SHOWN)
-        notify(f"characters that the model has never seen: {shown}")
+        notify(f"characters that the model has never seen: {first_of(read, _SHOWN)}")
     dropped = sorted(ord(one) for one, other in replaced.items() if not other)
     if dropped:
         shown = "".join(map(chr, dropped[:_SHOWN])) + "…" * (len(dropped) > _SHOWN)

@@ -19,7 +19,7 @@ from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, Work, ignore
+from sunspring.notices import Notify, ignore, reading_on
 from sunspring.runs.request import TrainingRequest, reading_record
 from sunspring.storage import cache_folder
 from sunspring.text.files import Sources, find_sources
@@ -62,7 +62,7 @@ class RequestedText:
         self._request = request
         self._base = base
         self._notify = notify
-        self._progress = Work(notify, "reading", "MB", 1e6)
+        self._progress = reading_on(notify)
         self._sources = self._find(request.source_names)
         self._heldout = self._find(request.heldout_names) if request.heldout_names else None
 
@@ -160,10 +160,14 @@ class RunText:
             yield self.open(notify).heldout
             return
         reading = reading or ReadingOptions(documents=self.documents)
-        as_bytes = vocabulary.kind == "bytes"
-        sources = find_sources(names, reading, as_bytes=as_bytes, notify=notify)
+        as_bytes, progress = vocabulary.kind == "bytes", reading_on(notify)
+        sources = find_sources(
+            names, reading, as_bytes=as_bytes, on_progress=progress, notify=notify
+        )
         with tempfile.TemporaryDirectory(prefix="sunspring-") as folder:
-            yield encode_sources(sources, vocabulary, labels, Path(folder), notify)
+            yield encode_sources(
+                sources, vocabulary, labels, Path(folder), notify, on_progress=progress
+            )
 
     def open_if_at_hand(self, notify: Notify = ignore) -> Corpus | None:
         """Open it if it is available, and otherwise give a message."""

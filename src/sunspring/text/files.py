@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from sunspring.errors import SettingsError, SourceError
 from sunspring.folders import contents, is_own
-from sunspring.notices import Notify, Progress, ignore
+from sunspring.notices import Notify, Progress, counted, first_of, ignore
 from sunspring.pages.html import is_page
 from sunspring.text.decoding import File, is_text, read_chunks
 from sunspring.text.downloads import fetch, gutenberg_url
@@ -27,12 +27,12 @@ from sunspring.text.embedded import EMBEDDED_VERSION
 from sunspring.text.formats import CONVERSATIONS, with_format
 from sunspring.text.messages import SPEAKER
 from sunspring.text.options import ReadingOptions
-from sunspring.text.packing import Archives, is_archive, stem_of_archive, unreadable
+from sunspring.text.packing import PACKED, Archives, is_archive, stem_of_archive, unreadable
 from sunspring.text.tables import TABLES
 
 _HEAD_SIZE = 1 << 13  # bytes read to tell whether a file in a folder is text
 _TABLE = re.compile(
-    rf"(?P<base>.+?\.(?P<kind>{'|'.join(TABLES)})(?:\.(?:gz|bz2|xz|zst))?):(?P<column>.+)",
+    rf"(?P<base>.+?\.(?P<kind>{'|'.join(TABLES)})(?:{PACKED})?):(?P<column>.+)",
     re.I | re.S,
 )
 
@@ -218,10 +218,9 @@ class _Finder:
     def _report_own(self, source: str, folders: list[Path]) -> None:
         """Say which folders are left out of a source."""
         if folders:
-            shown = ", ".join(map(str, folders[:3])) + (", …" if len(folders) > 3 else "")
             self.notify(
-                f"left out of {source}, as they are not texts: {len(folders)} folders of runs, "
-                f"models or caches ({shown})"
+                f"left out of {source}, as they are not texts: {counted(len(folders), 'folder')} "
+                f"of runs, models or caches ({first_of(folders)})"
             )
 
     def _members(self, source: str, paths: list[Path]) -> list[File]:
@@ -240,10 +239,9 @@ class _Finder:
             else:
                 members.append(self._marked(file))
         if pages:
-            self.notify(f"left out of {source}: {pages} pages that Sunspring made")
+            self.notify(f"left out of {source}: {counted(pages, 'page')} that Sunspring made")
         if others:
-            shown = ", ".join(map(str, others[:3])) + (", …" if len(others) > 3 else "")
-            self.notify(f"skipped what is no file: {len(others)} ({shown})")
+            self.notify(f"skipped what is no file: {len(others)} ({first_of(others)})")
         return members
 
     def _members_of(self, archive: File) -> list[File]:

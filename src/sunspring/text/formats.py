@@ -20,7 +20,7 @@ from sunspring.text.markup import read_html, read_markdown
 from sunspring.text.messages import Message, spoken
 from sunspring.text.office import read_docx, read_odt
 from sunspring.text.options import ReadingOptions
-from sunspring.text.packing import Archives
+from sunspring.text.packing import PACKED, Archives
 from sunspring.text.pdf import read_pdf
 from sunspring.text.subtitles import read_subtitles
 from sunspring.text.telegram import (
@@ -32,7 +32,7 @@ from sunspring.text.telegram import (
 from sunspring.text.whatsapp import is_whatsapp, read_whatsapp
 
 _HEAD = 1 << 14  # bytes that tell what a file is
-_PACKED = re.compile(r"\.(?:gz|bz2|xz|zst)$")
+_PACKED = re.compile(rf"{PACKED}$")
 _ADDRESS_END = re.compile(r"[?#].*", re.DOTALL)
 _BEGINNINGS = (  # of what comes from the web under a name without an ending
     (re.compile(rb"\s*<(?:!doctype html|html)\b", re.IGNORECASE), "html"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from sunspring.errors import SourceError
+from sunspring.notices import counted
 from sunspring.text.content import Content
 
 SPEAKER = "speaker"
@@ -58,14 +59,10 @@ def spoken(
             yield prefix + text, speaker if by_speaker else content.file.label
     if nameless and not count:
         raise SourceError(f"{name} names no speakers: leave out --label-column {SPEAKER}")
-    parts = [_counted(len(speakers), "speaker")] if speakers else []
-    parts.append(_counted(count, "message"))
+    parts = [counted(len(speakers), "speaker")] if speakers else []
+    parts.append(counted(count, "message"))
     if empty:
         parts.append(f"{empty} without words left out")
     if nameless:
         parts.append(f"{nameless} without a speaker left out")
     content.notify(f"{name} is read as {kind}: {', '.join(parts)}")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -26,12 +26,15 @@ from typing import IO, Any, cast
 from sunspring.errors import MissingExtraError, SourceError
 from sunspring.storage import cache_folder
 
+PACKED = r"\.(?:gz|bz2|xz|zst)"
+"""A pattern of the endings of packed files; what is packed is known by its content."""
+
 _MOST_MEMBERS = 100_000
 _MOST_BYTES = 1 << 36
 _HIGHEST_RATIO = 200  # that of text is 3 to 20
 _RATIO_FROM = 1 << 26  # bytes: what unpacks to less is harmless
 _CHUNK = 1 << 20
-_ARCHIVE = re.compile(r"\.(?:zip|tar(?:\.(?:gz|bz2|xz|zst))?|tgz|tbz2?|txz|tzst)$", re.I)
+_ARCHIVE = re.compile(rf"\.(?:zip|tar(?:{PACKED})?|tgz|tbz2?|txz|tzst)$", re.I)
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 

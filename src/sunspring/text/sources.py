@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from sunspring.errors import SourceError
-from sunspring.notices import Notify, Progress, ignore
+from sunspring.notices import Notify, Progress, first_of, ignore
 from sunspring.text.content import Content
 from sunspring.text.decoding import File, decode, read_chunks
 from sunspring.text.downloads import strip_licence
@@ -145,8 +145,7 @@ def _text_files(sources: Sources, notify: Notify) -> list[File]:
     """Return the files that are text, and report the others."""
     skipped = [file.name for file in sources.files if file.is_binary]
     if skipped:
-        shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
-        notify(f"skipped binary files: {len(skipped)} ({shown})")
+        notify(f"skipped binary files: {len(skipped)} ({first_of(skipped)})")
     return [file for file in sources.files if not file.is_binary]
 
 
