@@ -177,13 +177,12 @@ class TestOfTrees:
             write(f"labels/letters/{number}.txt", f"letter {number} " * 60)
         write("labels/verse/only.txt", "verse " * 40)
         for seed in range(9):
-            notices: list[str] = []
-            corpus = build("labels", LABELLED, seed=seed, notify=notices.append)
+            corpus = build("labels", LABELLED, seed=seed)
             verse = corpus.labels.index("verse")
             for split in (corpus.validation, corpus.heldout):
                 assert split.labels is not None
                 assert verse not in split.labels
-            assert notices[0] == (
+            assert corpus.notices[0] == (
                 "nothing is held out of labels that have too few documents: verse"
             )
 
@@ -191,8 +190,7 @@ class TestOfTrees:
         texts = {name: f"{name} wrote this line\n" * 800 for name in ("ann", "bob", "cid")}
         for name, text in texts.items():
             write(f"books/{name}/book.txt", text)
-        notices: list[str] = []
-        corpus = build("books", LABELLED, notify=notices.append)
+        corpus = build("books", LABELLED)
         heldout = documents_of(corpus.heldout, corpus.vocabulary)
         assert len(heldout) == 3
         assert all(
@@ -201,7 +199,7 @@ class TestOfTrees:
         )
         assert sorted(corpus.lines()) == sorted(texts.values())
         assert corpus.document_count == 3
-        assert "characters of 3 are held out" in notices[0]
+        assert "characters of 3 are held out" in corpus.notices[0]
 
     @pytest.mark.parametrize("seed", range(4))
     def test_a_novel_beside_a_note_gives_its_end(self, seed: int) -> None:

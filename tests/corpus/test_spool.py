@@ -131,13 +131,13 @@ class TestDocuments:
         assert len(train[-1]) == 600
 
     def test_of_two_give_the_end_of_one(self) -> None:
-        notices: list[str] = []
-        train, _, heldout = split_texts(build_text("one\ntwo", LINES, notify=notices.append))
+        corpus = build_text("one\ntwo", LINES)
+        train, _, heldout = split_texts(corpus)
         assert (train, heldout) == (["one", "tw"], ["o"])
-        assert notices == [
+        assert corpus.notices == (
             "the documents are too few, or too unequal in length, to take whole ones: "
-            "1 characters of one are held out"
-        ]
+            "1 characters of one are held out",
+        )
 
     def test_keep_their_labels_in_every_split(self) -> None:
         rows = [f"{'even' if number % 2 == 0 else 'odd'},{number}" for number in range(300)]
