@@ -293,7 +293,7 @@ class TestVerdict:
         request_ = replace(plain, **budget, **reading)
         asked: list[TrainingRequest] = []
 
-        class AskedError(Exception):
+        class AskedError(sunspring.SunspringError):
             pass
 
         def take(request: TrainingRequest, *rest: Any) -> None:

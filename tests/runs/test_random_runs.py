@@ -56,7 +56,7 @@ class Killed(BaseException):
     """The end of a training in this process."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Watch(io.StringIO):
     """What a training says; ends it at some word, leaving the folder as a kill would."""
 

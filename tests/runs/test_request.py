@@ -259,7 +259,7 @@ class TestFirstFormat:
         values = self.record(name)["request"]
         request = from_request(values)
         assert request.budget == Budget(**values["budget"])
-        newer = {"delimiter": None}
+        newer = {"delimiter": None, "read_as": "auto"}
         assert {**vars(request.reading), "binary": False} == {**values["reading"], **newer}
         assert {**vars(request.tokenization), "split_seed": request.seed} == values["encoding"]
         for each in ("preset", "device", "seed", "init_from", "tensorboard", "sources", "heldout"):
