@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 import pickle
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,8 @@ class TestCopies:
     @pytest.mark.parametrize("engine", ["native", "torch"])
     def test_write_in_a_process_that_was_spawned(self, trained: Path, engine: str) -> None:
         model = sunspring.load(trained, engine=engine)  # type: ignore[arg-type]
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            assert pool.map(written, [model]) == [written(model)]
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            assert pool.submit(written, model).result(timeout=200) == written(model)
 
 
 class TestTexts:
