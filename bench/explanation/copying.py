@@ -36,7 +36,7 @@ file = (folder / "tokens.bin").open("rb")
 blocks = (np.frombuffer(block, np.uint8) for block in iter(lambda: file.read(1 << 20), b""))
 def read(tokens):
     split = Split(tokens, np.array([0, len(tokens)]), None, len(tokens))
-    corpus = Corpus(folder, "", vocabulary, "none", (), False, split, split, split, len(tokens))
+    corpus = Corpus(folder, "", vocabulary, "none", (), False, split, split, split)
     return filter(None, corpus.training_bytes())
 pieces = (piece for block in blocks for piece in read(block))
 began = time.perf_counter()
