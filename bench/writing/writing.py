@@ -332,7 +332,6 @@ def cancelling(size: int, trials: int = 50) -> None:
             min_p=0.0,
             repetition_penalty=1.0,
             pattern=None,
-            pattern_state=0,
         )
         thread = threading.Thread(target=session.run, args=(60.0,))
         thread.start()

@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view configuration = take(configuration_size), tokenizer = take(tokenizer_size);
   try {
     const Model model(configuration, rest, tokenizer);
-    const DraftSettings settings = {20, {"a\n"}, nullptr, 0};
+    const DraftSettings settings = {20, {"a\n"}, nullptr};
     Draft draft(model.vocabulary, settings, 1);
     State state = model.network.initial();
     std::int32_t token = model.vocabulary.start;

@@ -69,7 +69,6 @@ def write(reader: engine.Reader, model: engine.Model) -> list[str]:
         min_p=0.0,
         repetition_penalty=1.0,
         pattern=None,
-        pattern_state=0,
     )
     return [text for _, _, text, _, _ in session.run(60.0)]
 

@@ -215,7 +215,6 @@ SETTINGS: dict[str, Any] = {
     "min_p": 0.0,
     "repetition_penalty": 1.0,
     "pattern": None,
-    "pattern_state": 0,
 }
 
 

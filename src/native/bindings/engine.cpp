@@ -170,20 +170,20 @@ NB_MODULE(engine, module) {
              const Array<std::int64_t>& recent, std::uint64_t seed, std::uint64_t texts,
              std::size_t length, std::vector<std::string> stops, float temperature,
              std::size_t top_k, double top_p, double min_p, float repetition_penalty,
-             std::shared_ptr<Pattern> pattern, std::int32_t pattern_state,
-             std::shared_ptr<OwningStretches> known, std::string prompt) {
+             std::shared_ptr<Pattern> pattern, std::shared_ptr<OwningStretches> known,
+             std::string prompt) {
             return session.add({std::move(readers),
                                 span_of(recent),
                                 seed,
                                 texts,
-                                {length, std::move(stops), std::move(pattern), pattern_state},
+                                {length, std::move(stops), std::move(pattern)},
                                 {temperature, top_k, top_p, min_p, repetition_penalty},
                                 std::move(known),
                                 std::move(prompt)});
           },
           "readers"_a, nb::kw_only(), "recent"_a, "seed"_a, "texts"_a, "length"_a, "stops"_a,
           "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "repetition_penalty"_a,
-          "pattern"_a.none(), "pattern_state"_a, "known"_a.none() = nb::none(), "prompt"_a = "")
+          "pattern"_a.none(), "known"_a.none() = nb::none(), "prompt"_a = "")
       .def(
           "run",
           [](Session& session, double seconds) {

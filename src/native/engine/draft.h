@@ -20,7 +20,6 @@ struct DraftSettings {
   std::size_t length;                      // the most characters
   std::vector<std::string> stops;          // texts that end the writing, none empty
   std::shared_ptr<const Pattern> pattern;  // may be null
-  std::int32_t pattern_state;              // where the prompt leaves it
   std::shared_ptr<const NovelTokens> novel = nullptr;  // what may not be copied; may be null
   std::vector<std::uint64_t> prompt = {};              // its characters, scattered, if that is there
 };
@@ -34,7 +33,6 @@ class Draft {
       : vocabulary_(vocabulary),
         settings_(settings),
         random_(seed),
-        pattern_state_(settings.pattern_state),
         recent_(settings.prompt) {
     if (settings_.novel) {
       is_copying_.resize(vocabulary_.pieces.size());
@@ -69,7 +67,7 @@ class Draft {
   const DraftSettings& settings_;
   Random random_;
   Utf8Decoder decoder_;
-  std::int32_t pattern_state_;
+  std::int32_t pattern_state_ = 0;  // in the pattern; the first is where the prompt leaves it
   std::size_t tokens_ = 0;
   std::size_t written_ = 0;  // characters, held-back ones included
   std::size_t begun_ = 0;    // characters, an unfinished one included; counted for the pattern

@@ -55,7 +55,7 @@ std::size_t Session::add(const Request& request) {
     if (pattern->characters.size() != model.tokens()) {
       throw std::invalid_argument("the pattern is of another vocabulary");
     }
-    checked(job->draft.pattern_state, 0, pattern->needed.size());
+    checked(0, 0, pattern->needed.size());  // there is a first state
   }
   if (request.known) {
     job->draft.novel = std::make_shared<const NovelTokens>(model.vocabulary, request.known);

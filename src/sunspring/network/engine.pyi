@@ -120,7 +120,6 @@ class Session:
         min_p: float,
         repetition_penalty: float,
         pattern: Pattern | None,
-        pattern_state: int,
         known: KnownStretches | None = None,
         prompt: str = "",
     ) -> int:

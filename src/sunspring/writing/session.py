@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from sunspring.corpus.vocabulary import SURROGATES
 from sunspring.network import engine
 from sunspring.writing.drafts import Piece
-from sunspring.writing.patterns import Pattern
 from sunspring.writing.writer import Task, Tokens
 
 
@@ -90,7 +89,6 @@ class Session:
             min_p=settings.min_p,
             repetition_penalty=settings.repetition_penalty,
             pattern=engine.Pattern(*task.pattern.tables) if task.pattern else None,
-            pattern_state=Pattern.initial,
             known=request.known,
             prompt=task.prompt.text,
         )
