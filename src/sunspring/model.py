@@ -434,7 +434,7 @@ class Model:
         ids: NDArray[np.int32],
         counts: NDArray[np.int64],
         label: str | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress = unnoticed,
     ) -> list[NDArray[np.float64]]:
         """Score many texts that are already encoded.
 
@@ -454,7 +454,7 @@ class Model:
         self,
         texts: Sequence[str],
         label: str | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress = unnoticed,
     ) -> NDArray[np.float32]:
         """Turn texts into vectors: the layers' outputs after the last character.
 

@@ -36,7 +36,7 @@ from sunspring.corpus.vocabulary import (
     train_subwords,
 )
 from sunspring.errors import ModelError, SettingsError, SourceError
-from sunspring.notices import Notify, Progress, ignore
+from sunspring.notices import Notify, Progress, ignore, unnoticed
 from sunspring.storage import check_room
 from sunspring.text.files import Sources
 from sunspring.text.options import DocumentKind, ReadingOptions
@@ -203,7 +203,7 @@ def build_corpus(
     base: Vocabulary | None = None,
     base_labels: tuple[str, ...] = (),
     corpus_format: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
     notify: Notify = ignore,
 ) -> Corpus:
     """Read sources into a corpus, or open the cached one.
@@ -432,7 +432,7 @@ def encode_sources(
     notify: Notify = ignore,
     *,
     nearest: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
 ) -> Split:
     """Encode sources with the vocabulary of an existing model, into one split.
 

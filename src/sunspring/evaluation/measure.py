@@ -21,7 +21,7 @@ from sunspring.evaluation.protocols import (
 from sunspring.evaluation.settings import LearningSettings
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import Predictor
-from sunspring.notices import Progress
+from sunspring.notices import Progress, unnoticed
 from sunspring.writing.engine import Engine
 
 
@@ -51,7 +51,7 @@ def measure(
     predictor: Predictor | None = None,
     mixture: bool = False,
     learning: LearningSettings | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
 ) -> tuple[Evaluation, dict[str, float]]:
     """Measure a model on a text.
 

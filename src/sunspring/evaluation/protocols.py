@@ -20,7 +20,7 @@ from sunspring.errors import SourceError
 from sunspring.evaluation.ngrams import NGramModel
 from sunspring.network.predictor import Predictor
 from sunspring.network.scoring import BATCH, Measure, Rows, measure_rows
-from sunspring.notices import Progress
+from sunspring.notices import Progress, unnoticed
 from sunspring.writing.engine import Engine
 
 _LARGEST_EXPONENT = 709  # of math.exp
@@ -87,7 +87,7 @@ def evaluate_stream(
     model: Predictor,
     split: Split,
     start_id: int,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
 ) -> Evaluation:
     """Read a text once in order and score every token once.
 
@@ -109,15 +109,12 @@ def evaluate_stream(
     for losses in measure_stream(model, split, start_id):
         total += float(losses.sum())
         scored += len(losses)
-        if on_progress is not None:
-            on_progress(scored, len(split.tokens))
+        on_progress(scored, len(split.tokens))
     nats = total + split.unseen_nats
     return evaluation_of("stream", nats, len(split.tokens), split.characters)
 
 
-def evaluate_engine(
-    engine: Engine, split: Split, on_progress: Progress | None = None
-) -> Evaluation:
+def evaluate_engine(engine: Engine, split: Split, on_progress: Progress = unnoticed) -> Evaluation:
     """Read a text as `evaluate_stream` does, on an engine: `Model.score` gives the same figures.
 
     Args:
@@ -139,8 +136,7 @@ def evaluate_engine(
         labels = None if split.labels is None else split.labels[documents].astype(np.int64)
 
         def report(done: int, of_block: int | None, begin: int = begin) -> None:
-            if on_progress is not None:
-                on_progress(begin + done, len(split.tokens))
+            on_progress(begin + done, len(split.tokens))
 
         counts = np.diff(starts[documents.start : documents.stop + 1])
         nats = engine.score(split.tokens[begin:end], counts, labels, report)

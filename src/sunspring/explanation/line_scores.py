@@ -18,7 +18,7 @@ from sunspring.corpus.spelling import UNSEEN_BITS
 from sunspring.corpus.vocabulary import Vocabulary, compose
 from sunspring.errors import SettingsError
 from sunspring.model import Model
-from sunspring.notices import Progress
+from sunspring.notices import Progress, unnoticed
 
 _AT_ONCE = 4096  # lines scored together
 
@@ -74,7 +74,7 @@ def score_lines(
     model: Model,
     lines: Sequence[str],
     label: str | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
 ) -> list[LineScore]:
     """Score lines, all at once.
 

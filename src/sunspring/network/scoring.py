@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sunspring.network.config import check_labels
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import Predictor, State
-from sunspring.notices import Progress
+from sunspring.notices import Progress, unnoticed
 
 BATCH = 64
 """Rows read together."""
@@ -138,7 +138,7 @@ def score_texts(
     counts: NDArray[np.int64],
     start_id: int,
     labels: NDArray[np.int64] | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
 ) -> NDArray[np.float64]:
     """Return the surprisal of each token, (tokens,) in nats; each text starts from a zero state.
 
@@ -161,8 +161,7 @@ def score_texts(
         places = (rows.first[indices] + read[indices])[:, None] + np.arange(values.shape[1])
         nats[places[is_inside]] = values[is_inside]
         read[indices] += values.shape[1]
-        if on_progress is not None:
-            on_progress(int(np.minimum(read, counts).sum()), len(ids))
+        on_progress(int(np.minimum(read, counts).sum()), len(ids))
     return nats
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import Vocabulary
 from sunspring.network.config import ModelConfig
-from sunspring.notices import Progress
+from sunspring.notices import Progress, unnoticed
 from sunspring.writing.writer import Tokens, Writer
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Engine(ABC):
         ids: Ids,
         counts: Counts,
         labels: Counts | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress = unnoticed,
     ) -> Floats:
         """Return the surprisal of each token of some texts, (tokens,) in nats.
 
@@ -80,7 +80,7 @@ class Engine(ABC):
         ids: Ids,
         counts: Counts,
         labels: Counts | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress = unnoticed,
     ) -> NDArray[np.float32]:
         """Return the outputs of all layers after each text, (texts, layers * hidden_size).
 

@@ -243,7 +243,7 @@ class NativeEngine(Engine):
         ids: Ids,
         counts: Counts,
         labels: Counts | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress = unnoticed,
     ) -> Floats:
         """See `Engine.score`."""
         return self._read(ids, counts, labels, on_progress, outputs=False)
@@ -253,7 +253,7 @@ class NativeEngine(Engine):
         ids: Ids,
         counts: Counts,
         labels: Counts | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress = unnoticed,
     ) -> NDArray[np.float32]:
         """See `Engine.encode`."""
         flat = self._read(ids, counts, labels, on_progress, outputs=True)
@@ -264,7 +264,7 @@ class NativeEngine(Engine):
         ids: Ids,
         counts: Counts,
         labels: Counts | None,
-        on_progress: Progress | None,
+        on_progress: Progress,
         *,
         outputs: bool,
     ) -> NDArray[np.float32]:
@@ -277,6 +277,5 @@ class NativeEngine(Engine):
         )
         while not reading.is_over:
             reading.run(_SLICE)
-            if on_progress is not None:
-                on_progress(reading.tokens_read, len(tokens))
+            on_progress(reading.tokens_read, len(tokens))
         return reading.take_result()

@@ -185,7 +185,7 @@ class TorchEngine(Engine):
         ids: Ids,
         counts: Counts,
         labels: Counts | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress = unnoticed,
     ) -> Floats:
         """See `Engine.score`."""
         start_id = self.vocabulary.start_id
@@ -196,7 +196,7 @@ class TorchEngine(Engine):
         ids: Ids,
         counts: Counts,
         labels: Counts | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress = unnoticed,
     ) -> NDArray[np.float32]:
         """See `Engine.encode`."""
         parts = np.split(ids, np.cumsum(counts)[:-1]) if len(counts) else []
@@ -207,8 +207,7 @@ class TorchEngine(Engine):
         for part, label in zip(parts, own, strict=True):
             vectors.append(final_outputs(self._network, part, start_id, label))
             read += len(part)
-            if on_progress is not None:
-                on_progress(read, len(ids))
+            on_progress(read, len(ids))
         size = self.config.layers * self.config.hidden_size
         return np.array(vectors, np.float32).reshape(len(counts), size)
 
