@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import IO
 
 from sunspring.notices import Notify
-from sunspring.text.decoding import File, decode
+from sunspring.text.decoding import File, cut_lines, decode
 from sunspring.text.options import ReadingOptions
 
 _IN_MEMORY = 1 << 24  # bytes of a file; what is larger is spooled to disk
@@ -49,12 +49,8 @@ class Content:
 
     def lines(self) -> Iterator[str]:
         """Decode the content and cut it into lines, without their ends."""
-        begun = ""
-        for piece in self.text():
-            *ends, begun = (begun + piece).split("\n")
-            yield from (end.removesuffix("\r") for end in ends)
-        if begun:
-            yield begun.removesuffix("\r")
+        for lines in cut_lines(self.text()):
+            yield from (line.removesuffix("\n").removesuffix("\r") for line in lines)
 
     @contextmanager
     def spooled(self) -> Iterator[IO[bytes]]:

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,3 +175,20 @@ def _binary(name: str, chunk: bytes, offset: int) -> SourceError:
     if min(even, odd) == 0 and max(even, odd) * 8 > len(chunk):
         advice = f"try --encoding utf-16-{'le' if odd else 'be'}, or --tokens bytes"
     return SourceError(f"{name} is binary, with a zero byte at {at}: {advice}")
+
+
+def cut_lines(text: Iterable[str]) -> Iterator[list[str]]:
+    """Cut text that comes in pieces into lines, each with its newline but perhaps the last.
+
+    Lines that a piece completes come together, as soon as it has come.
+    """
+    begun: list[str] = []
+    for piece in text:
+        first, *more = piece.split("\n")
+        begun.append(first)
+        if more:
+            *others, rest = more
+            yield ["".join((*begun, "\n")), *(f"{line}\n" for line in others)]
+            begun = [rest]
+    if last := "".join(begun):
+        yield [last]

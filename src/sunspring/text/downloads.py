@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sunspring.errors import SourceError
-from sunspring.notices import Notify, Progress, ignore
+from sunspring.notices import Notify, Progress, ignore, unnoticed
 from sunspring.storage import cache_folder
 
 _GUTENBERG = "https://www.gutenberg.org/cache/epub"
@@ -83,7 +83,7 @@ def strip_licence(text: str) -> tuple[str, tuple[str, ...]]:
 def fetch(
     url: str,
     folder: Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
     notify: Notify = ignore,
 ) -> Path:
     """Download a file, or use the cached copy if its checksum still matches.
@@ -147,15 +147,13 @@ class _ProgressBar:
         pass
 
 
-def _download(url: str, path: Path, on_progress: Progress | None) -> None:
+def _download(url: str, path: Path, on_progress: Progress) -> None:
     """Download a file under a temporary name, and rename it when it is complete."""
     import pooch
     from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")  # it announces each step on stderr
-    downloader = pooch.HTTPDownloader(
-        progressbar=_ProgressBar(on_progress) if on_progress else False, chunk_size=_CHUNK
-    )
+    downloader = pooch.HTTPDownloader(progressbar=_ProgressBar(on_progress), chunk_size=_CHUNK)
     try:
         pooch.retrieve(
             url, known_hash=None, fname=path.name, path=path.parent, downloader=downloader

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from sunspring.errors import SettingsError, SourceError
 from sunspring.folders import contents, is_own
-from sunspring.notices import Notify, Progress, counted, first_of, ignore
+from sunspring.notices import Notify, Progress, counted, first_of, ignore, unnoticed
 from sunspring.pages.html import is_page
 from sunspring.text.decoding import File, is_text, read_chunks
 from sunspring.text.downloads import fetch, gutenberg_url
@@ -78,7 +78,7 @@ def find_sources(
     options: ReadingOptions,
     *,
     as_bytes: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
     notify: Notify = ignore,
 ) -> Sources:
     """Find the files that names refer to, in order, downloading those on the web.
@@ -129,7 +129,7 @@ class _Finder:
 
     options: ReadingOptions
     as_bytes: bool
-    on_progress: Progress | None
+    on_progress: Progress
     notify: Notify
     archives: Archives
 
@@ -234,10 +234,10 @@ class _Finder:
             file = File(str(path), path, status, is_member=True)
             if is_archive(path):
                 members += self._members_of(file)
-            elif is_page(self._head(file)):
+            elif is_page(head := self._head(file)):
                 pages += 1
             else:
-                members.append(self._marked(file))
+                members.append(self._marked(file, head))
         if pages:
             self.notify(f"left out of {source}: {counted(pages, 'page')} that Sunspring made")
         if others:
@@ -257,14 +257,14 @@ class _Finder:
             )
             for name, member in found.items()
         )
-        return [self._marked(file) for file in files]
+        return [self._marked(file, self._head(file)) for file in files]
 
-    def _marked(self, file: File) -> File:
+    def _marked(self, file: File, head: bytes) -> File:
         """Mark a file with its format, or as binary if its beginning is."""
         file = with_format(file, self.archives, self.options)
         if self.as_bytes or file.format:
             return file
-        return replace(file, is_binary=not is_text(self._head(file), self.options))
+        return replace(file, is_binary=not is_text(head, self.options))
 
     def _head(self, file: File) -> bytes:
         return next(read_chunks(file, self.archives, _HEAD_SIZE, lambda size: None), b"")
@@ -289,11 +289,11 @@ def _walk(folder: Path, own: list[Path]) -> Iterator[Path]:
                 subfolders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            paths = [Path(parent, name) for name in sorted(subfolders) if not name.startswith(".")]
-            own += [path for path in paths if is_own(path)]
-            paths = [path for path in paths if path not in own]
-            subfolders[:] = [path.name for path in paths]
-            folders += [path for path in paths if path.is_symlink()]
+            below: list[Path] = []
+            for path in (Path(parent, name) for name in sorted(subfolders) if name[0] != "."):
+                (own if is_own(path) else below).append(path)
+            subfolders[:] = [path.name for path in below]
+            folders += [path for path in below if path.is_symlink()]
             yield from (Path(parent, name) for name in files if not name.startswith("."))
 
 

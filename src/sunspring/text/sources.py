@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from sunspring.errors import SourceError
-from sunspring.notices import Notify, Progress, first_of, ignore
+from sunspring.notices import Notify, Progress, first_of, ignore, unnoticed
 from sunspring.text.content import Content
-from sunspring.text.decoding import File, decode, read_chunks
+from sunspring.text.decoding import File, cut_lines, decode, read_chunks
 from sunspring.text.downloads import strip_licence
 from sunspring.text.embedded import embedded_text
 from sunspring.text.files import Sources
-from sunspring.text.formats import read_format
+from sunspring.text.formats import CONVERSATIONS, read_format
 from sunspring.text.options import ReadingOptions
 from sunspring.text.packing import Archives
 from sunspring.text.tables import read_rows
@@ -40,7 +40,7 @@ class Passage(NamedTuple):
 
 def read_passages(
     sources: Sources,
-    on_progress: Progress | None = None,
+    on_progress: Progress = unnoticed,
     notify: Notify = ignore,
     *,
     chunk_size: int = CHUNK_SIZE,
@@ -65,8 +65,7 @@ def read_passages(
     def count(size: int) -> None:
         nonlocal done
         done += size
-        if on_progress:
-            on_progress(done, total)
+        on_progress(done, total)
 
     with Archives() as archives:
         if sources.names:
@@ -127,18 +126,17 @@ def read_lines(
     number = 1
     with Archives() as archives:
         for file in _text_files(sources, notify):
-            begun = ""
-            for piece in _read(file, sources, archives, chunk_size, lambda size: None, notify):
-                if piece.ends_document:
-                    lines = [piece.text]
-                else:
-                    *lines, begun = (begun + piece.text).split("\n")
-                if lines:
-                    yield number, lines
-                    number += len(lines)
-            if begun:
-                yield number, [begun]
-                number += 1
+            pieces = _read(file, sources, archives, chunk_size, lambda size: None, notify)
+            if file.table or file.format in CONVERSATIONS:
+                batches = ([piece.text] for piece in pieces)
+            else:
+                batches = (
+                    [line.removesuffix("\n") for line in lines]
+                    for lines in cut_lines(piece.text for piece in pieces)
+                )
+            for lines in batches:
+                yield number, lines
+                number += len(lines)
 
 
 def _text_files(sources: Sources, notify: Notify) -> list[File]:

@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 
 from sunspring.errors import SourceError
 from sunspring.notices import Notify
-from sunspring.text.decoding import File
+from sunspring.text.decoding import File, cut_lines
 from sunspring.text.options import FileOptions, ReadingOptions
 
 _LONGEST_CELL = 1 << 26  # characters that a cell in quotes may have
@@ -57,7 +58,9 @@ def read_rows(
     if options.label_column is not None:
         columns.append(options.label_column)
     read = TABLES[file.table or ""]
-    for number, (value, *labels) in read(file, _whole_lines(text), columns, options, notify):
+    for number, (value, *labels) in read(
+        file, chain.from_iterable(cut_lines(text)), columns, options, notify
+    ):
         if not value:
             continue
         if labels and not labels[0]:
@@ -68,19 +71,6 @@ def read_rows(
         if not options.keep_newlines and not as_bytes and "\r" in value:
             value = value.replace("\r\n", "\n").replace("\r", "\n")
         yield value, labels[0] if labels else None
-
-
-def _whole_lines(text: Iterator[str]) -> Iterator[str]:
-    """Cut text into lines, each with its newline."""
-    begun: list[str] = []
-    for piece in text:
-        *ends, rest = piece.split("\n")
-        for end in ends:
-            yield "".join((*begun, end, "\n"))
-            begun = []
-        begun.append(rest)
-    if last := "".join(begun):
-        yield last
 
 
 def _read_csv(
