@@ -182,9 +182,11 @@ class RunText:
 
 def say_if_binary(corpus: Corpus, notify: Notify) -> None:
     """Say how bytes that are no text are written, if the beginning of the text has many of them."""
+    if corpus.vocabulary.kind != "bytes":
+        return
     beginning = corpus.train.tokens[:_LOOKED_AT]
     strange = SURROGATES.findall(corpus.vocabulary.decode(beginning))
-    if corpus.vocabulary.kind == "bytes" and len(strange) > _STRANGE * len(beginning):
+    if len(strange) > _STRANGE * len(beginning):
         notify(
             f"{len(strange) / len(beginning):.0%} of the bytes are no UTF-8 text and are shown as "
             "\ufffd; to have them as they are, write with --raw"
