@@ -336,6 +336,25 @@ def test_a_step_far_longer_than_those_before_it_is_sleep() -> None:
     assert clock() == pytest.approx(30 + 0.1 + 500 + 500)
 
 
+def test_sleep_while_a_step_is_reported_does_not_count_either() -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.001
+        return now
+
+    class Sleeper(Callback):
+        def on_step(self, report: StepReport) -> None:
+            nonlocal now
+            now += 3600.0 if report.step == 20 else 0.0
+
+    trainer = make_trainer(budget=Budget("minutes", 0.02), callbacks=[Sleeper()], clock=clock)
+    report = trainer.run()
+    assert report.step > 20
+    assert report.seconds < 2
+
+
 @pytest.mark.parametrize("looked_at", [True, False], ids=["validation", "no validation"])
 @pytest.mark.parametrize("steps", [5, 300])
 def test_loss_that_is_no_number_is_a_clear_error(looked_at: bool, steps: int) -> None:

@@ -212,29 +212,28 @@ class Trainer:
     def _train(self) -> None:
         """Take step after step, with evaluations, reports and checkpoints now and then."""
         loss, summed = torch.zeros((), device=self.model.device), 0
-        last_checkpoint = self._clock()
+        last_checkpoint = began = self._clock()
         while (spent := self._spent()) < 1 and not self._stop:
-            began = self._clock()
             batch = self.batches.next()
             factor = _LOWER**self._returns * rate_factor(spent, self.step, self._warmup_steps)
             loss += self._train_step(batch, factor)
-            if slept := self._clock.step_ended(began):
-                self._notice(f"stopped or asleep for {slept:,.0f} seconds, which do not count")
+            self._leave_out_sleep(began)
             self.step, summed = self.step + 1, summed + 1
             if self.step == 1:
                 self._untrained_loss = max(self._untrained_loss, float(loss))
             self._tokens += int(np.count_nonzero(batch.targets != IGNORED))
             if (revision := self._pace.observe(self.step, self._seconds())) is not None:
-                self._tell("on_plan", revision)
+                self._tell_briefly("on_plan", revision)
             if self.step % _REPORT_EVERY == 0:
                 self._report_step(float(loss) / summed)
                 loss, summed = loss.zero_(), 0
                 if spent >= self._next_evaluation:
                     self._next_evaluation = spent + min(0.08, max(0.02, 0.5 * spent))
                     self._evaluate()
-            if self._clock() - last_checkpoint > _CHECKPOINT_SECONDS:
+            began = self._clock()
+            if began - last_checkpoint > _CHECKPOINT_SECONDS:
                 self._checkpoint()
-                last_checkpoint = self._clock()
+                last_checkpoint = began = self._clock()
         if summed:
             self._report_step(float(loss) / summed)
         if spent >= 1:
@@ -404,7 +403,18 @@ class Trainer:
             self._go_back()
             return
         self._latest_loss, self._has_recovered = loss, True
-        self._tell("on_step", self._report())
+        self._tell_briefly("on_step", self._report())
+
+    def _tell_briefly(self, event: str, what: Any) -> None:
+        """Tell the callbacks what takes them next to no time; if it takes long, that is sleep."""
+        began = self._clock()
+        self._tell(event, what)
+        self._leave_out_sleep(began)
+
+    def _leave_out_sleep(self, began: float) -> None:
+        """Leave out what was sleep since a moment, and say so."""
+        if slept := self._clock.step_ended(began):
+            self._notice(f"stopped or asleep for {slept:,.0f} seconds, which do not count")
 
     def _tell(self, event: str, value: Any) -> None:
         for callback in self._callbacks:
