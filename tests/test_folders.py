@@ -3,8 +3,8 @@
 import errno
 import json
 import os
+import platform
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def test_holder_is_named_to_the_second_and_leaves_nothing_behind() -> None:
             pass
         message = str(caught.value)
         assert message.startswith(
-            f"run is being trained by process {os.getpid()} on {socket.gethostname()}, since "
+            f"run is being trained by process {os.getpid()} on {platform.node()}, since "
         )
         assert f"kill {os.getpid()} (if it is suspended" in message
     assert list(run.iterdir()) == []

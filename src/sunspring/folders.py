@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -221,7 +221,7 @@ def _write_note(file: IO[bytes]) -> None:
     """Write who locked a file."""
     note = {
         "process": os.getpid(),
-        "host": socket.gethostname(),
+        "host": platform.node(),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     file.truncate(0)
@@ -247,7 +247,7 @@ def _held(path: Path, note: Mapping[str, Any]) -> ModelError:
     if not note:
         return ModelError(f"another process is training in {path.parent}: wait until it ends")
     remedy = "wait until it ends, or end it there"
-    if note["host"] == socket.gethostname():
+    if note["host"] == platform.node():
         process = note["process"]
         remedy = f"wait until it ends, or end it: kill {process}"
         if sys.platform != "win32":

@@ -144,6 +144,13 @@ class TestOfManyDocuments:
         held = [HELDOUT in parts for parts in splits_by_document(pieces)]
         assert held == (expected == HELDOUT).tolist()
 
+    @pytest.mark.parametrize("sizes", [[50_000_000], [1_000_000] * 50])
+    def test_of_a_long_one_no_more_is_held_out_than_is_scored_in_seconds(
+        self, sizes: list[int]
+    ) -> None:
+        pieces, _ = draw(sizes)
+        assert characters_in(pieces, HELDOUT) == 2_000_000
+
     def test_each_label_gives_its_tenth(self) -> None:
         random = np.random.default_rng(0)
         sizes = random.integers(20, 200, 5000)

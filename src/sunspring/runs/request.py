@@ -50,7 +50,9 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
         None, "Start from the weights of this model: a folder, or the name of a bundled model."
     )
     heldout: Names = setting(
-        (), "Hold out this source instead of a tenth of the text; may be repeated."
+        (),
+        "Hold out this source instead of a tenth of the text (two million characters at most); "
+        "may be repeated.",
     )
     settings: Mapping[str, Any] | None = setting(
         None,
