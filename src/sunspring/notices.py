@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 import shlex
 import shutil
@@ -70,7 +71,7 @@ class Screen:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._bar = ""
-        self.is_live = stream.isatty()
+        self.is_live = stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def __call__(self, line: str) -> None:
         """Print a notice."""
@@ -83,7 +84,7 @@ class Screen:
         full, empty = "=-" if is_plain else "━─"
         filled = round(_WIDTH * (share or 0.0))
         bar = "" if share is None else f"{full * filled}{empty * (_WIDTH - filled)} "
-        self._bar = f"{bar}{displayable(words)}"[: shutil.get_terminal_size().columns - 1]
+        self._bar = f"{bar}{displayable(words)}"[: self._columns() - 1]
         self._stream.write(f"{_CLEAR}{self._bar}")
         self._stream.flush()
 
@@ -94,14 +95,27 @@ class Screen:
             self._stream.write(_CLEAR)
             self._stream.flush()
 
+    def _columns(self) -> int:
+        """Return the width of this terminal: standard output may be another one, or a file."""
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except OSError:
+            columns = 0
+        return columns or shutil.get_terminal_size().columns
+
 
 @functools.lru_cache(maxsize=8)
-def notify_on(stream: TextIO | None) -> Notify:
-    """Return what prints lines to a stream; None for silence.
+def screen_on(stream: TextIO) -> Screen:
+    """Return the screen on a stream.
 
     It is the same for all who print there, so that they know of the bar that may stand there.
     """
-    return ignore if stream is None else Screen(stream)
+    return Screen(stream)
+
+
+def notify_on(stream: TextIO | None) -> Notify:
+    """Return what prints lines to a stream; None for silence."""
+    return ignore if stream is None else screen_on(stream)
 
 
 class Work:
