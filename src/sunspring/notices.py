@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -59,6 +59,23 @@ def ignore(line: str) -> None:
 
 def unnoticed(done: int, total: int | None) -> None:
     """Show no progress."""
+
+
+def within(on_progress: Progress, before: int, total: int) -> Progress:
+    """Return what takes the progress of a part of some work, which comes after other parts."""
+    return lambda done, of_part: on_progress(before + done, total)
+
+
+def counting(
+    lines: Iterable[str], characters: int, on_progress: Progress = unnoticed
+) -> Iterator[str]:
+    """Pass lines on, and tell how many of their characters went by, and at the end all."""
+    done = 0
+    for line in lines:
+        yield line
+        done = min(done + len(line) + 1, characters - 1)
+        on_progress(done, characters)
+    on_progress(characters, characters)
 
 
 class Screen:

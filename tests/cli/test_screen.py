@@ -127,6 +127,34 @@ def test_whatever_reads_or_measures_a_text_shows_a_bar_on_a_terminal() -> None:
         assert re.search(f"\r\x1b\\[K[━─]+ {work}", shown.decode()), shown
 
 
+WORK: list[tuple[Sequence[str], Sequence[str]]] = [
+    (("evaluate", "run", "--protocol", "windows"), ["scoring"]),
+    (("evaluate", "run", "--mixture", "--dynamic"), ["counting n-grams", "scoring and learning"]),
+    (("score", "run", "lines.txt", "--threshold", "50"), ["scoring the held-out lines"]),
+    (("write", "run", "--count", "9", "--novel"), ["reading the known lines", "writing"]),
+    (("write", "run", "--adapt", "lines.txt", "--count", "2"), ["learning from the pages"]),
+    (("write", "run", "--no-copies-over", "30"), ["reading what must not be copied"]),
+    (
+        ("explain", "run", "--copied", "--out", "page.html"),
+        ["looking for repeated lines", "looking for copies"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "works"), WORK, ids=lambda words: " ".join(words))
+def test_long_work_shows_a_bar_that_is_gone_at_the_end(
+    english: Path, command: Sequence[str], works: Sequence[str]
+) -> None:
+    succeed("train", english, "--quiet", "--out", "run", "--steps", "2", *SMALL)
+    Path("lines.txt").write_text("To be, or not to be\n" * 30, encoding="utf-8")
+    code, shown = on_a_terminal(*command, program=("-c", IMPATIENT))
+    assert code == 0, shown
+    text = shown.decode()
+    for work in works:
+        assert f" {work}: " in text
+    assert re.search("[━─]", text.rpartition("\x1b[K")[2]) is None
+
+
 class TestVerbosity:
     def test_quiet_leaves_only_the_result(self, english: Path) -> None:
         done = succeed("train", english, "--quiet", "--out", "run", "--steps", "5", *SMALL)
