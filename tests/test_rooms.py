@@ -225,7 +225,6 @@ OWNERS = {
     "pooch": {"text.downloads"},
     "pypdfium2": {"text.pdf"},
     "requests": {"text.downloads"},
-    "rich": {"runs.progress"},
     "tokenizers": {"corpus.subwords", "corpus.vocabulary"},
 }
 """Packages of others, but for numpy, safetensors and PyTorch: what alone may import each."""
@@ -288,7 +287,7 @@ def test_help_imports_nothing_that_takes_long() -> None:
     code += "try:\n main()\nexcept SystemExit:\n print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "train" in done.stdout
-    assert {"numpy", "torch", "rich", "jinja2", "safetensors"} & {*done.stderr.split()} == set()
+    assert {"numpy", "torch", "jinja2", "safetensors"} & {*done.stderr.split()} == set()
 
 
 # Settings

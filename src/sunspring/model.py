@@ -26,7 +26,7 @@ from sunspring.folders import contents, kind_of
 from sunspring.machine import check_device
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, Progress, Work, ignore, reading_on, unnoticed
+from sunspring.notices import Notify, Progress, Work, counting, ignore, reading_on, unnoticed
 from sunspring.pages.notebook import Surprisals, table_html
 from sunspring.runs.corpus import RunText
 from sunspring.runs.request import Names
@@ -298,44 +298,44 @@ class Model:
         return self.proposals(text, settings)
 
     def writings(
-        self, settings: WritingSettings, count: int = 1, on_progress: Progress = unnoticed
+        self, settings: WritingSettings, count: int = 1, notify: Notify = ignore
     ) -> list[Writing]:
         """Do what `write_many` does, with the settings as one object; see `each_writing`."""
-        return list(self.each_writing(settings, count, on_progress))
+        return list(self.each_writing(settings, count, notify))
 
     def each_writing(
-        self, settings: WritingSettings, count: int, on_progress: Progress = unnoticed
+        self, settings: WritingSettings, count: int, notify: Notify = ignore
     ) -> Iterator[Writing]:
         """Do what `write_many` does, but give each text as soon as it is finished.
 
         Args:
             settings: what to write.
             count: how many texts.
-            on_progress: called now and then while a long prompt is read, with the tokens read so
-                far and their number.
+            notify: shows the progress.
         """
         if type(count) is not int or not 0 <= count < 1 << 63:
             raise SettingsError(
                 f"count is {count!r}: it must be a whole number, at least 0 and below 2**63"
             )
-        writer, task = self._begin(settings, on_progress)
+        writer, task = self._begin(settings, notify)
+        progress = Work(notify, "writing")
         if not settings.unique and not settings.novel:
-            return writer.write_each(task, range(task.seed, task.seed + count))
-        excluded = self.known_lines() if settings.novel else frozenset()
-        return writer.write_distinct(task, count, unique=settings.unique, excluded=excluded)
+            return writer.write_each(task, range(task.seed, task.seed + count), progress)
+        excluded = self.known_lines(notify) if settings.novel else frozenset()
+        return writer.write_distinct(
+            task, count, unique=settings.unique, excluded=excluded, on_progress=progress
+        )
 
-    def pieces(self, settings: WritingSettings, on_progress: Progress = unnoticed) -> Iterator[str]:
-        """Do what `stream` does, with the settings as one object; see `writings`."""
+    def pieces(self, settings: WritingSettings, notify: Notify = ignore) -> Iterator[str]:
+        """Do what `stream` does, with the settings as one object; see `each_writing`."""
         if settings.novel:
             raise SettingsError(
                 "whether a text is novel is known only at its end: leave out novel, or use write"
             )
-        writer, task = self._begin(settings, on_progress)
+        writer, task = self._begin(settings, notify)
         return writer.stream(task)
 
-    def raw_pieces(
-        self, settings: WritingSettings, on_progress: Progress = unnoticed
-    ) -> Iterator[bytes]:
+    def raw_pieces(self, settings: WritingSettings, notify: Notify = ignore) -> Iterator[bytes]:
         """Yield piece by piece what `write_bytes` returns, with the settings as one object."""
         vocabulary = self.vocabulary
         if not isinstance(vocabulary, ByteVocabulary):
@@ -356,23 +356,23 @@ class Model:
             contains=tuple(map(_in_latin, settings.phrases("contains"))),
             ends_with=settings.ends_with and _in_latin(settings.ends_with),
         )
-        return (piece.encode("latin-1") for piece in model.pieces(in_latin, on_progress))
+        return (piece.encode("latin-1") for piece in model.pieces(in_latin, notify))
 
     def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
         """Do what `propose` does, with the settings as one object."""
-        return self._open_writer().proposals(text, settings, self._known_for(settings))
+        return self._open_writer().proposals(text, settings, self._known_for(settings, ignore))
 
     def read_prompt(self, text: str) -> Prompt:
         """Return a prompt as the model reads it, with the characters that had to be replaced."""
         return Prompt.read(text, self.vocabulary)
 
-    def _begin(self, settings: WritingSettings, on_progress: Progress) -> tuple[Writer[Any], Task]:
-        writer = self._open_writer()
-        return writer, writer.begin(settings, self._known_for(settings), on_progress)
+    def _begin(self, settings: WritingSettings, notify: Notify) -> tuple[Writer[Any], Task]:
+        writer, known = self._open_writer(), self._known_for(settings, notify)
+        return writer, writer.begin(settings, known, Work(notify, "reading the prompt"))
 
-    def _known_for(self, settings: ConstraintSettings) -> KnownStretches | None:
+    def _known_for(self, settings: ConstraintSettings, notify: Notify) -> KnownStretches | None:
         most = settings.no_copies_over
-        return self.known_stretches(most + 1) if most else None
+        return self.known_stretches(most + 1, notify) if most else None
 
     def _open_writer(self) -> Writer[Any]:
         if self._writer is None:
@@ -420,11 +420,14 @@ class Model:
         return self.vocabulary.spell(compose([text], self.vocabulary)[0])
 
     def score_many(
-        self, texts: Sequence[str], label: str | None = None
+        self,
+        texts: Sequence[str],
+        label: str | None = None,
+        on_progress: Progress = unnoticed,
     ) -> list[NDArray[np.float64]]:
-        """Score many texts at once, each from a fresh state; see `score`."""
+        """Score many texts at once, each from a fresh state; see `score` and `score_tokens`."""
         read = compose(_texts(texts), self.vocabulary)
-        scored = self.score_tokens(*self.vocabulary.encode_batch(read), label)
+        scored = self.score_tokens(*self.vocabulary.encode_batch(read), label, on_progress)
         for place in np.flatnonzero(self.vocabulary.unseen_counts(read)).tolist():
             scored[place] = self.vocabulary.spell(read[place]).costs(scored[place])
         return scored
@@ -541,7 +544,7 @@ class Model:
                 predictor=self._mixture,
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
-                on_progress=Work(notify, "scoring"),
+                notify=notify,
             )
             if corpus is not None:
                 overlap = corpus.overlap_with(heldout) if several(sources) else corpus.overlap
@@ -572,7 +575,7 @@ class Model:
 
         model = copy.copy(self)
         model._engine = model._writer = None
-        model._mixture = learn_mixture(self.network, self._text.open(notify))
+        model._mixture = learn_mixture(self.network, self._text.open(notify), notify)
         return model
 
     def reading(self, files: FileOptions | None = None) -> ReadingOptions:
@@ -659,7 +662,10 @@ class Model:
                 nearest=True,
                 on_progress=reading_on(notify),
             )
-            learned = learn_from(self.network, pages, vocabulary.start_id, settings, index)
+            progress = Work(notify, "learning from the pages")
+            learned = learn_from(
+                self.network, pages, vocabulary.start_id, settings, index, progress
+            )
             model = self._with(pack_model(learned, vocabulary, self.card))
             if reading.documents != "lines":
                 last = pages.tokens[pages.starts[-2] :].astype(np.int64)
@@ -705,7 +711,8 @@ class Model:
                     raise
                 notify(f"the loss of quality was not measured: {error}")
             kind: Any = "sources" if names else "heldout"
-            return self._with(quantize_model(self.network, self.vocabulary, self.card, text, kind))
+            files = quantize_model(self.network, self.vocabulary, self.card, text, kind, notify)
+            return self._with(files)
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder: config.json, tokenizer.json, model.safetensors and card.json.
@@ -739,27 +746,34 @@ class Model:
         """
         return self._text.open(notify)
 
-    def known_lines(self) -> frozenset[str]:
+    def known_lines(self, notify: Notify = ignore) -> frozenset[str]:
         """Return all lines of the user's text, also the held-out ones, stripped of outer spaces.
+
+        Args:
+            notify: called with a line about what was repaired; shows the progress.
 
         Raises:
             ModelError: the text is not available.
         """
-        return frozenset(line.strip() for line in self._text.open().lines())
+        corpus, work = self._text.open(notify), Work(notify, "reading the known lines")
+        lines = counting(corpus.lines(), corpus.characters, work)
+        return frozenset(line.strip() for line in lines)
 
-    def known_stretches(self, size: int) -> KnownStretches:
+    def known_stretches(self, size: int, notify: Notify = ignore) -> KnownStretches:
         """Return all stretches of a given length in the training text.
 
         They are kept, in 8 bytes for each of its characters.
 
         Args:
             size: characters of a stretch, at least 2.
+            notify: called with a line about what was repaired; shows the progress.
 
         Raises:
             SunspringError: the text is not available.
         """
         if size not in self._known:
-            self._known[size] = KnownStretches(size, self._text.open().training_bytes())
+            corpus, work = self._text.open(notify), Work(notify, "reading what must not be copied")
+            self._known[size] = KnownStretches(size, corpus.training_bytes(work))
         return self._known[size]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -60,6 +61,23 @@ def unnoticed(done: int, total: int | None) -> None:
     """Show no progress."""
 
 
+def within(on_progress: Progress, before: int, total: int) -> Progress:
+    """Return what takes the progress of a part of some work, which comes after other parts."""
+    return lambda done, of_part: on_progress(before + done, total)
+
+
+def counting(
+    lines: Iterable[str], characters: int, on_progress: Progress = unnoticed
+) -> Iterator[str]:
+    """Pass lines on, and tell how many of their characters went by, and at the end all."""
+    done = 0
+    for line in lines:
+        yield line
+        done = min(done + len(line) + 1, characters - 1)
+        on_progress(done, characters)
+    on_progress(characters, characters)
+
+
 class Screen:
     """A stream on which people read notices; on a terminal a bar may stand below them.
 
@@ -70,7 +88,7 @@ class Screen:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._bar = ""
-        self.is_live = stream.isatty()
+        self.is_live = stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def __call__(self, line: str) -> None:
         """Print a notice."""
@@ -83,7 +101,7 @@ class Screen:
         full, empty = "=-" if is_plain else "━─"
         filled = round(_WIDTH * (share or 0.0))
         bar = "" if share is None else f"{full * filled}{empty * (_WIDTH - filled)} "
-        self._bar = f"{bar}{displayable(words)}"[: shutil.get_terminal_size().columns - 1]
+        self._bar = f"{bar}{displayable(words)}"[: self._columns() - 1]
         self._stream.write(f"{_CLEAR}{self._bar}")
         self._stream.flush()
 
@@ -94,14 +112,27 @@ class Screen:
             self._stream.write(_CLEAR)
             self._stream.flush()
 
+    def _columns(self) -> int:
+        """Return the width of this terminal: standard output may be another one, or a file."""
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except OSError:
+            columns = 0
+        return columns or shutil.get_terminal_size().columns
+
 
 @functools.lru_cache(maxsize=8)
-def notify_on(stream: TextIO | None) -> Notify:
-    """Return what prints lines to a stream; None for silence.
+def screen_on(stream: TextIO) -> Screen:
+    """Return the screen on a stream.
 
     It is the same for all who print there, so that they know of the bar that may stand there.
     """
-    return ignore if stream is None else Screen(stream)
+    return Screen(stream)
+
+
+def notify_on(stream: TextIO | None) -> Notify:
+    """Return what prints lines to a stream; None for silence."""
+    return ignore if stream is None else screen_on(stream)
 
 
 class Work:

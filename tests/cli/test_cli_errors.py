@@ -107,9 +107,9 @@ class TestSettings:
             (["--set", "cell=lstn"], "cell is 'lstn': choose rnn, gru or lstm"),
             (["--set", "hidden_size=100000000"], "GB of memory and this cpu has"),
             (["--set", "hidden_size=" + "9" * 30], "GB of memory and this cpu has"),
-            (["--set", "layers=1000000000"], "choose fewer layers"),
-            (["--set", "embedding_size=10000000000"], "GB of memory"),
-            (["--set", "batch_size=100000000"], "choose fewer layers, or a smaller batch_size"),
+            (["--set", "layers=1000000000"], "GB of memory and this cpu has"),
+            (["--set", "embedding_size=10000000000"], "GB of memory and this cpu has"),
+            (["--set", "batch_size=100000000"], "GB of memory and this cpu has"),
             (["--set", "window=1000000000"], "one window needs 1000000001"),
             (["--encoding", "klingon"], "Python does not know the text encoding 'klingon'"),
             (["--seed", "-1"], "seed is -1: it must be at least 0"),
@@ -128,6 +128,23 @@ class TestSettings:
         write("a.txt", TEXT)
         assert message in error_of("train", "a.txt", "--out", "run", *FEW, *options)
         assert not Path("run").exists()
+
+    @pytest.mark.parametrize(
+        ("options", "advised"),
+        [
+            (["layers=1", "hidden_size=100000000"], "lower hidden_size"),
+            (["layers=1000000000"], "lower layers"),
+            (["batch_size=100000000"], "lower batch_size"),
+            (["layers=1", "batch_size=100000000", "hidden_size=100000000", "embedding_size=1"],
+             "lower batch_size, window or hidden_size"),
+        ],
+    )  # fmt: skip
+    def test_that_take_too_much_memory_are_named_if_lowering_them_helps(
+        self, options: list[str], advised: str
+    ) -> None:
+        given = [word for option in options for word in ("--set", option)]
+        message = error_of("train", write("a.txt", TEXT), "--out", "run", *FEW, *given)
+        assert message.rpartition(": ")[2] == advised
 
     @pytest.mark.parametrize(
         ("budget", "message"),

@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +23,11 @@ def on_a_terminal(
     *arguments: str,
     environment: dict[str, str] | None = None,
     program: Sequence[str] = ("-m", "sunspring"),
+    columns: int = 80,
 ) -> tuple[int, bytes]:
     """Run a command whose output goes to a terminal; returns its exit code and what was shown."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
     process = subprocess.Popen(
         [sys.executable, *program, *arguments],
         stdin=subprocess.DEVNULL,
@@ -93,20 +96,63 @@ def test_control_characters_of_a_line_do_not_reach_a_terminal_but_a_pipe() -> No
     assert b"\x1b[2J" in piped.stdout
 
 
-def test_whatever_reads_or_measures_a_text_shows_a_bar_on_a_terminal() -> None:
-    code = (
-        "import sys\n"
-        "from sunspring import notices\n"
-        "from sunspring.cli import main\n"
-        "notices._FIRST_SECONDS = notices._LIVE_SECONDS = 0\n"
-        "main.main()\n"
+IMPATIENT = (
+    "import sys\n"
+    "from sunspring import notices\n"
+    "from sunspring.cli import main\n"
+    "notices._FIRST_SECONDS = notices._LIVE_SECONDS = 0\n"
+    "main.main()\n"
+)
+"""Code of a program that shows the progress of all work, however soon it is over."""
+
+
+def test_a_bar_is_no_wider_than_the_terminal_that_it_is_on() -> None:
+    Path("a.txt").write_text("To be, or not to be\n" * 500, encoding="utf-8")
+    code, shown = on_a_terminal(
+        "evaluate", "shakespeare", "a.txt", program=("-c", IMPATIENT), columns=30
     )
+    assert code == 0
+    bars = re.findall("\r\x1b\\[K([━─]+[^\r]*)", shown.decode())
+    assert max(map(len, bars)) == 29
+
+
+def test_whatever_reads_or_measures_a_text_shows_a_bar_on_a_terminal() -> None:
     for name in ("a.txt", "b.txt"):
         Path(name).write_text("To be, or not to be\n" * 500, encoding="utf-8")
-    end, shown = on_a_terminal("evaluate", "shakespeare", "a.txt", "b.txt", program=("-c", code))
+    end, shown = on_a_terminal(
+        "evaluate", "shakespeare", "a.txt", "b.txt", program=("-c", IMPATIENT)
+    )
     assert end == 0
     for work in ("reading: 0 of 0 MB", "scoring: "):
         assert re.search(f"\r\x1b\\[K[━─]+ {work}", shown.decode()), shown
+
+
+WORK: list[tuple[Sequence[str], Sequence[str]]] = [
+    (("evaluate", "run", "--protocol", "windows"), ["scoring"]),
+    (("evaluate", "run", "--mixture", "--dynamic"), ["counting n-grams", "scoring and learning"]),
+    (("score", "run", "lines.txt", "--threshold", "50"), ["scoring the held-out lines"]),
+    (("write", "run", "--count", "9", "--novel"), ["reading the known lines", "writing"]),
+    (("write", "run", "--adapt", "lines.txt", "--count", "2"), ["learning from the pages"]),
+    (("write", "run", "--no-copies-over", "30"), ["reading what must not be copied"]),
+    (
+        ("explain", "run", "--copied", "--out", "page.html"),
+        ["looking for repeated lines", "looking for copies"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "works"), WORK, ids=lambda words: " ".join(words))
+def test_long_work_shows_a_bar_that_is_gone_at_the_end(
+    english: Path, command: Sequence[str], works: Sequence[str]
+) -> None:
+    succeed("train", english, "--quiet", "--out", "run", "--steps", "2", *SMALL)
+    Path("lines.txt").write_text("To be, or not to be\n" * 30, encoding="utf-8")
+    code, shown = on_a_terminal(*command, program=("-c", IMPATIENT))
+    assert code == 0, shown
+    text = shown.decode()
+    for work in works:
+        assert f" {work}: " in text
+    assert re.search("[━─]", text.rpartition("\x1b[K")[2]) is None
 
 
 class TestVerbosity:

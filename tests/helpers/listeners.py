@@ -12,7 +12,7 @@ from sunspring.corpus.vocabulary import CharacterVocabulary, Vocabulary
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.runs.log import JsonLog, TensorBoardLog, Units
-from sunspring.runs.progress import PlainProgress, TerminalProgress
+from sunspring.runs.progress import ScreenProgress
 from sunspring.training.budget import Budget
 from sunspring.training.optimizers import Optimizers
 from sunspring.training.pace import Pace
@@ -74,6 +74,6 @@ def tell(*callbacks: Callback) -> None:
         callback.on_start(trainer)
         callback.on_step(STEP)
         callback.on_evaluation(EVALUATION)
-        if isinstance(callback, JsonLog | TensorBoardLog | PlainProgress | TerminalProgress):
+        if isinstance(callback, JsonLog | TensorBoardLog | ScreenProgress):
             callback.on_sample(20, 0.5, "To be\n[bold]or <not>")
         callback.on_end(END)

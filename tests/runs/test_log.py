@@ -12,8 +12,9 @@ from listeners import LETTERS, TEXT, UNITS, make_trainer, tell
 
 from sunspring.corpus.vocabulary import train_subwords
 from sunspring.errors import MissingExtraError, ModelError
+from sunspring.notices import Screen
 from sunspring.runs.log import JsonLog, RunLog, TensorBoardLog, Units
-from sunspring.runs.progress import PlainProgress
+from sunspring.runs.progress import ScreenProgress
 from sunspring.runs.samples import SampleWriter
 from sunspring.training.trainer import EvaluationReport, StepReport
 
@@ -43,7 +44,7 @@ class TestUnits:
 
     def test_are_those_of_every_figure_that_is_logged_and_shown(self, tmp_path: Path) -> None:
         units, stream = Units(0.25), io.StringIO()
-        tell(JsonLog(tmp_path / "log.jsonl", units), PlainProgress(stream, units))
+        tell(JsonLog(tmp_path / "log.jsonl", units), ScreenProgress(Screen(stream), units))
         _, step, evaluation, *_ = events_of(tmp_path / "log.jsonl")
         assert step["training_bpc"] == 0.25
         assert step["characters_per_second"] == 8000

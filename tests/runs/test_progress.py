@@ -1,6 +1,6 @@
 import io
 import math
-import sys
+from dataclasses import replace
 from typing import Any
 
 import nbformat
@@ -10,16 +10,18 @@ from IPython.core.interactiveshell import InteractiveShell
 from listeners import END, STEP, UNITS, make_trainer, tell
 from nbclient import NotebookClient
 
+from sunspring.notices import Screen
 from sunspring.runs.progress import (
     NotebookProgress,
-    PlainProgress,
-    TerminalProgress,
+    ScreenProgress,
     choose_progress,
 )
 from sunspring.training.trainer import Callback, EvaluationReport, StepReport
 
 
 class Terminal(io.StringIO):
+    encoding = "utf-8"
+
     def isatty(self) -> bool:
         return True
 
@@ -30,10 +32,10 @@ def on_an_ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
-class TestPlainProgress:
+class TestOnPipes:
     def test_is_plain_lines(self) -> None:
         stream = io.StringIO()
-        tell(PlainProgress(stream, UNITS))
+        tell(ScreenProgress(Screen(stream), UNITS))
         assert stream.getvalue() == (
             " 25%  1:30 left  training 1.000 bpc  epoch 1.5  2,000 characters/s\n"
             "  at temperature 0.5:\n    To be\n    [bold]or <not>\n"
@@ -43,14 +45,14 @@ class TestPlainProgress:
 
     def test_is_a_line_every_ten_seconds(self) -> None:
         stream = io.StringIO()
-        progress = PlainProgress(stream, UNITS)
+        progress = ScreenProgress(Screen(stream), UNITS)
         for second in range(95):
             progress.on_step(StepReport(second, float(second), 0.5, 9.0, 1.0, 1.0, 1.0))
         assert len(stream.getvalue().splitlines()) == 10
 
     def test_leaves_out_figures_that_there_are_not_yet(self) -> None:
         stream = io.StringIO()
-        progress = PlainProgress(stream, UNITS)
+        progress = ScreenProgress(Screen(stream), UNITS)
         progress.on_step(StepReport(0, 0.0, 0.0, math.inf, 0.0, 0.0, math.nan))
         progress.on_evaluation(EvaluationReport(STEP, math.nan, math.nan, True))
         progress.on_end(StepReport(5, 7300.0, 0.5, 7300.0, 0.5, 10.0, math.nan))
@@ -61,48 +63,64 @@ class TestPlainProgress:
 
     def test_shows_no_control_characters_of_a_sample(self) -> None:
         stream = io.StringIO()
-        PlainProgress(stream, UNITS).on_sample(1, 1.0, "a\x1b[31mb\tc\x07\x85é🙂\ufffd\n\nd")
+        ScreenProgress(Screen(stream), UNITS).on_sample(
+            1, 1.0, "a\x1b[31mb\tc\x07\x85é🙂\ufffd\n\nd"
+        )
         assert stream.getvalue() == (
             "  at temperature 1:\n    a\ufffd[31mb\tc\ufffd\ufffdé🙂\ufffd\n    \n    d\n"
         )
 
+    def test_shows_no_control_characters_of_a_notice(self) -> None:
+        stream = io.StringIO()
+        ScreenProgress(Screen(stream), UNITS).on_notice(1, "saved in a\x1b[31mb")
+        assert stream.getvalue() == "saved in a\ufffd[31mb\n"
 
-class TestTerminalProgress:
-    def test_is_a_bar_whose_last_figures_are_left_standing(self) -> None:
-        stream = Terminal()
-        tell(TerminalProgress(stream, UNITS))
-        shown = stream.getvalue()
-        assert "━" in shown
-        assert "\x1b[?25l" in shown
-        assert shown.index("\x1b[?25h") > shown.index("100%  0:00 left")
-        assert "held-out 3.000 bpc" in shown.split("100%")[-1]
+    @pytest.mark.parametrize("bits", [1e20, math.inf])
+    def test_says_in_few_words_that_training_is_far_off(self, bits: float) -> None:
+        stream = io.StringIO()
+        ScreenProgress(Screen(stream), UNITS).on_end(replace(END, loss=bits))
+        assert stream.getvalue() == (
+            "100%  0:00 left  training over 99 bpc  epoch 6.0  2,000 characters/s\n"
+        )
 
-    def test_scrolls_samples_above_the_bar_as_they_are(self) -> None:
-        stream = Terminal()
-        tell(TerminalProgress(stream, UNITS))
-        assert "    [bold]or <not>" in stream.getvalue()
 
-    def test_shows_what_was_learned_on_a_narrow_terminal(self) -> None:
+class TestOnATerminal:
+    def test_is_a_bar_that_gives_way_to_samples_and_the_last_figures(self) -> None:
         stream = Terminal()
-        progress = TerminalProgress(stream, UNITS)
-        tell(progress)
-        assert "training 1.000 bpc  held-out 3.000 bpc" in stream.getvalue()
+        tell(ScreenProgress(Screen(stream), UNITS))
+        shown = stream.getvalue().split("\r\x1b[K")
+        assert shown == [
+            "",
+            "─" * 20 + " getting ready",
+            "━" * 5 + "─" * 15 + "  25%  1:30 left  training 1.000 bpc  epoch 1.5  2,000 char",
+            "  at temperature 0.5:\n    To be\n    [bold]or <not>\n"
+            "100%  0:00 left  training 1.000 bpc  held-out 3.000 bpc  epoch 6.0"
+            "  2,000 characters/s\n",
+        ]
 
-    def test_takes_one_line_and_leaves_no_thread_after_a_training(self) -> None:
+    def test_takes_one_line_and_leaves_it_after_a_training(self) -> None:
         stream = Terminal()
-        make_trainer([TerminalProgress(stream, UNITS)]).run()
+        make_trainer([ScreenProgress(Screen(stream), UNITS)]).run()
         assert stream.getvalue().count("\n") == 1
+        assert stream.getvalue().endswith(" characters/s\n")
 
-    def test_gives_the_terminal_back_when_training_fails(self) -> None:
+    def test_takes_the_bar_away_when_training_fails(self) -> None:
         class Failing(Callback):
             def on_step(self, report: StepReport) -> None:
                 raise OSError("no space left")
 
-        stream, stdout = Terminal(), sys.stdout
+        stream = Terminal()
         with pytest.raises(OSError, match="no space"):
-            make_trainer([TerminalProgress(stream, UNITS), Failing()]).run()
-        assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
-        assert sys.stdout is stdout
+            make_trainer([ScreenProgress(Screen(stream), UNITS), Failing()]).run()
+        assert "━" not in stream.getvalue().rpartition("\r\x1b[K")[2]
+
+    def test_is_plain_lines_on_one_that_cannot_move_its_cursor(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TERM", "dumb")
+        stream = Terminal()
+        tell(ScreenProgress(Screen(stream), UNITS))
+        assert "\x1b" not in stream.getvalue()
 
 
 @pytest.fixture
@@ -132,10 +150,11 @@ class TestNotebookProgress:
     def test_is_chosen_in_a_notebook(self) -> None:
         code = (
             "import sys\n"
+            "from sunspring.notices import Screen\n"
             "from sunspring.runs.log import Units\n"
             "from sunspring.runs.progress import choose_progress\n"
             "from sunspring.training.trainer import StepReport\n"
-            "progress = choose_progress(sys.stderr, Units(1.0))\n"
+            "progress = choose_progress(Screen(sys.stderr), Units(1.0))\n"
             "progress.on_end(StepReport(80, 120.0, 1.0, 0.0, 6.0, 2000.0, 1.0))\n"
         )
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
@@ -145,11 +164,5 @@ class TestNotebookProgress:
 
 
 class TestChoice:
-    def test_is_plain_where_it_is_no_terminal(self) -> None:
-        assert isinstance(choose_progress(io.StringIO(), UNITS), PlainProgress)
-
-    def test_is_a_bar_on_a_terminal(self) -> None:
-        assert isinstance(choose_progress(Terminal(), UNITS), TerminalProgress)
-
-    def test_is_the_same_in_ipython_without_a_notebook(self, shell: Any) -> None:
-        assert isinstance(choose_progress(io.StringIO(), UNITS), PlainProgress)
+    def test_is_lines_or_a_bar_in_ipython_without_a_notebook(self, shell: Any) -> None:
+        assert isinstance(choose_progress(Screen(io.StringIO()), UNITS), ScreenProgress)

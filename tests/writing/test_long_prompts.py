@@ -12,6 +12,7 @@ from sunspring.model import Model
 from sunspring.network import engine
 from sunspring.network.config import ModelConfig
 from sunspring.network.weights import pack_model
+from sunspring.writing.engines import open_engine
 from sunspring.writing.settings import WritingSettings
 
 LETTERS = CharacterVocabulary("abc \n", end=False, unknown=False)
@@ -38,7 +39,10 @@ def test_progress_goes_to_the_end_of_the_prompt(name: Any) -> None:
     model = Model(pack_model(random_model(config), LETTERS), engine=name)
     told: list[tuple[int, int | None]] = []
     settings = WritingSettings(PROMPT, length=3, seed=1)
-    model.writings(settings, 1, lambda done, total: told.append((done, total)))
+    opened = open_engine(model.files, name, network=lambda: model.network)
+    writer = opened.writer()
+    task = writer.begin(settings, on_progress=lambda done, total: told.append((done, total)))
+    writer.write(task)
     assert len(told) > 1
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (len(PROMPT) + 1, len(PROMPT) + 1)

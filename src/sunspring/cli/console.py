@@ -116,6 +116,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def print_json(values: Any) -> None:
     """Print one object on one line."""
+    clear()
     text = json.dumps(values, ensure_ascii=False)
     # a name or a prompt may hold bytes that are not text; JSON escapes them
     print(text.encode("utf-8", "backslashreplace").decode(), flush=True)

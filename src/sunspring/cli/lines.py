@@ -8,6 +8,7 @@ from pathlib import Path
 from sunspring.cli import printing
 from sunspring.cli.common import EngineOption, JsonOption, ModelOption
 from sunspring.cli.console import lines_progress, notify, print_json, print_lines, say
+from sunspring.notices import Work
 from sunspring.settings import setting
 from sunspring.text.options import FileOptions
 
@@ -57,7 +58,8 @@ def score(options: ScoreOptions, files: FileOptions) -> None:
     least = None
     if options.threshold is not None:
         text = model.open_text(notify())
-        least = heldout_threshold(model, text, options.threshold, options.label)
+        work = Work(notify(), "scoring the held-out lines")
+        least = heldout_threshold(model, text, options.threshold, options.label, work)
         say(
             f"{options.threshold:g} % of the held-out lines cost at most {least:.3f} bits per "
             "character"

@@ -17,7 +17,7 @@ import click
 from sunspring.cli.console import prepare_streams
 from sunspring.errors import MissingExtraError, SunspringError
 from sunspring.machine import ENDING_SIGNALS, HANG_UP, leave_terminal
-from sunspring.notices import displayable
+from sunspring.notices import screen_on
 
 COMMANDS = {
     "train": "training",
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"sunspring: {displayable(message)}", file=sys.stderr)
+    screen_on(sys.stderr)(f"sunspring: {message}")
     raise SystemExit(1)
 
 

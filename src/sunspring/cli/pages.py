@@ -86,7 +86,7 @@ def explain(options: ExplainOptions, files: FileOptions) -> None:
     model = Model.load(options.model)
     corpus = model.open_text(notify()) if options.copied else None
     text = _text_to_explain(model, options.file, files, options.text)
-    explanation = explain(model, text, options.label, options.top, corpus)
+    explanation = explain(model, text, options.label, options.top, corpus, notify())
     if explanation.unseen:
         say(printing.describe_unseen(explanation.unseen))
     if options.out is not None:

@@ -16,6 +16,7 @@ from sunspring.cli.common import EngineOption, JsonOption, ModelOption, RateOpti
 from sunspring.cli.console import (
     ask,
     can_mark,
+    clear,
     marked,
     notify,
     print_bytes,
@@ -27,7 +28,6 @@ from sunspring.cli.console import (
 )
 from sunspring.cli.parameters import refuse
 from sunspring.errors import SettingsError
-from sunspring.notices import Work
 from sunspring.settings import part_of, setting, settings_of
 from sunspring.text.options import FileOptions
 from sunspring.writing.settings import ConstraintSettings, ProposalSettings, WritingSettings
@@ -94,9 +94,8 @@ def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) 
     model = _load(settings.label, options, files)
     prompt = _read_prompt(model, settings.prompt, options.prompt_file, files)
     settings = replace(settings, prompt=prompt)
-    reading = Work(notify(), "reading the prompt")
     if options.raw:
-        print_bytes(model.raw_pieces(settings, reading))
+        print_bytes(model.raw_pieces(settings, notify()))
         return
     _say_what_is_replaced(model, settings.prompt)
     if options.interactive:
@@ -105,12 +104,12 @@ def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) 
     corpus = model.open_text(notify()) if options.copied else None
     known = _known_if_marked(model) if options.copied else None
     if options.as_json:
-        _print_object(model, settings, options.count, corpus, reading)
+        _print_object(model, settings, options.count, corpus)
         return
     if settings.unique or settings.novel or options.count > 1:
-        copied = _print_each(model.each_writing(settings, options.count, reading), known, corpus)
+        copied = _print_each(model.each_writing(settings, options.count, notify()), known, corpus)
     else:
-        pieces = model.pieces(settings, reading)
+        pieces = model.pieces(settings, notify())
         prompt, kept = next(pieces), list[str]()
         print_stream(chain([shown(prompt)], _marked(_keep(pieces, kept), known)))
         copied = _look_for_copies(["".join(kept)], corpus)
@@ -119,12 +118,12 @@ def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) 
 
 
 def _print_object(
-    model: Model, settings: WritingSettings, count: int, corpus: Corpus | None, reading: Work
+    model: Model, settings: WritingSettings, count: int, corpus: Corpus | None
 ) -> None:
     """Print all texts as one JSON object, or those found if there are no more."""
     began = time.perf_counter()
     found: list[Writing] = []
-    each = model.each_writing(settings, count, reading)
+    each = model.each_writing(settings, count, notify())
     try:
         found.extend(each)
     finally:
@@ -139,6 +138,7 @@ def _print_each(
     """Print texts as they come; returns what is copied in them if a corpus is given."""
     kept: list[str] = []
     for writing in writings:
+        clear()
         print(shown(writing.prompt), *_marked([writing.continuation], known), sep="", flush=True)
         if corpus is not None:
             kept.append(writing.continuation)
@@ -199,7 +199,7 @@ def _known_if_marked(model: Model) -> KnownStretches | None:
     """Return what is needed to mark copies, if the output can show marks."""
     from sunspring.explanation.copies import LEAST_COPIED
 
-    return model.known_stretches(LEAST_COPIED) if can_mark() else None
+    return model.known_stretches(LEAST_COPIED, notify()) if can_mark() else None
 
 
 def _look_for_copies(texts: Sequence[str], corpus: Corpus | None) -> CopyReport | None:
@@ -207,7 +207,7 @@ def _look_for_copies(texts: Sequence[str], corpus: Corpus | None) -> CopyReport 
         return None
     from sunspring.explanation.copies import report_copies
 
-    return report_copies(texts, corpus)
+    return report_copies(texts, corpus, notify())
 
 
 def _keep(pieces: Iterable[str], kept: list[str]) -> Iterator[str]:

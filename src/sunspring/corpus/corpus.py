@@ -36,7 +36,7 @@ from sunspring.corpus.vocabulary import (
     train_subwords,
 )
 from sunspring.errors import ModelError, SettingsError, SourceError
-from sunspring.notices import Notify, Progress, ignore, unnoticed
+from sunspring.notices import Notify, Progress, ignore, unnoticed, within
 from sunspring.storage import check_room
 from sunspring.text.files import Sources
 from sunspring.text.options import DocumentKind, ReadingOptions
@@ -143,11 +143,17 @@ class Corpus:
         for part in self._training_parts():
             yield from self._lines_of([part])
 
-    def training_bytes(self) -> Iterator[bytes | None]:
-        """Yield the training part in UTF-8, block by block, and None where a document ends."""
+    def training_bytes(self, on_progress: Progress = unnoticed) -> Iterator[bytes | None]:
+        """Yield the training part in UTF-8, block by block, and None where a document ends.
+
+        `on_progress` is called with the tokens that went by, and their number.
+        """
+        done = 0
         for part in self._training_parts():
-            yield from text_bytes(part.tokens, self.vocabulary)
+            progress = within(on_progress, done, len(self.train.tokens))
+            yield from text_bytes(part.tokens, self.vocabulary, progress)
             yield None
+            done += len(part.tokens)
         self.train.release_pages()
 
     def overlap_with(self, split: Split) -> float:

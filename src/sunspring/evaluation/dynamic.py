@@ -29,6 +29,7 @@ from sunspring.evaluation.settings import LearningSettings
 from sunspring.network.config import check_labels
 from sunspring.network.network import RecurrentModel, detach
 from sunspring.network.predictor import State
+from sunspring.notices import Progress, unnoticed
 
 _EPSILON = 1e-5  # added to a root mean square gradient
 
@@ -39,6 +40,7 @@ def evaluate_dynamic(
     start_id: int,
     settings: LearningSettings | None = None,
     mixture: Mixture | None = None,
+    on_progress: Progress = unnoticed,
 ) -> dict[str, Evaluation]:
     """Read a text once in order, and learn from each segment after scoring it.
 
@@ -51,6 +53,7 @@ def evaluate_dynamic(
         start_id: the token read before a document's first.
         settings: how fast it learns.
         mixture: also mix the learning network's predictions as this mixture does.
+        on_progress: called with the tokens read so far and the total.
 
     Returns:
         The figures `dynamic`, and `dynamic_mixture` if there is a mixture.
@@ -63,7 +66,8 @@ def evaluate_dynamic(
     split = first_tokens(split, None)
     nats = {"dynamic": 0.0} | ({} if mixture is None else {"dynamic_mixture": 0.0})
     contexts = torch.empty(0)
-    for segment in _read(_Learner(network, settings or LearningSettings()), split, start_id):
+    learner = _Learner(network, settings or LearningSettings())
+    for segment in _read(learner, split, start_id, on_progress):
         nats["dynamic"] += segment.nats
         if mixture is not None:
             if segment.is_fresh:
@@ -90,6 +94,7 @@ def learn_from(
     start_id: int,
     settings: LearningSettings | None = None,
     label: int | None = None,
+    on_progress: Progress = unnoticed,
 ) -> RecurrentModel:
     """Learn from a text while reading it, as `evaluate_dynamic` does.
 
@@ -99,6 +104,7 @@ def learn_from(
         start_id: the token read before a document's first.
         settings: how fast it learns.
         label: label index for all documents, instead of the split's own.
+        on_progress: called with the tokens read so far and the total.
 
     Returns:
         A copy that has learned.
@@ -112,7 +118,7 @@ def learn_from(
     if label is not None:
         split = replace(split, labels=np.full(split.document_count, label, np.uint16))
     learner = _Learner(network, settings or LearningSettings())
-    for _ in _read(learner, split, start_id):
+    for _ in _read(learner, split, start_id, on_progress):
         pass
     return learner.network.eval()
 
@@ -184,7 +190,9 @@ class _Learner:
             parameter.grad = None
 
 
-def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Segment]:
+def _read(
+    learner: _Learner, split: Split, start_id: int, on_progress: Progress
+) -> Iterator[_Segment]:
     """Read a text segment by segment, and learn from each after yielding it.
 
     Yields:
@@ -193,6 +201,7 @@ def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Segment]:
     network, size = learner.network, learner.settings.segment
     check_labels(network.labels, split.labels)
     state: State = ()
+    read = 0
     for documents, offset in _segments(np.asarray(split.starts), size):
         begins = split.starts[documents] + offset
         ends = np.minimum(begins + size, split.starts[documents + 1])
@@ -216,6 +225,8 @@ def _read(learner: _Learner, split: Split, start_id: int) -> Iterator[_Segment]:
         state = detach(state)
         yield _Segment(inputs, targets, logits.detach(), float(nats.detach()), offset == 0)
         learner.learn(nats / size)  # every token weighs the same, even in a short segment
+        read += int((ends - begins).sum())
+        on_progress(read, len(split.tokens))
 
 
 def _segments(starts: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], int]]:

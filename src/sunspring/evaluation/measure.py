@@ -21,7 +21,7 @@ from sunspring.evaluation.protocols import (
 from sunspring.evaluation.settings import LearningSettings
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import Predictor
-from sunspring.notices import Progress, unnoticed
+from sunspring.notices import Notify, Work, ignore
 from sunspring.writing.engine import Engine
 
 
@@ -51,7 +51,7 @@ def measure(
     predictor: Predictor | None = None,
     mixture: bool = False,
     learning: LearningSettings | None = None,
-    on_progress: Progress = unnoticed,
+    notify: Notify = ignore,
 ) -> tuple[Evaluation, dict[str, float]]:
     """Measure a model on a text.
 
@@ -65,7 +65,7 @@ def measure(
         predictor: a mixture that contains the network, to measure in its place.
         mixture: also measure the network mixed with n-grams of the corpus.
         learning: also measure it while it keeps learning, with these settings.
-        on_progress: called with the tokens that were scored by `stream` so far, and the total.
+        notify: shows the progress.
 
     Returns:
         The figures, and the nats per character of n-gram models of orders 1 to 6, fitted to the
@@ -76,18 +76,23 @@ def measure(
         SettingsError: the model needs labels and the text has none.
     """
     start_id = vocabulary.start_id
+    scoring = Work(notify, "scoring")
     evaluate = evaluate_stream if protocol == "stream" else evaluate_windows
     if protocol == "stream":
-        figures = evaluate_engine(engine, heldout, on_progress)
+        figures = evaluate_engine(engine, heldout, scoring)
     else:
-        figures = evaluate_windows(network if predictor is None else predictor, heldout, start_id)
+        whole = network if predictor is None else predictor
+        figures = evaluate_windows(whole, heldout, start_id, on_progress=scoring)
     beyond = {}
-    mixed = learn_mixture(network, corpus) if mixture and corpus else None
+    mixed = learn_mixture(network, corpus, notify) if mixture and corpus else None
     if mixed:
-        beyond["mixture"] = evaluate(mixed, heldout, start_id)
+        progress = Work(notify, "scoring with the mixture")
+        beyond["mixture"] = evaluate(mixed, heldout, start_id, on_progress=progress)
     if learning is not None:
-        beyond |= evaluate_dynamic(network, heldout, start_id, learning, mixed)
+        progress = Work(notify, "scoring and learning")
+        beyond |= evaluate_dynamic(network, heldout, start_id, learning, mixed, progress)
     figures = replace(figures, beyond=beyond)
     if corpus is None:
         return figures, {}
-    return figures, baselines(corpus.train, heldout, vocabulary.size, start_id)
+    ngrams = baselines(corpus.train, heldout, vocabulary.size, start_id, notify=notify)
+    return figures, ngrams

@@ -26,6 +26,7 @@ from sunspring.evaluation.ngrams import NGramModel
 from sunspring.evaluation.protocols import first_tokens, measure_stream
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import Predictor, State
+from sunspring.notices import Notify, Progress, Work, ignore
 from sunspring.training.optimizers import adamw_step
 
 _HIGHEST_ORDER = 10
@@ -190,7 +191,7 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def learn_mixture(network: RecurrentModel, corpus: Corpus) -> Mixture:
+def learn_mixture(network: RecurrentModel, corpus: Corpus, notify: Notify = ignore) -> Mixture:
     """Mix a network with the n-grams of its training text.
 
     Args:
@@ -198,6 +199,7 @@ def learn_mixture(network: RecurrentModel, corpus: Corpus) -> Mixture:
         corpus: its text. The n-grams of the orders 1 to 10 are counted in the training part (of a
             long one, the last four million tokens); the shares are learned on at most the first
             hundred thousand tokens of the validation part. The held-out part is not used.
+        notify: shows the progress.
 
     Returns:
         The mixture; it holds the network itself, not a copy.
@@ -218,14 +220,22 @@ def learn_mixture(network: RecurrentModel, corpus: Corpus) -> Mixture:
         start_id,
         highest_order=_HIGHEST_ORDER,
         maximum_tokens=_COUNTED_TOKENS,
+        on_progress=Work(notify, "counting n-grams"),
     )
     validation = first_tokens(corpus.validation, _GATE_TOKENS)
-    return Mixture(network, ngrams, _learn_gate(Mixture(network, ngrams), validation, start_id))
+    gate = _learn_gate(
+        Mixture(network, ngrams), validation, start_id, Work(notify, "learning the mixture")
+    )
+    return Mixture(network, ngrams, gate)
 
 
-def _learn_gate(mixture: Mixture, validation: Split, start_id: int) -> NDArray[np.float64]:
+def _learn_gate(
+    mixture: Mixture, validation: Split, start_id: int, on_progress: Progress
+) -> NDArray[np.float64]:
     """Find the gate's weights (features, experts) that minimise the loss on the validation part."""
-    known = np.concatenate(list(measure_stream(mixture, validation, start_id, mixture.examine)))
+    known = np.concatenate(
+        list(measure_stream(mixture, validation, start_id, mixture.examine, on_progress))
+    )
     features, scores = np.split(known, [len(mixture.gate)], axis=1)
     gate = torch.from_numpy(mixture.gate.copy())
     mean, square = torch.zeros_like(gate), torch.zeros_like(gate)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.notices import Progress, unnoticed
+
 _BLOCK = 1 << 20  # tokens scored at a time
 _UNSEEN = -1  # id of a string that did not occur in training
 
@@ -36,6 +38,7 @@ class NGramModel:
         highest_order: tokens in the longest n-gram counted.
         maximum_tokens: count only this many tokens at the end of a longer text, nearest to a
             held-out end; bounds time and memory.
+        on_progress: called with the orders counted so far, and their number.
 
     Attributes:
         trained_on: number of tokens counted.
@@ -50,6 +53,7 @@ class NGramModel:
         *,
         highest_order: int = 6,
         maximum_tokens: int = 10_000_000,
+        on_progress: Progress = unnoticed,
     ) -> None:
         begin = max(0, len(tokens) - maximum_tokens)
         tokens, starts = _slice(tokens, starts, begin, len(tokens))
@@ -65,6 +69,7 @@ class NGramModel:
                 contexts, tokens, vocabulary_size, self._levels[-1].number_of_strings
             )
             self._levels.append(level)
+            on_progress(order, highest_order)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NGramModel:
         """Return itself: the counts never change, so copies can share them."""
@@ -173,14 +178,22 @@ class NGramModel:
         return result
 
     def total_log_probabilities(
-        self, tokens: NDArray[np.integer[Any]], starts: NDArray[np.int64]
+        self,
+        tokens: NDArray[np.integer[Any]],
+        starts: NDArray[np.int64],
+        on_progress: Progress = unnoticed,
     ) -> NDArray[np.float64]:
-        """Sum `log_probabilities` over all tokens, in bounded memory; (highest_order,)."""
+        """Sum `log_probabilities` over all tokens, in bounded memory; (highest_order,).
+
+        `on_progress` is called with the tokens scored so far, and their number.
+        """
         totals = np.zeros(self.highest_order)
         for begin in range(0, len(tokens), _BLOCK):
             overlap = min(begin, self.highest_order - 1)
-            block = _slice(tokens, starts, begin - overlap, min(begin + _BLOCK, len(tokens)))
+            end = min(begin + _BLOCK, len(tokens))
+            block = _slice(tokens, starts, begin - overlap, end)
             totals += self.log_probabilities(*block)[:, overlap:].sum(axis=1)
+            on_progress(end, len(tokens))
         return totals
 
     def _contexts(

@@ -20,7 +20,7 @@ from sunspring.errors import SourceError
 from sunspring.evaluation.ngrams import NGramModel
 from sunspring.network.predictor import Predictor
 from sunspring.network.scoring import BATCH, Measure, Rows, measure_rows
-from sunspring.notices import Progress, unnoticed
+from sunspring.notices import Notify, Progress, Work, ignore, unnoticed, within
 from sunspring.writing.engine import Engine
 
 _LARGEST_EXPONENT = 709  # of math.exp
@@ -105,11 +105,9 @@ def evaluate_stream(
         SourceError: the text is empty.
     """
     _check_not_empty(split)
-    total, scored = 0.0, 0
-    for losses in measure_stream(model, split, start_id):
+    total = 0.0
+    for losses in measure_stream(model, split, start_id, on_progress=on_progress):
         total += float(losses.sum())
-        scored += len(losses)
-        on_progress(scored, len(split.tokens))
     nats = total + split.unseen_nats
     return evaluation_of("stream", nats, len(split.tokens), split.characters)
 
@@ -135,10 +133,8 @@ def evaluate_engine(engine: Engine, split: Split, on_progress: Progress = unnoti
         begin, end = int(starts[documents.start]), int(starts[documents.stop])
         labels = None if split.labels is None else split.labels[documents].astype(np.int64)
 
-        def report(done: int, of_block: int | None, begin: int = begin) -> None:
-            on_progress(begin + done, len(split.tokens))
-
         counts = np.diff(starts[documents.start : documents.stop + 1])
+        report = within(on_progress, begin, len(split.tokens))
         nats = engine.score(split.tokens[begin:end], counts, labels, report)
         total += float(nats.sum(dtype=np.float64))
         first = documents.stop
@@ -147,7 +143,11 @@ def evaluate_engine(engine: Engine, split: Split, on_progress: Progress = unnoti
 
 
 def measure_stream(
-    model: Predictor, split: Split, start_id: int, measure: Measure | None = None
+    model: Predictor,
+    split: Split,
+    start_id: int,
+    measure: Measure | None = None,
+    on_progress: Progress = unnoticed,
 ) -> Iterator[NDArray[np.float64]]:
     """Read a text by `stream`, several documents at a time, and measure every token once.
 
@@ -156,6 +156,7 @@ def measure_stream(
         split: the text.
         start_id: the token read before a document's first.
         measure: what to measure; by default each token's loss, in nats.
+        on_progress: called with the tokens read so far and the total.
 
     Yields:
         (tokens, …) measurements, not in the order of the text.
@@ -164,7 +165,9 @@ def measure_stream(
         SettingsError: the model needs labels and the text has none.
     """
     rows = _document_rows(split)
-    for _, values, is_inside in measure_rows(model, split.tokens, rows, start_id, measure):
+    for _, values, is_inside in measure_rows(
+        model, split.tokens, rows, start_id, measure, on_progress=on_progress
+    ):
         yield values[is_inside]
 
 
@@ -176,6 +179,7 @@ def evaluate_windows(
     count: int = 1000,
     seed: int = 0,
     batch: int = BATCH,
+    on_progress: Progress = unnoticed,
 ) -> Evaluation:
     """Score random windows of a text, each from a zero state, as minGPT-style scripts do.
 
@@ -191,6 +195,7 @@ def evaluate_windows(
         count: number of windows.
         seed: determines their choice.
         batch: windows scored together.
+        on_progress: called with the tokens scored so far and the total.
 
     Raises:
         SettingsError: the model needs labels and the text has none.
@@ -200,7 +205,7 @@ def evaluate_windows(
     rows = _draw_windows(split, window, count, np.random.default_rng(seed))
     totals = np.zeros(count)
     for indices, losses, is_inside in measure_rows(
-        model, split.tokens, rows, start_id, batch=batch
+        model, split.tokens, rows, start_id, batch=batch, on_progress=on_progress
     ):
         totals[indices] += np.where(is_inside, losses, 0.0).sum(axis=1)
     lengths = rows.end - rows.first
@@ -220,6 +225,7 @@ def baselines(
     vocabulary_size: int,
     start_id: int,
     maximum_tokens: int | None = None,
+    notify: Notify = ignore,
 ) -> dict[str, float]:
     """Score n-gram models of the orders 1 to 6, fitted to the training text, by `stream`.
 
@@ -229,6 +235,7 @@ def baselines(
         vocabulary_size: number of ids.
         start_id: the token read before a document's first.
         maximum_tokens: score only this many of the held-out text, from the beginning.
+        notify: shows the progress.
 
     Returns:
         Nats per character, under the names `order-1` to `order-6`.
@@ -237,8 +244,16 @@ def baselines(
         SourceError: the held-out text is empty.
     """
     heldout = first_tokens(heldout, maximum_tokens)
-    model = NGramModel(train.tokens, train.starts, vocabulary_size, start_id)
-    totals = model.total_log_probabilities(heldout.tokens, heldout.starts)
+    model = NGramModel(
+        train.tokens,
+        train.starts,
+        vocabulary_size,
+        start_id,
+        on_progress=Work(notify, "counting n-grams"),
+    )
+    totals = model.total_log_probabilities(
+        heldout.tokens, heldout.starts, Work(notify, "scoring by n-grams")
+    )
     return {
         f"order-{order}": (heldout.unseen_nats - float(total)) / heldout.characters
         for order, total in enumerate(totals, start=1)

@@ -16,6 +16,7 @@ from sunspring.evaluation.protocols import (
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel
 from sunspring.network.weights import pack_model
+from sunspring.notices import Notify, Work, ignore
 from sunspring.writing.engine import EngineName
 from sunspring.writing.engines import open_engine
 
@@ -57,6 +58,7 @@ def measure_loss(
     quantized: ModelFiles,
     text: Split,
     kind: Literal["heldout", "sources"],
+    notify: Notify = ignore,
 ) -> QuantizationLoss:
     """Score the first million tokens of a text before and after quantizing.
 
@@ -65,15 +67,17 @@ def measure_loss(
         quantized: the model after.
         text: what to read, by `stream`.
         kind: which text it is.
+        notify: shows the progress.
 
     Raises:
         SettingsError: the model needs labels and the text has none.
         SourceError: the text is empty.
     """
     text = first_tokens(text, _MOST_TOKENS)
-    fp32 = evaluate_engine(open_engine(whole), text)
+    fp32 = evaluate_engine(open_engine(whole), text, Work(notify, "scoring as it was"))
     engine = open_engine(quantized)
-    return QuantizationLoss(fp32, evaluate_engine(engine, text), kind, engine.name)
+    int8 = evaluate_engine(engine, text, Work(notify, "scoring in 8 bits"))
+    return QuantizationLoss(fp32, int8, kind, engine.name)
 
 
 def quantize_model(
@@ -82,6 +86,7 @@ def quantize_model(
     card: Mapping[str, Any],
     text: Split | None,
     kind: Literal["heldout", "sources"],
+    notify: Notify = ignore,
 ) -> ModelFiles:
     """Round a model to 8 bits; its card says under `quantization` what that saves and costs.
 
@@ -91,6 +96,7 @@ def quantize_model(
         card: the model's.
         text: what to measure the loss on; None not to measure it.
         kind: which text it is.
+        notify: shows the progress.
 
     Raises:
         ModelError: the model has weights that are not finite.
@@ -99,7 +105,7 @@ def quantize_model(
     """
     whole = pack_model(network, vocabulary, card)
     rounded = pack_model(network, vocabulary, card, quantized=True)
-    loss = None if text is None else measure_loss(whole, rounded, text, kind)
+    loss = None if text is None else measure_loss(whole, rounded, text, kind, notify)
     figures = {
         "bytes": len(rounded.weights),
         "bytes_fp32": len(whole.weights),

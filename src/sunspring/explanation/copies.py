@@ -18,6 +18,7 @@ from sunspring.corpus.corpus import Corpus
 from sunspring.errors import SettingsError
 from sunspring.machine import usable_cores
 from sunspring.network.native import HAS_ENGINE
+from sunspring.notices import Notify, Work, counting, ignore
 
 LEAST_COPIED = 20
 """Fewest characters of a stretch that counts as copied."""
@@ -123,7 +124,7 @@ def _in_characters(text: str, data: bytes, lengths: NDArray[np.int64]) -> Copies
     return Copies(text, np.arange(1, len(starts) + 1) - first)
 
 
-def repeated_lines(text: str, corpus: Corpus) -> list[str]:
+def repeated_lines(text: str, corpus: Corpus, notify: Notify = ignore) -> list[str]:
     """Find which lines of a text are whole lines of the training text.
 
     Outer spaces do not matter, and lines of fewer than 10 characters do not count.
@@ -131,6 +132,7 @@ def repeated_lines(text: str, corpus: Corpus) -> list[str]:
     Args:
         text: the text to examine; only its lines are kept in memory.
         corpus: the corpus that the model was trained on.
+        notify: shows the progress.
 
     Returns:
         These lines in order, each once, without outer spaces.
@@ -138,7 +140,9 @@ def repeated_lines(text: str, corpus: Corpus) -> list[str]:
     lines = dict.fromkeys(line.strip() for line in text.split("\n"))
     wanted = {line for line in lines if len(line) >= LEAST_LINE}
     found: set[str] = set()
-    for line in corpus.training_lines() if wanted else ():
+    work = Work(notify, "looking for repeated lines")
+    known = counting(corpus.training_lines(), corpus.train.characters, work)
+    for line in known if wanted else ():
         if (bare := line.strip()) in wanted:
             found.add(bare)
     return [line for line in lines if line in found]
@@ -187,19 +191,20 @@ class CopyReport:
         return longest if longest >= LEAST_COPIED else 0
 
 
-def report_copies(texts: Sequence[str], corpus: Corpus) -> CopyReport:
+def report_copies(texts: Sequence[str], corpus: Corpus, notify: Notify = ignore) -> CopyReport:
     """Find what some texts copied from the training text.
 
     Args:
         texts: texts that the model wrote.
         corpus: the corpus that the model was trained on.
+        notify: shows the progress.
 
     Raises:
         SettingsError: this installation has no native engine.
     """
-    repeated = {*repeated_lines("\n".join(texts), corpus)}
+    repeated = {*repeated_lines("\n".join(texts), corpus, notify)}
     return CopyReport(
-        find_copies(texts, corpus.training_bytes()),
+        find_copies(texts, corpus.training_bytes(Work(notify, "looking for copies"))),
         [
             [line for line in dict.fromkeys(map(str.strip, text.split("\n"))) if line in repeated]
             for text in texts

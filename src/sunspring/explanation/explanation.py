@@ -28,6 +28,7 @@ from sunspring.machine import usable_cores
 from sunspring.model import Model
 from sunspring.network.arrays import untrained, weight_arrays
 from sunspring.network.model_folder import ModelFiles
+from sunspring.notices import Notify, Work, ignore
 
 LEAST_CHARACTERS = 200
 """Shortest text for finding units: they are chosen on one half and measured on the other."""
@@ -127,6 +128,7 @@ def explain(
     label: str | None = None,
     top: int = 5,
     corpus: Corpus | None = None,
+    notify: Notify = ignore,
 ) -> Explanation:
     """Explain how a model reads a text.
 
@@ -136,6 +138,7 @@ def explain(
         label: the text's label, for a model with labels.
         top: number of alternatives for each token.
         corpus: the corpus that the model was trained on, to search it for copies.
+        notify: shows the progress.
 
     Raises:
         SettingsError: the text is empty, there is no native engine, or the label is missing.
@@ -152,9 +155,10 @@ def explain(
     copies = control = None
     lines: list[str] = []
     if corpus is not None:
-        lines = repeated_lines(trace.text, corpus)
+        lines = repeated_lines(trace.text, corpus, notify)
         heldout = corpus.vocabulary.decode(corpus.heldout.tokens[: len(trace.tokens)])
-        copies, control = find_copies([trace.text, heldout], corpus.training_bytes())
+        training = corpus.training_bytes(Work(notify, "looking for copies"))
+        copies, control = find_copies([trace.text, heldout], training)
     return Explanation(
         model.summary,
         trace,

@@ -18,7 +18,7 @@ from sunspring.corpus.spelling import UNSEEN_BITS
 from sunspring.corpus.vocabulary import Vocabulary, compose
 from sunspring.errors import SettingsError
 from sunspring.model import Model
-from sunspring.notices import Progress, unnoticed
+from sunspring.notices import Progress, counting, unnoticed
 
 _AT_ONCE = 4096  # lines scored together
 
@@ -106,7 +106,11 @@ def score_lines(
 
 
 def heldout_threshold(
-    model: Model, corpus: Corpus, percentile: float, label: str | None = None
+    model: Model,
+    corpus: Corpus,
+    percentile: float,
+    label: str | None = None,
+    on_progress: Progress = unnoticed,
 ) -> float:
     """Find a percentile of the bits per character of the held-out lines.
 
@@ -115,6 +119,7 @@ def heldout_threshold(
         corpus: the corpus that the model was trained on.
         percentile: which percentile, from 0 to 100.
         label: see `score_lines`.
+        on_progress: called with the characters read so far, and their number.
 
     Raises:
         SettingsError: the percentile is impossible, or there is no held-out line.
@@ -122,7 +127,7 @@ def heldout_threshold(
     if not 0 <= percentile <= 100:
         raise SettingsError(f"the threshold is {percentile:g}: it must be a percentile, 0 to 100")
     scores: list[float] = []
-    lines = corpus.heldout_lines()
+    lines = counting(corpus.heldout_lines(), corpus.heldout.characters, on_progress)
     while batch := list(itertools.islice(lines, _AT_ONCE)):
         scores += [score.bits_per_character for score in score_lines(model, batch, label)]
     if not scores:

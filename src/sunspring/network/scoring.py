@@ -70,6 +70,7 @@ def measure_rows(
     start_id: int,
     measure: Measure | None = None,
     batch: int = BATCH,
+    on_progress: Progress = unnoticed,
 ) -> Iterator[Measured]:
     """Read rows window by window, carrying the state, and measure their tokens.
 
@@ -80,6 +81,7 @@ def measure_rows(
         start_id: the token read before a document's first.
         measure: what to measure; by default each token's loss, in nats.
         batch: rows read together.
+        on_progress: called now and then with the tokens read so far, and their number.
 
     Raises:
         SettingsError: the model needs labels, and the rows have none.
@@ -88,6 +90,7 @@ def measure_rows(
     measure = measure or partial(_losses, model)
     lengths = rows.end - rows.first
     order = np.argsort(-lengths, kind="stable")
+    read, total = 0, int(lengths.sum())
     with _evaluating(model):
         for chunk in range(0, len(order), batch):
             indices = order[chunk : chunk + batch]
@@ -104,7 +107,10 @@ def measure_rows(
                     ids[rows.begins[indices], 0] = start_id
                 labels = None if rows.labels is None else rows.labels[indices]
                 values, state = measure(ids, state, labels)
-                yield Measured(indices, values, places[:, 1:] < rows.end[indices, None])
+                is_inside = places[:, 1:] < rows.end[indices, None]
+                read += int(np.count_nonzero(is_inside))
+                on_progress(read, total)
+                yield Measured(indices, values, is_inside)
 
 
 @torch.inference_mode()
@@ -157,11 +163,12 @@ def score_texts(
     rows = Rows(ends - counts, ends, np.ones(len(counts), np.bool_), labels)
     nats = np.zeros(len(ids))
     read = np.zeros(len(counts), np.int64)
-    for indices, values, is_inside in measure_rows(model, ids, rows, start_id):
+    for indices, values, is_inside in measure_rows(
+        model, ids, rows, start_id, on_progress=on_progress
+    ):
         places = (rows.first[indices] + read[indices])[:, None] + np.arange(values.shape[1])
         nats[places[is_inside]] = values[is_inside]
         read[indices] += values.shape[1]
-        on_progress(int(np.minimum(read, counts).sum()), len(ids))
     return nats
 
 

@@ -25,7 +25,7 @@ from sunspring.machine import DeviceChoice
 from sunspring.model import Model
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import notify_on
+from sunspring.notices import Notify, Work, notify_on
 from sunspring.privacy.insertion import insert_lines
 from sunspring.runs.corpus import open_run_corpus
 from sunspring.runs.record import read_plan
@@ -218,7 +218,7 @@ def canary_exposure(
         model = Model(ModelFiles.read(copy.folder))
         label = None if drawn.label is None else corpus.labels[drawn.label]
         hidden, controls, references = (
-            _costs(model, lines, label)
+            _costs(model, lines, label, notify)
             for lines in (drawn.hidden, drawn.controls, drawn.references)
         )
     groups = np.split(exposures(hidden, references), len(drawn.repetitions))
@@ -343,6 +343,9 @@ def _fit(settings: CanarySettings, length: int, characters: int) -> tuple[tuple[
     )
 
 
-def _costs(model: Model, lines: Sequence[str], label: str | None) -> NDArray[np.float64]:
+def _costs(
+    model: Model, lines: Sequence[str], label: str | None, notify: Notify
+) -> NDArray[np.float64]:
     """Return the bits of each line, (lines,), read from a fresh state and without its end."""
-    return np.array([bits.sum() for bits in model.score_many(lines, label)])
+    scored = model.score_many(lines, label, Work(notify, "scoring random lines"))
+    return np.array([bits.sum() for bits in scored])

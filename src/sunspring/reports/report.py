@@ -17,7 +17,7 @@ from sunspring.explanation.copies import Copies, find_copies, repeated_lines
 from sunspring.explanation.traces import trace_tokens
 from sunspring.model import Model
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, command
+from sunspring.notices import Notify, Work, command
 from sunspring.reports.calibration import Calibration, calibrate
 from sunspring.reports.excerpts import Excerpt, bits_per_token, first_documents, spread_excerpts
 from sunspring.reports.memory_curve import memory_curve
@@ -133,14 +133,15 @@ def make_report(folder: Path, notify: Notify, most_searched: int | None = None) 
     model, request = Model(files, record), TrainingRequest.from_record(record)
     corpus = model.open_text(notify)
     heldout = first_documents(corpus.heldout, corpus.labels, _READ)
-    ngrams = _ngrams(corpus, files.card["heldout"]["characters"])
+    ngrams = _ngrams(corpus, files.card["heldout"]["characters"], notify)
     written, speed = write_much(model)
     copying = None
     if most_searched is None or corpus.train.characters <= most_searched:
         control = "\n".join(corpus.vocabulary.decode(each.tokens) for each in heldout)
         texts = [written, control[: len(written)]]
-        copies, of_heldout = find_copies(texts, corpus.training_bytes())
-        copying = Copying(copies, of_heldout, repeated_lines(written, corpus))
+        training = corpus.training_bytes(Work(notify, "looking for copies"))
+        copies, of_heldout = find_copies(texts, training)
+        copying = Copying(copies, of_heldout, repeated_lines(written, corpus, notify))
     return Report(
         folder=folder.resolve(),
         model=model.summary,
@@ -175,11 +176,12 @@ def _check_card(folder: Path, card: Mapping[str, Any]) -> None:
         )
 
 
-def _ngrams(corpus: Corpus, scored: int) -> dict[str, float]:
+def _ngrams(corpus: Corpus, scored: int, notify: Notify) -> dict[str, float]:
     """Score n-gram models on as many held-out characters as the network was scored on."""
     size, start_id = corpus.vocabulary.size, corpus.vocabulary.start_id
     tokens = round(scored * len(corpus.heldout.tokens) / corpus.heldout.characters)
-    nats = baselines(corpus.train, corpus.heldout, size, start_id, min(tokens, _COMPARED))
+    most = min(tokens, _COMPARED)
+    nats = baselines(corpus.train, corpus.heldout, size, start_id, most, notify)
     return {name: each / math.log(2) for name, each in nats.items()}
 
 

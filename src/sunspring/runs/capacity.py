@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from sunspring.errors import SettingsError
 from sunspring.machine import memory_bytes
-from sunspring.network.config import least_parameters
+from sunspring.network.config import ModelConfig, least_parameters
 from sunspring.storage import check_room
 from sunspring.training.checkpoint import MOST_AT_ONCE
 from sunspring.training.memory import checkpoint_bytes, step_bytes
 from sunspring.training.plan import Plan
+from sunspring.training.recipe import Recipe
 
 
 def check_memory(plan: Plan, device: torch.device) -> None:
@@ -23,15 +25,30 @@ def check_memory(plan: Plan, device: torch.device) -> None:
     Raises:
         SettingsError: a step needs more than this device has.
     """
-    config, recipe = plan.model, plan.recipe
-    needed, held = step_bytes(config, recipe) / 1e9, memory_bytes(device) / 1e9
+    config, recipe, held = plan.model, plan.recipe, memory_bytes(device)
+    needed = step_bytes(config, recipe)
     if needed > held:
         raise SettingsError(
             f"a step of training {least_parameters(config):,} parameters with "
             f"{recipe.batch_size:,} rows of {recipe.window:,} tokens takes at least "
-            f"{needed:,.0f} GB of memory and this {device.type} has {held:,.0f}: choose fewer "
-            "layers, or a smaller batch_size, window, hidden_size or embedding_size"
+            f"{needed / 1e9:,.0f} GB of memory and this {device.type} has {held / 1e9:,.0f}: "
+            f"lower {_what_helps(config, recipe, held)}"
         )
+
+
+def _what_helps(config: ModelConfig, recipe: Recipe, held: float) -> str:
+    """Name what may be lowered: what alone can make a step fit, or if nothing can, all there is."""
+    loose = replace(config, tied=False)  # so that each size may change alone
+    least = {
+        "batch_size": step_bytes(config, replace(recipe, batch_size=1)),
+        "window": step_bytes(config, replace(recipe, window=1)),
+        "layers": step_bytes(replace(loose, layers=1), recipe),
+        "hidden_size": step_bytes(replace(loose, hidden_size=1), recipe),
+        "embedding_size": step_bytes(replace(loose, embedding_size=1), recipe),
+    }
+    lower = {name: each for name, each in least.items() if each < step_bytes(config, recipe)}
+    names = [name for name, each in lower.items() if each <= held] or list(lower)
+    return " or ".join(", ".join(names).rsplit(", ", 1))
 
 
 def check_disk(plan: Plan, folder: Path) -> None:

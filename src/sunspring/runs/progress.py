@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import html
 import math
-from typing import Any, TextIO
+from typing import Any
 
-from sunspring.notices import displayable, duration
+from sunspring.notices import Screen, displayable, duration
 from sunspring.runs.log import Units
 from sunspring.training.pace import Revision
 from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
 
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.2
+_MOST_BPC = 99.0  # no figure of a training that has not diverged is near it
 
 
 class _Progress(Callback):
@@ -60,7 +61,7 @@ class _Progress(Callback):
         figures = [f"{report.spent:4.0%}", f"{duration(report.left)} left"]
         for name, bpc in (("training", self._units.bpc(report.loss)), ("held-out", self._heldout)):
             if not math.isnan(bpc):
-                figures.append(f"{name} {bpc:.3f} bpc")
+                figures.append(f"{name} {_readable(bpc)} bpc")
         # What a narrow terminal may cut off comes last.
         figures += [f"epoch {report.epochs:.1f}", f"{speed:,.0f} characters/s"]
         if self._planned:
@@ -68,83 +69,42 @@ class _Progress(Callback):
         return "  ".join(figures)
 
 
-class PlainProgress(_Progress):
-    """Plain lines every ten seconds, for output that is not a terminal.
+class ScreenProgress(_Progress):
+    """A bar on a terminal, below the samples; elsewhere plain lines every ten seconds.
 
     Args:
-        stream: where they go.
+        screen: where they go.
         units: for the figures per character.
     """
 
-    def __init__(self, stream: TextIO, units: Units) -> None:
+    def __init__(self, screen: Screen, units: Units) -> None:
         super().__init__(units)
-        self._stream = stream
-
-    def _show(self) -> None:
-        print(self._figures(), file=self._stream, flush=True)
-
-    def on_sample(self, step: int, temperature: float, text: str) -> None:
-        """Print a sample, indented."""
-        print(_sample_block(temperature, text), file=self._stream, flush=True)
-
-    def on_notice(self, step: int, line: str) -> None:
-        """Print what people should know."""
-        print(line, file=self._stream, flush=True)
-
-    def on_end(self, report: StepReport) -> None:
-        """Print the last figures."""
-        self._report = report
-        self._show()
-
-
-class TerminalProgress(_Progress):
-    """One live line with a bar at the bottom of the terminal, samples scrolling above it.
-
-    Args:
-        stream: the terminal.
-        units: for the figures per character.
-    """
-
-    _every = _LIVE_SECONDS
-
-    def __init__(self, stream: TextIO, units: Units) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        super().__init__(units)
-        self._bar = Progress(
-            BarColumn(bar_width=20),
-            TextColumn("{task.description}"),
-            console=Console(file=stream),
-            refresh_per_second=5,
-        )
-        self._task = self._bar.add_task("getting ready", total=1.0)
+        self._screen = screen
+        self._every = _LIVE_SECONDS if screen.is_live else _PLAIN_SECONDS
 
     def on_start(self, trainer: Trainer) -> None:
         """Show the bar."""
-        self._bar.start()
+        if self._screen.is_live:
+            self._show()
 
     def _show(self) -> None:
-        if self._report is not None:
-            self._bar.update(self._task, completed=self._report.spent, description=self._figures())
+        if self._screen.is_live:
+            self._screen.draw(self._report.spent if self._report else 0.0, self._figures())
+        else:
+            self._screen(self._figures())
 
     def on_sample(self, step: int, temperature: float, text: str) -> None:
-        """Print a sample above the bar."""
-        from rich.text import Text
-
-        self._bar.console.print(Text(_sample_block(temperature, text), style="dim"))
+        """Print a sample, indented."""
+        self._screen(_sample_block(temperature, text))
 
     def on_notice(self, step: int, line: str) -> None:
-        """Print above the bar what people should know."""
-        from rich.text import Text
-
-        self._bar.console.print(Text(line))
+        """Print what people should know."""
+        self._screen(line)
 
     def on_end(self, report: StepReport) -> None:
         """Leave the last figures in view."""
         self._report = report
-        self._show()
-        self._bar.stop()
+        self._screen(self._figures())
 
 
 class NotebookProgress(_Progress):
@@ -192,13 +152,9 @@ class NotebookProgress(_Progress):
         self._show()
 
 
-def choose_progress(
-    stream: TextIO, units: Units
-) -> PlainProgress | TerminalProgress | NotebookProgress:
+def choose_progress(screen: Screen, units: Units) -> ScreenProgress | NotebookProgress:
     """Pick the display that fits where the program runs."""
-    if _in_notebook():
-        return NotebookProgress(units)
-    return TerminalProgress(stream, units) if stream.isatty() else PlainProgress(stream, units)
+    return NotebookProgress(units) if _in_notebook() else ScreenProgress(screen, units)
 
 
 def _in_notebook() -> bool:
@@ -217,3 +173,8 @@ def _sample_block(temperature: float, text: str) -> str:
     """Indent a sample."""
     body = "\n".join(f"    {line}" for line in displayable(text).strip("\n").split("\n"))
     return f"  at temperature {temperature:g}:\n{body}"
+
+
+def _readable(bpc: float) -> str:
+    """Write bits per character; those of a training that diverges may be any number."""
+    return f"{bpc:.3f}" if bpc <= _MOST_BPC else f"over {_MOST_BPC:.0f}"

@@ -33,7 +33,7 @@ from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, Weights, extend
 from sunspring.network.weights import build_network, encode_weights, load_weights, pack_model
-from sunspring.notices import Notify, Work, notify_on
+from sunspring.notices import Notify, Work, notify_on, screen_on
 from sunspring.runs.capacity import check_disk, check_memory, explaining_memory
 from sunspring.runs.corpus import RequestedText, load_base, open_run_corpus, say_if_binary
 from sunspring.runs.folder import RunFolder
@@ -411,7 +411,7 @@ def _callbacks(
     callbacks: list[Callback] = [log]
     listeners: list[OnSample] = [log.on_sample]
     if stream is not None:
-        progress = choose_progress(stream, units)
+        progress = choose_progress(screen_on(stream), units)
         callbacks.append(progress)
         listeners.append(progress.on_sample)
     if request.tensorboard:

@@ -209,16 +209,27 @@ class Writer(ABC, Generic[AnyReader]):
         """Write several texts at once, each with a seed of its own."""
         return [*self.write_each(task, range(task.seed, task.seed + count))]
 
-    def write_each(self, task: Task, seeds: range) -> Iterator[Writing]:
-        """Write a text for each seed; they come in this order, as soon as they are finished."""
+    def write_each(
+        self, task: Task, seeds: range, on_progress: Progress = unnoticed
+    ) -> Iterator[Writing]:
+        """Write a text for each seed; they come in this order, as soon as they are finished.
+
+        `on_progress` is called with the characters written so far and the most there can be; what
+        a text that ended early lacks counts as written.
+        """
+        length, done = task.settings.length, 0
         begun: dict[int, list[str]] = {}
         finished: dict[int, Writing] = {}
         following = seeds.start
         for piece in self.write_pieces(task, seeds):
             begun.setdefault(piece.seed, []).append(piece.text)
+            done += len(piece.text)
             if piece.finish_reason is None:
+                on_progress(done, length * len(seeds))
                 continue
             continuation = "".join(begun.pop(piece.seed))
+            done += length - len(continuation)
+            on_progress(done, length * len(seeds))
             finished[piece.seed] = Writing(
                 task.prompt.text, continuation, piece.tokens, piece.finish_reason, piece.seed
             )
@@ -227,12 +238,18 @@ class Writer(ABC, Generic[AnyReader]):
                 following += 1
 
     def write_distinct(
-        self, task: Task, count: int, *, unique: bool, excluded: AbstractSet[str] = frozenset()
+        self,
+        task: Task,
+        count: int,
+        *,
+        unique: bool,
+        excluded: AbstractSet[str] = frozenset(),
+        on_progress: Progress = unnoticed,
     ) -> Iterator[Writing]:
         """Write texts that differ from those excluded, and if `unique` from one another.
 
         Seeds are tried in order, and each gives the same text as in `write`. Blank texts count as
-        excluded.
+        excluded. `on_progress` is called with the texts found so far, and how many are wanted.
 
         Raises:
             SunspringError: a hundred tries for each text wanted did not give enough, or the last
@@ -253,11 +270,13 @@ class Writer(ABC, Generic[AnyReader]):
             for writing in self.write_each(task, seeds):
                 text = writing.text.strip()
                 fruitless += 1
+                on_progress(found, count)
                 if not text or text in excluded or text in seen:
                     continue
                 if unique:
                     seen.add(text)
                 found, fruitless = found + 1, 0
+                on_progress(found, count)
                 yield writing
                 if found == count:
                     return
