@@ -21,7 +21,7 @@ from sunspring.errors import ModelError, SettingsError, SourceError, SunspringEr
 from sunspring.network.model_folder import ModelFiles
 from sunspring.notices import Notify, ignore, reading_on
 from sunspring.runs.request import TrainingRequest, reading_record
-from sunspring.storage import cache_folder
+from sunspring.storage import cache_folder, caching
 from sunspring.text.files import Sources, find_sources
 from sunspring.text.options import DocumentKind, ReadingOptions
 
@@ -92,7 +92,7 @@ class RequestedText:
             SunspringError: a source cannot be used, or the cache cannot be written.
         """
         base, cache = self._base, cache_folder() / "corpora"
-        try:
+        with caching("the encoded text", cache):
             return build_corpus(
                 self._sources,
                 self._request.tokenization,
@@ -105,11 +105,6 @@ class RequestedText:
                 on_progress=self._progress,
                 notify=self._notify,
             )
-        except OSError as error:
-            raise SourceError(
-                f"the encoded text cannot be stored in {cache} ({error.strerror or error}): free "
-                "some space, or set the environment variable SUNSPRING_CACHE to another folder"
-            ) from None
 
 
 class RunText:

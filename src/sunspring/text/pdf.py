@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from sunspring.errors import SourceError
 from sunspring.text.content import Content
+from sunspring.text.packing import encrypted
 from sunspring.text.paragraphs import resolved
-from sunspring.text.zipped import encrypted
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
