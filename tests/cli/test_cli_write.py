@@ -145,8 +145,8 @@ class TestWriting:
         assert done.out.startswith("naive ")
         assert len(done.out) == 11
         assert done.err == (
-            "characters of the prompt that the model has never seen: "
-            "'\u00ef' is read as 'i', '\u0416' is left out\n"
+            "2 characters of the prompt that the model has never seen: "
+            "'\u00ef' is read as 'i'; '\u0416' is left out\n"
         )
 
     def test_takes_a_prompt_that_is_no_text(self, trained: Path) -> None:
@@ -219,8 +219,8 @@ class TestBeyondTheNetwork:
         Path("pages.txt").write_text("na\u00efve \u0416" * 9)
         done = succeed("write", trained, "--adapt", "pages.txt", "--length", "5")
         assert done.err == (
-            "characters that the model has never seen: '\u00ef' is read as 'i'\n"
-            "9 characters that the model does not know are left out: '\u0416'\n"
+            "18 characters that the model has never seen: "
+            "'\u00ef' is read as 'i'; '\u0416' is left out\n"
         )
 
     @pytest.mark.parametrize(

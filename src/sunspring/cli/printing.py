@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sunspring.notices import command, first_of
+from sunspring.notices import command
 
 if TYPE_CHECKING:
     from sunspring.corpus.vocabulary import Vocabulary
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 
-_SHOWN = 20  # characters that are listed
 _NO_TRAINING = "none: PyTorch is missing, pip install 'sunspring[train]' installs it"
 
 
@@ -124,17 +123,6 @@ def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
         f"{each['text'] or 'end'!r} {each['bits']:.1f}" for each in score.surprises(vocabulary, top)
     )
     return f"{shown}\t{', '.join(surprises)}"
-
-
-def describe_unseen(characters: Sequence[str]) -> str:
-    """Say which characters of a text a model does not know, and what they cost."""
-    from sunspring.corpus.spelling import UNSEEN_BITS
-
-    shown = first_of([*map(repr, characters)], _SHOWN)
-    return (
-        f"characters that the model has never seen: {shown}; each costs {UNSEEN_BITS:.1f} bits, as "
-        "much as naming any one of Unicode"
-    )
 
 
 def describe_result(result: TrainingResult) -> str:
