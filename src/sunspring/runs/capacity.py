@@ -17,12 +17,19 @@ from sunspring.training.memory import checkpoint_bytes, step_bytes
 from sunspring.training.plan import Plan
 
 
-def check_memory(plan: Plan, device: torch.device) -> None:
-    """Refuse what cannot fit in memory before allocating it: some systems kill the process.
+def check_capacity(plan: Plan, device: torch.device, folder: Path) -> None:
+    """Refuse a training that cannot fit in the memory of its device, or on the disk of its folder.
 
     Raises:
-        SettingsError: a step needs more than this device has.
+        SettingsError: a step needs more memory than this device has.
+        ModelError: the folder's disk has too little room.
     """
+    _check_memory(plan, device)
+    _check_disk(plan, folder)
+
+
+def _check_memory(plan: Plan, device: torch.device) -> None:
+    """Refuse what cannot fit in memory before allocating it: some systems kill the process."""
     config, recipe = plan.model, plan.recipe
     needed, held = step_bytes(config, recipe) / 1e9, memory_bytes(device) / 1e9
     if needed > held:
@@ -34,17 +41,13 @@ def check_memory(plan: Plan, device: torch.device) -> None:
         )
 
 
-def check_disk(plan: Plan, folder: Path) -> None:
-    """Refuse to train where the disk has no room for the model and its checkpoints.
-
-    Raises:
-        ModelError: the folder's disk has too little room.
-    """
+def _check_disk(plan: Plan, folder: Path) -> None:
+    """Refuse to train where the disk has no room for the model and its checkpoints."""
     check_room(
         folder,
         MOST_AT_ONCE * checkpoint_bytes(plan.model, plan.recipe),
         "the checkpoints of this training",
-        "make room, or name a folder on another disk with --out",
+        "make room, or train in a folder on another disk",
     )
 
 
