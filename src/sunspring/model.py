@@ -304,7 +304,11 @@ class Model:
         return list(self.each_writing(settings, count, on_progress))
 
     def each_writing(
-        self, settings: WritingSettings, count: int, on_progress: Progress = unnoticed
+        self,
+        settings: WritingSettings,
+        count: int,
+        on_progress: Progress = unnoticed,
+        notify: Notify = ignore,
     ) -> Iterator[Writing]:
         """Do what `write_many` does, but give each text as soon as it is finished.
 
@@ -313,24 +317,30 @@ class Model:
             count: how many texts.
             on_progress: called now and then while a long prompt is read, with the tokens read so
                 far and their number.
+            notify: called with a line about the training text, where that is searched for copies.
         """
         if type(count) is not int or not 0 <= count < 1 << 63:
             raise SettingsError(
                 f"count is {count!r}: it must be a whole number, at least 0 and below 2**63"
             )
-        writer, task = self._begin(settings, on_progress)
+        writer, task = self._begin(settings, on_progress, notify)
         if not settings.unique and not settings.novel:
             return writer.write_each(task, range(task.seed, task.seed + count))
-        excluded = self.known_lines() if settings.novel else frozenset()
+        excluded = self.known_lines(notify) if settings.novel else frozenset()
         return writer.write_distinct(task, count, unique=settings.unique, excluded=excluded)
 
-    def pieces(self, settings: WritingSettings, on_progress: Progress = unnoticed) -> Iterator[str]:
-        """Do what `stream` does, with the settings as one object; see `writings`."""
+    def pieces(
+        self,
+        settings: WritingSettings,
+        on_progress: Progress = unnoticed,
+        notify: Notify = ignore,
+    ) -> Iterator[str]:
+        """Do what `stream` does, with the settings as one object; see `each_writing`."""
         if settings.novel:
             raise SettingsError(
                 "whether a text is novel is known only at its end: leave out novel, or use write"
             )
-        writer, task = self._begin(settings, on_progress)
+        writer, task = self._begin(settings, on_progress, notify)
         return writer.stream(task)
 
     def raw_pieces(
@@ -358,21 +368,25 @@ class Model:
         )
         return (piece.encode("latin-1") for piece in model.pieces(in_latin, on_progress))
 
-    def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
-        """Do what `propose` does, with the settings as one object."""
-        return self._open_writer().proposals(text, settings, self._known_for(settings))
+    def proposals(
+        self, text: str, settings: ProposalSettings, notify: Notify = ignore
+    ) -> list[Proposal]:
+        """Do what `propose` does, with the settings as one object; see `each_writing`."""
+        return self._open_writer().proposals(text, settings, self._known_for(settings, notify))
 
     def read_prompt(self, text: str) -> Prompt:
         """Return a prompt as the model reads it, with the characters that had to be replaced."""
         return Prompt.read(text, self.vocabulary)
 
-    def _begin(self, settings: WritingSettings, on_progress: Progress) -> tuple[Writer[Any], Task]:
+    def _begin(
+        self, settings: WritingSettings, on_progress: Progress, notify: Notify
+    ) -> tuple[Writer[Any], Task]:
         writer = self._open_writer()
-        return writer, writer.begin(settings, self._known_for(settings), on_progress)
+        return writer, writer.begin(settings, self._known_for(settings, notify), on_progress)
 
-    def _known_for(self, settings: ConstraintSettings) -> KnownStretches | None:
+    def _known_for(self, settings: ConstraintSettings, notify: Notify) -> KnownStretches | None:
         most = settings.no_copies_over
-        return self.known_stretches(most + 1) if most else None
+        return self.known_stretches(most + 1, notify) if most else None
 
     def _open_writer(self) -> Writer[Any]:
         if self._writer is None:
@@ -739,27 +753,31 @@ class Model:
         """
         return self._text.open(notify)
 
-    def known_lines(self) -> frozenset[str]:
+    def known_lines(self, notify: Notify = ignore) -> frozenset[str]:
         """Return all lines of the user's text, also the held-out ones, stripped of outer spaces.
+
+        Args:
+            notify: called with a line about what was repaired.
 
         Raises:
             ModelError: the text is not available.
         """
-        return frozenset(line.strip() for line in self._text.open().lines())
+        return frozenset(line.strip() for line in self._text.open(notify).lines())
 
-    def known_stretches(self, size: int) -> KnownStretches:
+    def known_stretches(self, size: int, notify: Notify = ignore) -> KnownStretches:
         """Return all stretches of a given length in the training text.
 
         They are kept, in 8 bytes for each of its characters.
 
         Args:
             size: characters of a stretch, at least 2.
+            notify: called with a line about what was repaired.
 
         Raises:
             SunspringError: the text is not available.
         """
         if size not in self._known:
-            self._known[size] = KnownStretches(size, self._text.open().training_bytes())
+            self._known[size] = KnownStretches(size, self._text.open(notify).training_bytes())
         return self._known[size]
 
 

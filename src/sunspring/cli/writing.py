@@ -108,9 +108,10 @@ def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) 
         _print_object(model, settings, options.count, corpus, reading)
         return
     if settings.unique or settings.novel or options.count > 1:
-        copied = _print_each(model.each_writing(settings, options.count, reading), known, corpus)
+        each = model.each_writing(settings, options.count, reading, notify())
+        copied = _print_each(each, known, corpus)
     else:
-        pieces = model.pieces(settings, reading)
+        pieces = model.pieces(settings, reading, notify())
         prompt, kept = next(pieces), list[str]()
         print_stream(chain([shown(prompt)], _marked(_keep(pieces, kept), known)))
         copied = _look_for_copies(["".join(kept)], corpus)
@@ -124,7 +125,7 @@ def _print_object(
     """Print all texts as one JSON object, or those found if there are no more."""
     began = time.perf_counter()
     found: list[Writing] = []
-    each = model.each_writing(settings, count, reading)
+    each = model.each_writing(settings, count, reading, notify())
     try:
         found.extend(each)
     finally:
@@ -197,7 +198,7 @@ def _known_if_marked(model: Model) -> KnownStretches | None:
     """Return what is needed to mark copies, if the output can show marks."""
     from sunspring.explanation.copies import LEAST_COPIED
 
-    return model.known_stretches(LEAST_COPIED) if can_mark() else None
+    return model.known_stretches(LEAST_COPIED, notify()) if can_mark() else None
 
 
 def _look_for_copies(texts: Sequence[str], corpus: Corpus | None) -> CopyReport | None:
