@@ -260,7 +260,7 @@ class TestPdf:
         notices: list[str] = []
         text = read(write_pdf("a.pdf", pages, running="My Novel"), notices)
         assert text.split() == " ".join(line for page in pages for line in page).split()
-        assert notices == ["a.pdf: left out 10 running titles and page numbers"]
+        assert notices == ["a.pdf: left out 10 lines of running titles and page numbers"]
 
     def test_keeps_numbers_that_do_not_count_pages(self) -> None:
         pages = [

@@ -11,10 +11,12 @@ import torch
 from sunspring.errors import SettingsError
 from sunspring.machine import memory_bytes
 from sunspring.network.config import least_parameters
+from sunspring.notices import counted
 from sunspring.storage import check_room
 from sunspring.training.checkpoint import MOST_AT_ONCE
 from sunspring.training.memory import checkpoint_bytes, step_bytes
 from sunspring.training.plan import Plan
+from sunspring.training.recipe import Recipe
 
 
 def check_capacity(plan: Plan, device: torch.device, folder: Path) -> None:
@@ -35,9 +37,9 @@ def _check_memory(plan: Plan, device: torch.device) -> None:
     if needed > held:
         raise SettingsError(
             f"a step of training {least_parameters(config):,} parameters with "
-            f"{recipe.batch_size:,} rows of {recipe.window:,} tokens takes at least "
-            f"{needed:,.0f} GB of memory and this {device.type} has {held:,.0f}: choose fewer "
-            "layers, or a smaller batch_size, window, hidden_size or embedding_size"
+            f"{_rows(recipe)} takes at least {needed:,.0f} GB of memory and this "
+            f"{device.type} has {held:,.0f}: choose fewer layers, or a smaller batch_size, "
+            "window, hidden_size or embedding_size"
         )
 
 
@@ -64,6 +66,10 @@ def explaining_memory(plan: Plan) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise SettingsError(
-            f"there is not enough memory for a step with {plan.recipe.batch_size:,} rows of "
-            f"{plan.recipe.window:,} tokens: choose a smaller batch_size, window or hidden_size"
+            f"there is not enough memory for a step with {_rows(plan.recipe)}: "
+            "choose a smaller batch_size, window or hidden_size"
         ) from None
+
+
+def _rows(recipe: Recipe) -> str:
+    return f"{counted(recipe.batch_size, 'row')} of {counted(recipe.window, 'token')}"

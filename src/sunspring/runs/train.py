@@ -33,7 +33,7 @@ from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, extend
 from sunspring.network.weights import build_network, load_weights, pack_model
-from sunspring.notices import Notify, Work, notify_on
+from sunspring.notices import Notify, Work, counted, notify_on
 from sunspring.runs.capacity import check_capacity, explaining_memory
 from sunspring.runs.corpus import RequestedText, open_run_corpus, say_if_binary
 from sunspring.runs.folder import RunFolder
@@ -449,9 +449,10 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
 
 
 def _describe(corpus: Corpus) -> str:
-    parts = f"{corpus.characters:,} characters, {corpus.vocabulary.size:,} different tokens"
+    size, tokens = corpus.characters, corpus.vocabulary.size
+    parts = f"{counted(size, 'character')}, {counted(tokens, 'different token')}"
     if corpus.documents != "none":
-        parts += f", {corpus.document_count:,} documents"
+        parts += f", {counted(corpus.document_count, 'document')}"
     if corpus.labels:
         parts += f", labels {', '.join(corpus.labels)}"
-    return f"{parts}; {corpus.heldout.characters:,} characters held out"
+    return f"{parts}; {counted(corpus.heldout.characters, 'character')} held out"
