@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sunspring.notices import Screen, Work, command, duration, notify_on
+from sunspring.notices import Screen, Work, command, counted, duration, notify_on
 
 
 class Terminal(io.StringIO):
@@ -70,3 +70,10 @@ def test_commands_can_be_copied_into_a_shell() -> None:
     assert command("write", "my run", "--prompt", "it's") == (
         "sunspring write 'my run' --prompt 'it'\"'\"'s'"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 lines"), (1, "1 line"), (2, "2 lines"), (1234, "1,234 lines")]
+)
+def test_only_one_thing_is_counted_in_the_singular(number: int, words: str) -> None:
+    assert counted(number, "line") == words

@@ -358,9 +358,11 @@ class Model:
         )
         return (piece.encode("latin-1") for piece in model.pieces(in_latin, notify))
 
-    def proposals(self, text: str, settings: ProposalSettings) -> list[Proposal]:
-        """Do what `propose` does, with the settings as one object."""
-        return self._open_writer().proposals(text, settings, self._known_for(settings, ignore))
+    def proposals(
+        self, text: str, settings: ProposalSettings, notify: Notify = ignore
+    ) -> list[Proposal]:
+        """Do what `propose` does, with the settings as one object; see `each_writing`."""
+        return self._open_writer().proposals(text, settings, self._known_for(settings, notify))
 
     def read_prompt(self, text: str) -> Prompt:
         """Return a prompt as the model reads it, with the characters that had to be replaced."""

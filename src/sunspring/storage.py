@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sunspring.errors import ModelError
+from sunspring.errors import ModelError, SourceError
 
 _HEAD_BYTES = 1 << 12
 
@@ -26,6 +26,26 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("sunspring")
+
+
+@contextmanager
+def caching(what: str, folder: Path) -> Iterator[None]:
+    """Turn errors of the disk into messages that say what to do, while a text is stored there.
+
+    Args:
+        what: is stored.
+        folder: in or below `cache_folder()`.
+
+    Raises:
+        SourceError: instead of any `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"{what} cannot be stored in {folder} ({error.strerror or type(error).__name__}): free "
+            "some space, or set the environment variable SUNSPRING_CACHE to another folder"
+        ) from None
 
 
 @contextmanager

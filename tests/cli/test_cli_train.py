@@ -283,8 +283,10 @@ class TestFineTuning:
     def test_goes_on_when_its_base_is_gone(self, base: str) -> None:
         train("a.txt", "--init-from", base, "--out", "run")
         Path(base, "model.safetensors").unlink()
-        succeed("train", "--out", "run", "--resume", "--steps", "10")
-        succeed("evaluate", "run", "--json")
+        resumed = succeed("train", "--out", "run", "--resume", "--steps", "10")
+        assert "using the training text" not in resumed.err  # which needs no weights
+        evaluated = succeed("evaluate", "run", "--json")
+        assert "model.safetensors" not in evaluated.err
 
     @pytest.mark.parametrize(
         ("setting", "kept"),

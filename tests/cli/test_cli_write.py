@@ -140,13 +140,23 @@ class TestWriting:
         assert done.stdout.count("\n") >= 3
         assert done.stderr == ""
 
+    @pytest.mark.parametrize("option", [["--novel"], ["--no-copies-over", "9"]], ids=" ".join)
+    def test_says_where_the_text_it_must_not_repeat_has_changed(
+        self, english: Path, option: list[str]
+    ) -> None:
+        shutil.copy(english, "text.txt")
+        succeed("train", "text.txt", "--out", "run", "--steps", "5", *SMALL)
+        Path("text.txt").write_text("another text\n" * 1000)
+        done = succeed("write", "run", "--length", "20", *option)
+        assert "has changed since the run began: using it as it was then" in done.err
+
     def test_tells_what_became_of_unknown_characters(self, trained: Path) -> None:
         done = succeed("write", trained, "--prompt", "na\u00efve \u0416", "--length", "5")
         assert done.out.startswith("naive ")
         assert len(done.out) == 11
         assert done.err == (
-            "characters of the prompt that the model has never seen: "
-            "'\u00ef' is read as 'i', '\u0416' is left out\n"
+            "2 characters of the prompt that the model has never seen: "
+            "'\u00ef' is read as 'i'; '\u0416' is left out\n"
         )
 
     def test_takes_a_prompt_that_is_no_text(self, trained: Path) -> None:
@@ -219,8 +229,8 @@ class TestBeyondTheNetwork:
         Path("pages.txt").write_text("na\u00efve \u0416" * 9)
         done = succeed("write", trained, "--adapt", "pages.txt", "--length", "5")
         assert done.err == (
-            "characters that the model has never seen: '\u00ef' is read as 'i'\n"
-            "9 characters that the model does not know are left out: '\u0416'\n"
+            "18 characters that the model has never seen: "
+            "'\u00ef' is read as 'i'; '\u0416' is left out\n"
         )
 
     @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ class TestVocabularies:
             expected = 63 if documents is PLAIN else 63 + 1
             assert corpus.characters == expected
             assert notices == [
-                "27 characters that the model does not know are left out: '\\udcfe\\udcff'"
+                "27 characters that the model has never seen: '\\udcfe', '\\udcff' are left out"
             ]
             assert len(corpus.notices) == (0 if documents is PLAIN else 1)
 
@@ -251,16 +251,16 @@ class TestEncodeSources:
         split = self.encode([write("a", "abcxaybcx")], vocabulary, notify=notices.append)
         assert vocabulary.decode(split.tokens) == "abcabc"
         assert (split.characters, split.left_out) == (9, 3)
-        assert notices == ["3 characters that the model does not know are left out: 'xy'"]
+        assert notices == ["3 characters that the model has never seen: 'x', 'y' are left out"]
 
     def test_names_no_more_than_some_of_many_unknown_characters(self) -> None:
         notices: list[str] = []
         vocabulary = CharacterVocabulary("a", end=False, unknown=False)
         text = "a" + "".join(map(chr, range(0x4E00, 0x5E00)))
         self.encode([write("a", text)], vocabulary, notify=notices.append)
-        assert notices[0].startswith("4096 characters")
-        assert notices[0].endswith("…'")
-        assert len(notices[0]) < 100
+        assert notices[0].startswith("4,096 characters")
+        assert notices[0].endswith("'\u4e13', … are left out")
+        assert notices[0].count(",") == 1 + 20
 
     def test_takes_the_unknown_token_where_there_is_one(self) -> None:
         notices: list[str] = []

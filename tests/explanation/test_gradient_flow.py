@@ -280,7 +280,7 @@ def test_command_gives_a_page_and_json(trained: Path) -> None:
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [*done.json]
     assert done.json["settings"]["steps"] == 1
     assert [len(each["gradients"]) for each in done.json["trained"]] == 8 * [REACH + 1]
-    assert done.err.count("1 steps") == 8
+    assert done.err.count("1 step,") == 8
     page = Path("page.html").read_text("utf-8")
     assert page.count("<svg") == 3
     assert not re.search(r"(src|href)=\"(?!data:)", page)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunspring.cli.printing import describe_canaries
-from sunspring.errors import SourceError
+from sunspring.errors import ModelError, SettingsError, SourceError
 from sunspring.privacy.canaries import (
     CHANCE,
     CanaryReport,
@@ -151,6 +151,22 @@ class TestMeasuring:
         assert again is not None
         assert first.hidden[0].bits.tolist() == again.hidden[0].bits.tolist()
         assert first.control.bits.tolist() == again.control.bits.tolist()
+
+    def test_that_needs_more_memory_than_there_is_is_refused(self, trained: Path) -> None:
+        copy_with(trained)
+        record = json.loads(Path("run/run.json").read_text())
+        record["plan"]["recipe"]["batch_size"] = 1 << 40
+        Path("run/run.json").write_text(json.dumps(record))
+        with pytest.raises(SettingsError, match="GB of memory and this cpu has"):
+            canary_exposure(Path("run"), settings=FEW)
+
+    def test_where_the_disk_is_full_is_refused_before_it_begins(
+        self, trained: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usage = shutil.disk_usage(".")
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+        with pytest.raises(ModelError, match=r"the checkpoints of this training take .* MB"):
+            canary_exposure(trained, settings=FEW)
 
     def test_of_a_text_that_is_too_short_is_an_error(self, trained: Path) -> None:
         with pytest.raises(SourceError, match="34,200 characters, too few to insert canaries"):

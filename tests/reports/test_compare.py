@@ -47,6 +47,17 @@ def test_runs_on_other_texts_want_one_that_none_has_seen(trained: Path, tmp_path
     assert {each["name"] for each in compared["models"]} == {str(trained), "other"}
 
 
+def test_says_which_model_has_read_the_text(trained: Path, better: Path, english: Path) -> None:
+    text = ("--text", str(english))
+    done = succeed("compare", trained, better, *text, "--out", "page.html", "--json")
+    assert [each["overlap"] > 0.5 for each in done.json["models"]] == [True, True]
+    assert Path("page.html").read_text().count("is in the training text too, line for line") == 2
+    told = succeed("compare", trained, better, *text).out.splitlines()[3:]
+    for line, name in zip(told, (better, trained), strict=True):
+        assert line.startswith(f"{name}: ")
+        assert "of it is in the training text too, line for line" in line
+
+
 def test_takes_a_model_without_its_training(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained, tmp_path / "copy")
     (copy / "log.jsonl").unlink()

@@ -137,10 +137,6 @@ class TestRequest:
                 {"label_folders": True},
                 "folders label whole documents: use --documents files or lines",
             ),
-            (
-                {"tokens": "bytes", "encoding": "utf-8"},
-                "bytes are read without decoding: leave out --encoding or --tokens bytes",
-            ),
         ],
         ids=str,
     )

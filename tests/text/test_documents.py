@@ -1,4 +1,5 @@
 import gzip
+import os
 import random
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from documents import (
     write_typeset_pdf,
     zip_of,
 )
-from files import write
+from files import small_files, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,7 +104,7 @@ class TestWordProcessors:
         ],
     )
     def test_damage_is_one_line(self, ending: str, content: bytes) -> None:
-        assert "is damaged, or no" in error_of(write(f"a.{ending}", content))
+        assert f"is a damaged or truncated {ending} file" in error_of(write(f"a.{ending}", content))
 
     @given(at=st.integers(0, 1 << 16), mask=st.integers(1, 255), data=st.sampled_from("do"))
     def test_any_damage_is_one_line_or_harmless(self, at: int, mask: int, data: str) -> None:
@@ -125,7 +126,13 @@ class TestWordProcessors:
     def test_a_bomb_does_not_go_off(self) -> None:
         content = zip_of({"word/document.xml": b"<p>" + b" " * (1 << 28) + b"</p>"})
         assert len(content) < 1 << 19
-        assert "unpacks to more than 256 MiB" in error_of(write("a.docx", content))
+        assert "unpacks to more than 200 times its size" in error_of(write("a.docx", content))
+
+    def test_a_full_disk_is_no_damage(self) -> None:
+        picture = os.urandom(17 << 20)
+        name = write("a.docx", zip_of({"word/document.xml": "<p>text</p>", "picture": picture}))
+        with small_files():
+            assert "a.docx cannot be stored in " in error_of(name)
 
     def test_entities_that_grow_are_refused(self) -> None:
         laughs = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]><p>&c;</p>'
@@ -253,7 +260,7 @@ class TestPdf:
         notices: list[str] = []
         text = read(write_pdf("a.pdf", pages, running="My Novel"), notices)
         assert text.split() == " ".join(line for page in pages for line in page).split()
-        assert notices == ["a.pdf: left out 10 running titles and page numbers"]
+        assert notices == ["a.pdf: left out 10 lines of running titles and page numbers"]
 
     def test_keeps_numbers_that_do_not_count_pages(self) -> None:
         pages = [

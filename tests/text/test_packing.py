@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files import write
+from files import small_files, write
 
 from sunspring.errors import SourceError
 from sunspring.text.files import find_sources
@@ -164,9 +164,30 @@ class TestArchives:
         content = packed(ending, {str(number): b"" for number in range(100_001)})
         assert "has more than 100,000 members" in error_of(write(f"all.{ending}", content))
 
+    @pytest.mark.parametrize("name", ["\xff.txt", "a.txt"], ids=["name", "place"])
+    def test_that_contradict_themselves_are_named(self, name: str) -> None:
+        content = bytearray(packed("zip", {name: "text"}))
+        listed, end = content.index(b"PK\1\2"), content.index(b"PK\5\6")
+        entry, rest = content[listed:end], content[end:]
+        if name == "a.txt":  # as if the member began 2^64 bytes from here
+            entry[42:46], entry[30:32] = b"\xff" * 4, b"\x0c\0"
+            entry += b"\1\0\x08\0" + b"\xff" * 8
+            rest[12:16] = len(entry).to_bytes(4, "little")
+        else:  # not the UTF-8 that it says
+            entry[46:48] = b"\xff\xff"
+        message = error_of(write("all.zip", bytes(content[:listed] + entry + rest)))
+        assert "is a damaged or truncated zip file" in message
+
+    def test_are_not_called_damaged_where_the_disk_is_full(self) -> None:
+        name = write("all.tar.gz", packed("tar.gz", {"a.txt": os.urandom(9 << 20).hex()}))
+        with small_files():
+            message = error_of(name)
+        assert "all.tar.gz cannot be stored in " in message
+        assert message.endswith("the environment variable SUNSPRING_CACHE to another folder")
+
     def test_of_too_many_bytes_are_refused(self) -> None:
         check_size("a.zip", 1 << 35, 1 << 36)
-        with pytest.raises(SourceError, match=r"a.zip unpacks to more than 64 GB: unpack it"):
+        with pytest.raises(SourceError, match=r"a.zip unpacks to more than 64 GB: give its text"):
             check_size("a.zip", 1 << 35, (1 << 36) + 1)
 
     def test_report_progress_in_bytes_of_their_members(self) -> None:

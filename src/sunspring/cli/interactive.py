@@ -44,7 +44,7 @@ def write_together(
     while True:
         text = "".join(steps)
         try:
-            proposals = model.proposals(text, settings)
+            proposals = model.proposals(text, settings, show)
         except SettingsError as error:
             if len(steps) == 1:
                 raise

@@ -8,7 +8,7 @@ from pathlib import Path
 from sunspring.cli import printing
 from sunspring.cli.common import EngineOption, JsonOption, ModelOption
 from sunspring.cli.console import lines_progress, notify, print_json, print_lines, say
-from sunspring.notices import Work
+from sunspring.notices import Work, counted
 from sunspring.settings import setting
 from sunspring.text.options import FileOptions
 
@@ -107,4 +107,4 @@ def encode(options: EncodeOptions, files: FileOptions) -> None:
             print_lines(vector_rows(vectors))
     else:
         written = write_vectors(options.out, batches, model.vector_size)
-        say(f"{written:,} vectors in {options.out}")
+        say(f"{counted(written, 'vector')} in {options.out}")

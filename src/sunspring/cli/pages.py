@@ -67,6 +67,7 @@ def explain(options: ExplainOptions, files: FileOptions) -> None:
     It shows how surprising each character is and what was expected there, units of the network
     that respond to something, the gates, and what the text copies.
     """
+    from sunspring.corpus.spelling import describe_unseen
     from sunspring.explanation.explanation import explain
     from sunspring.explanation.page import explanation_page
     from sunspring.model import Model
@@ -88,7 +89,8 @@ def explain(options: ExplainOptions, files: FileOptions) -> None:
     text = _text_to_explain(model, options.file, files, options.text)
     explanation = explain(model, text, options.label, options.top, corpus, notify())
     if explanation.unseen:
-        say(printing.describe_unseen(explanation.unseen))
+        number = sum(map(explanation.trace.text.count, explanation.unseen))
+        say(describe_unseen(dict.fromkeys(explanation.unseen), number))
     if options.out is not None:
         write_page(options.out, explanation_page(explanation))
         say(f"saved in {options.out}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sunspring.notices import command, first_of
+from sunspring.notices import command, counted
 
 if TYPE_CHECKING:
     from sunspring.corpus.vocabulary import Vocabulary
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sunspring.runs.result import TrainingResult
     from sunspring.writing.writer import Writing
 
-_SHOWN = 20  # characters that are listed
 _NO_TRAINING = "none: PyTorch is missing, pip install 'sunspring[train]' installs it"
 
 
@@ -28,7 +27,7 @@ def describe_evaluation(evaluation: Evaluation, baselines: Mapping[str, float]) 
     rows |= {
         name.replace("_", " "): each.nats_per_character for name, each in evaluation.beyond.items()
     }
-    lines = [f"{evaluation.characters:,} characters by {evaluation.protocol}"]
+    lines = [f"{counted(evaluation.characters, 'character')} by {evaluation.protocol}"]
     lines += _overlap_lines(evaluation)
     lines += [
         f"{name:<16} {nats:.4f} nats per character  {nats / math.log(2):.4f} bpc"
@@ -41,7 +40,7 @@ def describe_canaries(report: CanaryReport) -> str:
     """Format exposures as a table, one row per number of repetitions, with a verdict."""
     lines = [
         f"canaries: lines of {report.length} random letters; the inserted ones make the training "
-        f"text {report.hidden_share:.1%} longer ({report.hidden_characters:,} characters)",
+        f"text {report.hidden_share:.1%} longer ({counted(report.hidden_characters, 'character')})",
         "in the text    canaries  mean exposure  largest  at maximum",
     ]
     for each in (report.control, *report.hidden):
@@ -108,10 +107,9 @@ def describe_copies(report: CopyReport) -> str:
     characters = sum(len(each.text) for each in report.copies)
     lines = len({line for each in report.lines for line in each})
     return (
-        f"copied: {report.characters:,} of {characters:,} characters, in stretches of "
-        f"{LEAST_COPIED} or more (the longest has {report.longest:,}); {lines:,} whole "
-        f"{'line' if lines == 1 else 'lines'} of the training text, of {LEAST_LINE} characters or "
-        "more"
+        f"copied: {report.characters:,} of {counted(characters, 'character')}, in stretches of "
+        f"{LEAST_COPIED} or more (the longest has {report.longest:,}); "
+        f"{counted(lines, 'whole line')} of the training text, of {LEAST_LINE} characters or more"
     )
 
 
@@ -126,17 +124,6 @@ def describe_line(score: LineScore, vocabulary: Vocabulary, top: int) -> str:
     return f"{shown}\t{', '.join(surprises)}"
 
 
-def describe_unseen(characters: Sequence[str]) -> str:
-    """Say which characters of a text a model does not know, and what they cost."""
-    from sunspring.corpus.spelling import UNSEEN_BITS
-
-    shown = first_of([*map(repr, characters)], _SHOWN)
-    return (
-        f"characters that the model has never seen: {shown}; each costs {UNSEEN_BITS:.1f} bits, as "
-        "much as naming any one of Unicode"
-    )
-
-
 def describe_result(result: TrainingResult) -> str:
     """Say how a training ended, and what to do next."""
     if result.heldout is None:
@@ -146,7 +133,7 @@ def describe_result(result: TrainingResult) -> str:
         )
     lines = [
         f"held-out text: {result.heldout.nats_per_character:.4f} nats per character, "
-        f"{result.heldout.bpc:.4f} bpc ({result.heldout.characters:,} characters, stream)",
+        f"{result.heldout.bpc:.4f} bpc ({counted(result.heldout.characters, 'character')}, stream)",
         *_overlap_lines(result.heldout),
         f"saved in {result.run}; write with: {command('write', result.run)}",
     ]
@@ -170,20 +157,21 @@ def describe_quantization(figures: Mapping[str, Any]) -> str:
     return (
         f"{saved}\n"
         f"loss of quality: {loss['nats']:+.5f} nats per character, from {loss['nats_fp32']:.4f} to "
-        f"{loss['nats_int8']:.4f} ({loss['characters']:,} characters, {loss['protocol']})"
+        f"{loss['nats_int8']:.4f} ({counted(loss['characters'], 'character')}, {loss['protocol']})"
     )
 
 
 def describe_comparison(comparison: Comparison) -> str:
     """Format models as a table, the best first."""
     width = max(len(each.name) for each in comparison.models)
-    lines = [f"{comparison.characters:,} characters by {comparison.protocol}"]
+    lines = [f"{counted(comparison.characters, 'character')} by {comparison.protocol}"]
     lines += [
         f"{each.name:<{width}}  {each.evaluation.nats_per_character:.4f} nats  "
         f"{each.evaluation.bpc:.4f} bpc  {each.parameters:>11,} parameters  "
         f"{each.bytes / 1e6:>6.2f} MB  writes {each.speed.together:>9,.0f} characters/s"
         for each in comparison.models
     ]
+    lines += [f"{each.name}: {each.overlap}" for each in comparison.models if each.overlap]
     return "\n".join(lines)
 
 

@@ -180,11 +180,9 @@ def _load(label: str | None, options: WriteOptions, files: FileOptions) -> Model
 def _say_what_is_replaced(model: Model, prompt: str) -> None:
     """Report characters of the prompt that the model does not know."""
     if replaced := model.read_prompt(prompt).replaced:
-        changes = ", ".join(
-            f"{old!r} is read as {new!r}" if new else f"{old!r} is left out"
-            for old, new in sorted(replaced.items())
-        )
-        say(f"characters of the prompt that the model has never seen: {changes}")
+        from sunspring.corpus.spelling import describe_unseen
+
+        say(describe_unseen(replaced, sum(map(prompt.count, replaced)), " of the prompt"))
 
 
 def _write_together(model: Model, settings: WritingSettings) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.splits import Split
 from sunspring.errors import SourceError
+from sunspring.notices import counted
 
 IGNORED = -100
 """The target at a position without a token: losses skip it."""
@@ -68,8 +69,9 @@ def check_window(split: Split, window: int) -> None:
     """
     if len(split.tokens) < window + 1 and split.document_count <= 1:
         raise SourceError(
-            f"the training part of the text has {len(split.tokens)} tokens and one window needs "
-            f"{window + 1}: give more text, or set a smaller window with --set window=N"
+            f"the training part of the text has {counted(len(split.tokens), 'token')} and one "
+            f"window needs {window + 1}: give more text, or set a smaller window with --set "
+            "window=N"
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, VALIDATION, Cut
-from sunspring.notices import Notify, first_of
+from sunspring.notices import Notify, counted, first_of
 
 _TOLERANCE = 0.25  # how far whole documents may miss the size of their part, as a share of it
 _MOST_OF_A_LABEL = 0.5  # of its characters, that one part may take
@@ -249,7 +249,7 @@ class _Drawing:
             count = int(np.count_nonzero(sizes))
             notify(
                 "the documents are too few, or too unequal in length, to take whole ones: "
-                f"{int(sizes.sum()):,} characters of {'one' if count == 1 else count} are "
+                f"{counted(int(sizes.sum()), 'character')} of {'one' if count == 1 else count} are "
                 f"{_USES[split]}"
             )
 

@@ -7,16 +7,40 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.notices import counted, first_of
+
 UNSEEN_BITS = math.log2(0x110000)
 """Cost of a character that a vocabulary lacks: as much as naming any one of Unicode. If there is an
 unknown token, this is added to its cost."""
+
+_SHOWN = 20  # characters named in a message
+
+
+def describe_unseen(characters: Mapping[str, str | None], number: int, of: str = "") -> str:
+    """Say which characters of a text a vocabulary lacks, and what becomes of them.
+
+    Args:
+        characters: what each is read as; empty if it is left out, None if it is only costly.
+        number: how often they occur.
+        of: what they are characters of, as in ` of the prompt`.
+    """
+    read = [f"{one!r} is read as {other!r}" for one, other in sorted(characters.items()) if other]
+    left_out = [repr(one) for one, other in sorted(characters.items()) if other == ""]
+    costly = [repr(one) for one, other in characters.items() if other is None]
+    parts = [first_of(read, _SHOWN)] if read else []
+    if left_out:
+        parts += [f"{first_of(left_out, _SHOWN)} {'is' if len(left_out) == 1 else 'are'} left out"]
+    if costly:
+        cost = f"each costs {UNSEEN_BITS:.1f} bits, as much as naming any one of Unicode"
+        parts += [first_of(costly, _SHOWN), cost]
+    return f"{counted(number, 'character')}{of} that the model has never seen: {'; '.join(parts)}"
 
 
 class TextDecoder:

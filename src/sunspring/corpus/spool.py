@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sunspring.corpus.pieces import Pieces, whole_documents
+from sunspring.corpus.spelling import describe_unseen
 from sunspring.corpus.splits import HELDOUT, SPLITS, TRAIN, id_type
 from sunspring.corpus.vocabulary import Vocabulary, code_points, replace_unknown
 from sunspring.errors import SettingsError
-from sunspring.notices import Notify, first_of
+from sunspring.notices import Notify
 from sunspring.text.sources import Passage
 
 _BLOCK = 1 << 20  # characters handled at a time
 _MOST_LABELS = 1 << 16
-_SHOWN = 20  # characters named in a notice
 
 
 class Spool:
@@ -224,14 +224,6 @@ def _replaced(
     elif vocabulary.unknown_id is None:
         characters = map(chr, sorted(spool.counts))
         replaced = {one: "" for one in characters if vocabulary.unknown_characters(one)}
-    read = [f"{one!r} is read as {other!r}" for one, other in sorted(replaced.items()) if other]
-    if read:
-        notify(f"characters that the model has never seen: {first_of(read, _SHOWN)}")
-    dropped = sorted(ord(one) for one, other in replaced.items() if not other)
-    if dropped:
-        shown = "".join(map(chr, dropped[:_SHOWN])) + "…" * (len(dropped) > _SHOWN)
-        notify(
-            f"{sum(spool.counts[point] for point in dropped)} characters "
-            f"that the model does not know are left out: {shown!r}"
-        )
+    if replaced:
+        notify(describe_unseen(replaced, sum(spool.counts[ord(one)] for one in replaced)))
     return {ord(one): other for one, other in replaced.items()}

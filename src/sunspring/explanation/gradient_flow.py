@@ -28,7 +28,7 @@ from sunspring.explanation.gradient_curves import REACH, Curve, GradientFlow, Tr
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import State
-from sunspring.notices import Notify
+from sunspring.notices import Notify, counted
 from sunspring.training.gradients import gradients_of
 from sunspring.training.objective import to_device
 from sunspring.training.optimizers import Optimizers, rate_factor
@@ -81,7 +81,8 @@ def gradient_flow(corpus: Corpus, notify: Notify, steps: int = STEPS) -> Gradien
                 untrained[network] = _curve(model, tokens)
             nats, norms = _train(model, batches, recipe, clipped)
             trained.append(Trained(network, clipped, nats, norms, _curve(model, tokens)))
-            notify(f"{trained[-1].name}: {steps} steps, {trained[-1].last_nats:.3f} nats per token")
+            last = trained[-1]
+            notify(f"{last.name}: {counted(steps, 'step')}, {last.last_nats:.3f} nats per token")
     characters = corpus.train.characters
     return GradientFlow(model.config, recipe, characters, len(tokens), untrained, trained)
 
@@ -103,8 +104,8 @@ def _draw_sequences(heldout: Split) -> Tensor:
     time = _WARM_UP + REACH + 1
     if len(heldout.tokens) < time:
         raise SourceError(
-            f"the held-out text has {len(heldout.tokens)} tokens, and following gradients back "
-            f"needs {time}: train the model on more text"
+            f"the held-out text has {counted(len(heldout.tokens), 'token')}, and following "
+            f"gradients back needs {time}: train the model on more text"
         )
     begins = np.linspace(0, len(heldout.tokens) - time, _SEQUENCES).astype(np.int64)
     places = begins[:, None] + np.arange(time)

@@ -18,6 +18,7 @@ from sunspring.explanation.gradient_curves import (
     Trained,
     faded_at,
 )
+from sunspring.notices import counted
 from sunspring.pages.charts import Chart, Line, short
 from sunspring.pages.html import render
 
@@ -140,7 +141,7 @@ def _fading_words(curves: Mapping[str, Curve]) -> str:
     parts = []
     for name, curve in curves.items():
         at = faded_at(curve)
-        steps = f"after {at} steps back" if at else f"not within {REACH} steps back"
+        steps = f"after {counted(at, 'step')} back" if at else f"not within {REACH} steps back"
         parts.append(f"in the {NAMES[name]} {steps}")
     return f"The gradient falls to a hundredth of that at k = 1 {', '.join(parts)}."
 
@@ -161,8 +162,8 @@ def _growth_words(flow: GradientFlow) -> str:
 def _clipping_words(flow: GradientFlow) -> str:
     """Say how often clipping was active, and what that changed."""
     parts = [
-        f"{each.steps_over(flow.clip_norm)} of {flow.steps} steps of the {NAMES[each.network]} "
-        f"(at most {short(float(each.norms.max()))})"
+        f"{each.steps_over(flow.clip_norm)} of {counted(flow.steps, 'step')} of the "
+        f"{NAMES[each.network]} (at most {short(float(each.norms.max()))})"
         for each in flow.unclipped
     ]
     words = (

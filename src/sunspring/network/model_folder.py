@@ -21,7 +21,33 @@ from sunspring.storage import read_json, write_atomically, write_json, writing
 
 
 @dataclass(frozen=True)
-class ModelFiles:
+class ModelHead:
+    """What a model folder says of its model, without the weights.
+
+    Args:
+        config: the architecture.
+        vocabulary: the model's.
+    """
+
+    config: ModelConfig
+    vocabulary: Vocabulary
+
+
+def read_head(folder: Path) -> ModelHead:
+    """Read what a folder says of its model; see `ModelFiles.read`."""
+    folder = find_model(folder)
+    config = ModelConfig.read(folder / "config.json")
+    vocabulary = load_vocabulary(folder / "tokenizer.json")
+    if vocabulary.size != config.vocabulary_size:
+        raise ModelError(
+            f"{folder}: tokenizer.json has {vocabulary.size} tokens and config.json "
+            f"{config.vocabulary_size}, so they are of different models: copy the folder anew"
+        )
+    return ModelHead(config, vocabulary)
+
+
+@dataclass(frozen=True)
+class ModelFiles(ModelHead):
     """What a model folder holds.
 
     Args:
@@ -33,8 +59,6 @@ class ModelFiles:
         name: the name of the weights' file in messages.
     """
 
-    config: ModelConfig
-    vocabulary: Vocabulary
     card: Mapping[str, Any]
     weights: bytes
     quantization: str | None = None
@@ -48,14 +72,7 @@ class ModelFiles:
             ModelError: the folder is missing or incomplete, or a file is truncated or damaged. The
                 values of the weights are not checked.
         """
-        folder = find_model(folder)
-        config = ModelConfig.read(folder / "config.json")
-        vocabulary = load_vocabulary(folder / "tokenizer.json")
-        if vocabulary.size != config.vocabulary_size:
-            raise ModelError(
-                f"{folder}: tokenizer.json has {vocabulary.size} tokens and config.json "
-                f"{config.vocabulary_size}, so they are of different models: copy the folder anew"
-            )
+        head, folder = read_head(folder), find_model(folder)
         path = folder / "model.safetensors"
         if not path.exists():
             raise ModelError(
@@ -69,7 +86,7 @@ class ModelFiles:
             quantization = quantization_of(weights)
         except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise damaged(str(path), error) from None
-        return cls(config, vocabulary, card, weights, quantization, str(path))
+        return cls(head.config, head.vocabulary, card, weights, quantization, str(path))
 
     def write(self, folder: Path) -> None:
         """Write a model folder; each file is replaced whole or not at all.

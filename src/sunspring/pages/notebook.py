@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sunspring.notices import counted
+
 _MOST_BITS = 10.0  # shown in full colour
 _MOST_PIECES = 5000  # shown at most
 _TONE = "214, 93, 14"
@@ -59,11 +61,12 @@ def passage_html(texts: Sequence[str], bits: Sequence[float] | NDArray[np.float6
         for text, cost in zip(texts[:_MOST_PIECES], bits, strict=False)
     )
     characters = sum(map(len, texts))
-    mean = f"{sum(bits) / max(1, characters):.3f} bits per character, {characters:,} characters"
+    mean = f"{sum(bits) / max(1, characters):.3f} bits per character"
+    size = counted(characters, "character")
     more = ""
     if len(texts) > _MOST_PIECES:
         more = f"; the first {sum(map(len, texts[:_MOST_PIECES])):,} characters are shown"
-    return f'<pre style="white-space: pre-wrap">{spans}</pre><small>{mean}{more}</small>'
+    return f'<pre style="white-space: pre-wrap">{spans}</pre><small>{mean}, {size}{more}</small>'
 
 
 def table_html(title: str, figures: Mapping[str, str]) -> str:

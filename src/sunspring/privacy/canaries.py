@@ -25,7 +25,7 @@ from sunspring.machine import DeviceChoice
 from sunspring.model import Model
 from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.notices import Notify, Work, notify_on
+from sunspring.notices import Notify, Work, counted, notify_on
 from sunspring.privacy.insertion import insert_lines
 from sunspring.runs.corpus import open_run_corpus
 from sunspring.runs.record import read_plan
@@ -203,7 +203,7 @@ def canary_exposure(
         text = insert_lines(corpus, drawn.occurrences(), Path(folder), random, drawn.label)
         added = text.train.characters - corpus.train.characters
         notify(
-            f"inserting {len(drawn.hidden)} canaries in the text ({added:,} characters, "
+            f"inserting {len(drawn.hidden)} canaries in the text ({counted(added, 'character')}, "
             f"{added / corpus.train.characters:.1%} of it), and training a copy of {run} for "
             f"{budget}{took}"
         )
@@ -244,7 +244,7 @@ def _training(run: Path, budget: Budget) -> tuple[Budget, str]:
         return budget, ""
     if budget.unit == "minutes":
         budget = Budget("epochs", card["epochs"])
-    return budget, f", which took the run {card['seconds']:,.0f} seconds"
+    return budget, f", which took the run {counted(round(card['seconds']), 'second')}"
 
 
 @dataclass(frozen=True)
@@ -313,8 +313,8 @@ def choose_letters(corpus: Corpus) -> str:
     chosen = letters if len(letters) >= _FEWEST_LETTERS else visible
     if len(chosen) < _FEWEST_LETTERS:
         raise SourceError(
-            f"the training text has {len(chosen)} different characters and canaries need "
-            f"{_FEWEST_LETTERS}: use a text with more different characters"
+            f"the training text has {counted(len(chosen), 'different character')} and canaries "
+            f"need {_FEWEST_LETTERS}: use a text with more different characters"
         )
     return "".join(chosen[:_LETTERS])
 
@@ -338,8 +338,8 @@ def _fit(settings: CanarySettings, length: int, characters: int) -> tuple[tuple[
             if 0 < each * sum(repetitions) * line <= room:
                 return repetitions, each
     raise SourceError(
-        f"the training text has {characters:,} characters, too few to insert canaries in: train on "
-        "more text"
+        f"the training text has {counted(characters, 'character')}, too few to insert canaries in: "
+        "train on more text"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sunspring.corpus.overlap import describe_overlap
 from sunspring.errors import SettingsError, SunspringError
 from sunspring.evaluation.protocols import Evaluation
 from sunspring.model import Model
@@ -45,6 +46,11 @@ class Compared:
     sample: str
     course: Sequence[tuple[float, float]]
 
+    @property
+    def overlap(self) -> str | None:
+        """How much of the text is not new to the model, in words, if that is worth any."""
+        return describe_overlap(self.evaluation.overlap)
+
     def to_json(self) -> dict[str, Any]:
         """Return the part of `compare --json` about this model."""
         return {
@@ -52,6 +58,7 @@ class Compared:
             "model": self.model,
             "nats_per_character": self.evaluation.nats_per_character,
             "bpc": self.evaluation.bpc,
+            "overlap": self.evaluation.overlap,
             "parameters": self.parameters,
             "bytes": self.bytes,
             "seconds": self.card.get("seconds"),

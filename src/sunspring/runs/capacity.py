@@ -12,6 +12,7 @@ import torch
 from sunspring.errors import SettingsError
 from sunspring.machine import memory_bytes
 from sunspring.network.config import ModelConfig, least_parameters
+from sunspring.notices import counted
 from sunspring.storage import check_room
 from sunspring.training.checkpoint import MOST_AT_ONCE
 from sunspring.training.memory import checkpoint_bytes, step_bytes
@@ -19,20 +20,26 @@ from sunspring.training.plan import Plan
 from sunspring.training.recipe import Recipe
 
 
-def check_memory(plan: Plan, device: torch.device) -> None:
-    """Refuse what cannot fit in memory before allocating it: some systems kill the process.
+def check_capacity(plan: Plan, device: torch.device, folder: Path) -> None:
+    """Refuse a training that cannot fit in the memory of its device, or on the disk of its folder.
 
     Raises:
-        SettingsError: a step needs more than this device has.
+        SettingsError: a step needs more memory than this device has.
+        ModelError: the folder's disk has too little room.
     """
+    _check_memory(plan, device)
+    _check_disk(plan, folder)
+
+
+def _check_memory(plan: Plan, device: torch.device) -> None:
+    """Refuse what cannot fit in memory before allocating it: some systems kill the process."""
     config, recipe, held = plan.model, plan.recipe, memory_bytes(device)
     needed = step_bytes(config, recipe)
     if needed > held:
         raise SettingsError(
-            f"a step of training {least_parameters(config):,} parameters with "
-            f"{recipe.batch_size:,} rows of {recipe.window:,} tokens takes at least "
-            f"{needed / 1e9:,.0f} GB of memory and this {device.type} has {held / 1e9:,.0f}: "
-            f"lower {_what_helps(config, recipe, held)}"
+            f"a step of training {least_parameters(config):,} parameters with {_rows(recipe)} "
+            f"takes at least {needed / 1e9:,.0f} GB of memory and this {device.type} has "
+            f"{held / 1e9:,.0f}: lower {_what_helps(config, recipe, held)}"
         )
 
 
@@ -51,17 +58,13 @@ def _what_helps(config: ModelConfig, recipe: Recipe, held: float) -> str:
     return " or ".join(", ".join(names).rsplit(", ", 1))
 
 
-def check_disk(plan: Plan, folder: Path) -> None:
-    """Refuse to train where the disk has no room for the model and its checkpoints.
-
-    Raises:
-        ModelError: the folder's disk has too little room.
-    """
+def _check_disk(plan: Plan, folder: Path) -> None:
+    """Refuse to train where the disk has no room for the model and its checkpoints."""
     check_room(
         folder,
         MOST_AT_ONCE * checkpoint_bytes(plan.model, plan.recipe),
         "the checkpoints of this training",
-        "make room, or name a folder on another disk with --out",
+        "make room, or train in a folder on another disk",
     )
 
 
@@ -78,6 +81,10 @@ def explaining_memory(plan: Plan) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise SettingsError(
-            f"there is not enough memory for a step with {plan.recipe.batch_size:,} rows of "
-            f"{plan.recipe.window:,} tokens: choose a smaller batch_size, window or hidden_size"
+            f"there is not enough memory for a step with {_rows(plan.recipe)}: "
+            "choose a smaller batch_size, window or hidden_size"
         ) from None
+
+
+def _rows(recipe: Recipe) -> str:
+    return f"{counted(recipe.batch_size, 'row')} of {counted(recipe.window, 'token')}"

@@ -18,32 +18,15 @@ from sunspring.corpus.corpus import (
 from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.errors import ModelError, SettingsError, SourceError, SunspringError
-from sunspring.network.model_folder import ModelFiles
+from sunspring.network.model_folder import ModelHead, read_head
 from sunspring.notices import Notify, ignore, reading_on
 from sunspring.runs.request import TrainingRequest, reading_record
-from sunspring.storage import cache_folder
+from sunspring.storage import cache_folder, caching
 from sunspring.text.files import Sources, find_sources
 from sunspring.text.options import DocumentKind, ReadingOptions
 
 _LOOKED_AT = 1_000_000  # bytes at the beginning of a text
 _STRANGE = 0.01  # share of them that may be no text without a word
-
-
-def load_base(request: TrainingRequest) -> ModelFiles | None:
-    """Read the model that a request starts from, if it names one.
-
-    Raises:
-        ModelError: it is missing or damaged.
-        SettingsError: it reads other kinds of tokens.
-    """
-    if request.base is None:
-        return None
-    base = ModelFiles.read(request.base)
-    if request.tokens not in ("chars", base.vocabulary.kind):
-        raise SettingsError(
-            f"{request.base} reads {base.vocabulary.kind}, not {request.tokens}: leave out --tokens"
-        )
-    return base
 
 
 class RequestedText:
@@ -55,10 +38,15 @@ class RequestedText:
         notify: called with a message about anything skipped or repaired.
 
     Raises:
-        SunspringError: a source is missing, or does not fit the request.
+        SunspringError: a source is missing, or does not fit the request, or the model does not.
     """
 
-    def __init__(self, request: TrainingRequest, base: ModelFiles | None, notify: Notify) -> None:
+    def __init__(self, request: TrainingRequest, base: ModelHead | None, notify: Notify) -> None:
+        if base is not None and request.tokens not in ("chars", base.vocabulary.kind):
+            raise SettingsError(
+                f"{request.base} reads {base.vocabulary.kind}, not {request.tokens}: leave out "
+                "--tokens"
+            )
         self._request = request
         self._base = base
         self._notify = notify
@@ -92,7 +80,7 @@ class RequestedText:
             SunspringError: a source cannot be used, or the cache cannot be written.
         """
         base, cache = self._base, cache_folder() / "corpora"
-        try:
+        with caching("the encoded text", cache):
             return build_corpus(
                 self._sources,
                 self._request.tokenization,
@@ -105,11 +93,6 @@ class RequestedText:
                 on_progress=self._progress,
                 notify=self._notify,
             )
-        except OSError as error:
-            raise SourceError(
-                f"the encoded text cannot be stored in {cache} ({error.strerror or error}): free "
-                "some space, or set the environment variable SUNSPRING_CACHE to another folder"
-            ) from None
 
 
 class RunText:
@@ -226,7 +209,8 @@ def open_run_corpus(
         return cached
     request = renamed or request
     try:
-        text = RequestedText(request, load_base(request), notify)
+        base = None if request.base is None else read_head(request.base)
+        text = RequestedText(request, base, notify)
         if cached is not None and not text.lasts:
             return cached
         corpus = text.encode(corpus_format)

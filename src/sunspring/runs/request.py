@@ -72,10 +72,6 @@ class TrainingRequest(BudgetSettings, ReadingOptions, TokenSettings):
     def __post_init__(self) -> None:
         BudgetSettings.__post_init__(self)
         ReadingOptions.__post_init__(self)
-        if self.tokens == "bytes" and self.encoding is not None:
-            raise SettingsError(
-                "bytes are read without decoding: leave out --encoding or --tokens bytes"
-            )
 
     @property
     def source_names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from sunspring.corpus.overlap import describe_overlap
 from sunspring.evaluation.protocols import Evaluation
 from sunspring.machine import Precision
+from sunspring.notices import counted
 from sunspring.pages.notebook import table_html
 
 
@@ -48,10 +49,11 @@ class TrainingResult:
         return self.heldout is None
 
     def _repr_html_(self) -> str:
+        characters = counted(self.corpus["characters"], "character")
         figures = {
             "preset": self.preset,
             "parameters": f"{self.parameters:,}",
-            "text": f"{self.corpus['characters']:,} characters, read {self.epochs:.1f} times",
+            "text": f"{characters}, read {self.epochs:.1f} times",
             "time": f"{self.seconds:.0f} s, {self.characters_per_second:,.0f} characters a second",
             "machine": f"{self.device}, {self.precision}",
         }

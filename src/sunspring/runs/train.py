@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TextIO
 
 import torch
@@ -31,11 +31,11 @@ from sunspring.machine import (
 )
 from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.network.model_folder import ModelFiles
-from sunspring.network.network import RecurrentModel, Weights, extend
-from sunspring.network.weights import build_network, encode_weights, load_weights, pack_model
-from sunspring.notices import Notify, Work, notify_on, screen_on
-from sunspring.runs.capacity import check_disk, check_memory, explaining_memory
-from sunspring.runs.corpus import RequestedText, load_base, open_run_corpus, say_if_binary
+from sunspring.network.network import RecurrentModel, extend
+from sunspring.network.weights import build_network, load_weights, pack_model
+from sunspring.notices import Notify, Work, counted, notify_on, screen_on
+from sunspring.runs.capacity import check_capacity, explaining_memory
+from sunspring.runs.corpus import RequestedText, open_run_corpus, say_if_binary
 from sunspring.runs.folder import RunFolder
 from sunspring.runs.log import JsonLog, TensorBoardLog, Units
 from sunspring.runs.progress import choose_progress
@@ -147,7 +147,7 @@ def _resume(
     base = None
     if checkpoint is None:
         notify(f"{out} has no checkpoint yet: starting again")
-        base = load_base(request)
+        base = _load_base(request)
     elif request.budget.unit == "minutes":
         enough = plan.recipe.most_epochs
         if 0 < enough <= checkpoint.state["epochs"]:
@@ -155,8 +155,7 @@ def _resume(
                 f"the text has been read {enough:g} times, which is enough: "
                 "to continue anyway, give --epochs or --steps"
             )
-    check_memory(plan, device)
-    check_disk(plan, out)
+    check_capacity(plan, device, out)
     model = _new_model(plan, request.seed, base)
     if precision == "bf16" and not runs_in_bf16(model.to(device), plan.recipe):
         notify(f"this {device.type} cannot continue in bf16, as the run was started: using fp32")
@@ -184,11 +183,14 @@ def train_copy(
         stream: where progress and samples go; None for silence.
 
     Raises:
-        SunspringError: the model that the run started from is gone, or `out` cannot be written.
+        SunspringError: the model that the run started from is gone, the device or the disk has no
+            room, or `out` cannot be written.
     """
     began = time.perf_counter()
-    setup = Setup(request, corpus, plan, precision, choose_device(request.device))
-    return _begin(setup, _new_model(plan, request.seed, load_base(request)), stream, began)
+    device = choose_device(request.device)
+    check_capacity(plan, device, request.folder)
+    setup = Setup(request, corpus, plan, precision, device)
+    return _begin(setup, _new_model(plan, request.seed, _load_base(request)), stream, began)
 
 
 def _begin(
@@ -227,7 +229,7 @@ def _check(request: TrainingRequest, notify: Notify) -> _Checked:
         raise MissingExtraError("TensorBoard logging", "tensorboard")
     check_preset(request.preset)
     overrides = read_overrides(request.settings or {})
-    base, device = load_base(request), choose_device(request.device)
+    base, device = _load_base(request), choose_device(request.device)
     if base is not None:
         _check_base(request, overrides, base.config)
     return _Checked(request, RequestedText(request, base, notify), base, overrides, device)
@@ -257,8 +259,7 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
             "from a model without labels"
         )
     check_window(corpus.train, plan.recipe.window)
-    check_memory(plan, device)
-    check_disk(plan, request.folder)
+    check_capacity(plan, device, request.folder)
     for notice in corpus.notices:
         notify(notice)
     notify(_describe(corpus))
@@ -268,6 +269,11 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
     with explaining_memory(plan):
         precision = _choose_precision(plan, model, device)
     return Setup(request, corpus, plan, precision, device), model
+
+
+def _load_base(request: TrainingRequest) -> ModelFiles | None:
+    """Read the model that a request starts from, if it names one."""
+    return None if request.base is None else ModelFiles.read(request.base)
 
 
 def _check_base(request: TrainingRequest, overrides: Overrides, base: ModelConfig) -> None:
@@ -314,19 +320,6 @@ def _choose_precision(plan: Plan, model: RecurrentModel, device: torch.device) -
     return recipe.precision
 
 
-@dataclass(frozen=True)
-class _Ended:
-    """How a training ended.
-
-    Args:
-        report: the last step's.
-        weights: those that were kept.
-    """
-
-    report: StepReport
-    weights: Weights
-
-
 def _run(
     setup: Setup,
     folder: RunFolder,
@@ -334,8 +327,12 @@ def _run(
     checkpoint: Checkpoint | None,
     stream: TextIO | None,
     began: float,
-) -> _Ended:
-    """Train until the budget is spent or a stop is requested; the best weights are kept."""
+) -> StepReport:
+    """Train until the budget is spent or a stop is requested; the best weights are kept.
+
+    Returns:
+        The report of the last step.
+    """
     request, corpus, plan = setup.request, setup.corpus, setup.plan
     start_id = corpus.vocabulary.start_id
     keep_freed_memory()
@@ -361,29 +358,27 @@ def _run(
     with _stop_on_signals(trainer), writing(folder.path), explaining_memory(plan):
         report = trainer.run()
     load_weights(model, trainer.best)
-    return _Ended(report, trainer.best)
+    return report
 
 
 def _report(
-    setup: Setup, folder: RunFolder, model: RecurrentModel, ended: _Ended, notify: Notify
+    setup: Setup, folder: RunFolder, model: RecurrentModel, report: StepReport, notify: Notify
 ) -> TrainingResult:
     """Score the kept model on all of the held-out text, and write it with its card."""
-    corpus, config = setup.corpus, setup.plan.model
-    if ended.report.spent < 1:
-        return setup.result(ended.report, None)
+    corpus = setup.corpus
+    if report.spent < 1:
+        return setup.result(report, None)
+    files = pack_model(model, corpus.vocabulary)
     on_progress = Work(notify, "scoring the held-out text")
-    heldout = evaluate_engine(_scorer(model, corpus), corpus.heldout, on_progress)
-    heldout = heldout.with_overlap(corpus.overlap)
-    result = setup.result(ended.report, heldout)
-    weights = encode_weights(ended.weights, config.cell)
-    folder.finish(ModelFiles(config, corpus.vocabulary, setup.card(result), weights))
+    heldout = evaluate_engine(_scorer(model, files), corpus.heldout, on_progress)
+    result = setup.result(report, heldout.with_overlap(corpus.overlap))
+    folder.finish(replace(files, card=setup.card(result)))
     return result
 
 
-def _scorer(model: RecurrentModel, corpus: Corpus) -> Engine:
+def _scorer(model: RecurrentModel, files: ModelFiles) -> Engine:
     """Return what scores held-out text fastest: the native engine, unless there is a GPU."""
     device = model.device.type
-    files = pack_model(model, corpus.vocabulary)
     return open_engine(
         files, "torch" if device == "cuda" else "auto", device, network=lambda: model
     )
@@ -393,7 +388,7 @@ def _seconds_to_end(model: RecurrentModel, corpus: Corpus, budget: Budget) -> fl
     """Foresee how long scoring, saving and reporting take; only a budget of minutes asks for it."""
     if budget.unit != "minutes":
         return 0.0
-    scorer, heldout = _scorer(model, corpus), corpus.heldout
+    scorer, heldout = _scorer(model, pack_model(model, corpus.vocabulary)), corpus.heldout
     evaluate_engine(scorer, first_tokens(heldout, _FIRST_TOKENS))
     began = time.perf_counter()
     timed = evaluate_engine(scorer, first_tokens(heldout, _TIMED_TOKENS))
@@ -454,9 +449,10 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
 
 
 def _describe(corpus: Corpus) -> str:
-    parts = f"{corpus.characters:,} characters, {corpus.vocabulary.size:,} different tokens"
+    size, tokens = corpus.characters, corpus.vocabulary.size
+    parts = f"{counted(size, 'character')}, {counted(tokens, 'different token')}"
     if corpus.documents != "none":
-        parts += f", {corpus.document_count:,} documents"
+        parts += f", {counted(corpus.document_count, 'document')}"
     if corpus.labels:
         parts += f", labels {', '.join(corpus.labels)}"
-    return f"{parts}; {corpus.heldout.characters:,} characters held out"
+    return f"{parts}; {counted(corpus.heldout.characters, 'character')} held out"

@@ -10,7 +10,8 @@ from urllib.parse import unquote
 from sunspring.errors import SourceError
 from sunspring.text.content import Content
 from sunspring.text.markup import declared_encoding, html_lines
-from sunspring.text.zipped import Parts, damaged, encrypted, opened
+from sunspring.text.packing import damaged, encrypted
+from sunspring.text.zipped import Parts, opened
 
 _PAGES = ("application/xhtml+xml", "text/html")
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"

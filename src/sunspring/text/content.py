@@ -5,17 +5,15 @@ Knows nothing of any format.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import IO
 
 from sunspring.notices import Notify
 from sunspring.text.decoding import File, cut_lines, decode
 from sunspring.text.options import ReadingOptions
-
-_IN_MEMORY = 1 << 24  # bytes of a file; what is larger is spooled to disk
+from sunspring.text.packing import spooled
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,6 @@ class Content:
         for lines in cut_lines(self.text()):
             yield from (line.removesuffix("\n").removesuffix("\r") for line in lines)
 
-    @contextmanager
-    def spooled(self) -> Iterator[IO[bytes]]:
+    def spooled(self) -> AbstractContextManager[IO[bytes]]:
         """Make the content a file in which one can seek, removed afterwards."""
-        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-            for chunk in self.chunks:
-                file.write(chunk)
-            file.seek(0)
-            yield file
+        return spooled(self.file.name, self.chunks)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sunspring.errors import SourceError
 from sunspring.notices import Notify, Progress, ignore, unnoticed
-from sunspring.storage import cache_folder
+from sunspring.storage import cache_folder, caching
 
 _GUTENBERG = "https://www.gutenberg.org/cache/epub"
 _CHUNK = 1 << 16
@@ -102,7 +102,7 @@ def fetch(
     folder = folder or cache_folder() / "downloads"
     path = folder / _file_name(url)
     record = path.with_name(path.name + ".json")
-    try:
+    with caching(url, folder):
         if path.exists():
             if _is_whole(path, record):
                 return path
@@ -116,12 +116,6 @@ def fetch(
             "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         record.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise SourceError(
-            f"{url} cannot be stored in {folder} ({reason}): "
-            "set the environment variable SUNSPRING_CACHE to another folder"
-        ) from None
     return path
 
 

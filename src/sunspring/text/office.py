@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sunspring.text.content import Content
+from sunspring.text.packing import encrypted
 from sunspring.text.paragraphs import Lines
-from sunspring.text.zipped import Parts, encrypted, opened
+from sunspring.text.zipped import Parts, opened
 
 
 @dataclass(frozen=True)

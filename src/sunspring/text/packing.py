@@ -1,7 +1,7 @@
 """Unpack files: gzip, bzip2, xz and Zstandard streams, and the members of zip and tar archives.
 
 Members are read where they are; their paths never name anything on disk. What is unpacked is
-counted against limits, so that a small file cannot fill the disk.
+counted against limits, so that a small file cannot fill the disk or the memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from sunspring.errors import MissingExtraError, SourceError
-from sunspring.storage import cache_folder
+from sunspring.storage import cache_folder, caching, existing_part
 
 PACKED = r"\.(?:gz|bz2|xz|zst)"
 """A pattern of the endings of packed files; what is packed is known by its content."""
@@ -34,8 +34,9 @@ _MOST_BYTES = 1 << 36
 _HIGHEST_RATIO = 200  # that of text is 3 to 20
 _RATIO_FROM = 1 << 26  # bytes: what unpacks to less is harmless
 _CHUNK = 1 << 20
+_IN_MEMORY = 1 << 24  # bytes of a file in which one must seek; what is larger is spooled to disk
 _ARCHIVE = re.compile(rf"\.(?:zip|tar(?:{PACKED})?|tgz|tbz2?|txz|tzst)$", re.I)
-_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
+_DAMAGE = (EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
 def unreadable(name: str, error: OSError) -> SourceError:
@@ -43,13 +44,27 @@ def unreadable(name: str, error: OSError) -> SourceError:
     return SourceError(f"{name} cannot be read ({error.strerror or error}): check its permissions")
 
 
-def check_size(name: str, packed: int, unpacked: int) -> None:
+def damaged(name: str, kind: str, reason: str = "") -> SourceError:
+    """Make the error for a file of some kind that cannot be unpacked, or is none."""
+    because = f" ({reason})" if reason else ""
+    return SourceError(
+        f"{name} is a damaged or truncated {kind} file{because}: create or download it again"
+    )
+
+
+def encrypted(name: str) -> SourceError:
+    """Make the error for a file that needs a password or a key."""
+    return SourceError(f"{name} is encrypted: give a copy without a password or copy protection")
+
+
+def check_size(name: str, packed: int, unpacked: int, most: int = _MOST_BYTES) -> None:
     """Check that a packed file does not unpack to more than a text would.
 
     Args:
         name: the file's name.
         packed: bytes read of it.
         unpacked: bytes that they hold.
+        most: bytes that they may hold.
 
     Raises:
         SourceError: it unpacks to too many bytes, or to too many for its size.
@@ -57,11 +72,11 @@ def check_size(name: str, packed: int, unpacked: int) -> None:
     if unpacked > _RATIO_FROM and unpacked > _HIGHEST_RATIO * packed:
         raise SourceError(
             f"{name} unpacks to more than {_HIGHEST_RATIO} times its size, which no text does: if "
-            "you trust it, unpack it and name its files"
+            "you trust it, give its text as plain files"
         )
-    if unpacked > _MOST_BYTES:
+    if unpacked > most:
         raise SourceError(
-            f"{name} unpacks to more than {_MOST_BYTES >> 30} GB: unpack it and name its files"
+            f"{name} unpacks to more than {most >> 30} GB: give its text as plain files"
         )
 
 
@@ -160,7 +175,7 @@ def unpacked(
     stream: Any = io.BufferedReader(counted, max(size, 2))
     kind, unpack = ("", None) if mark is None else _STREAMS[mark]
     total = 0
-    with _naming(name, kind):
+    with naming(name, kind):
         stream = unpack(stream) if unpack else stream
         while chunk := stream.read1(size):
             total += len(chunk)
@@ -170,8 +185,12 @@ def unpacked(
 
 
 @contextmanager
-def _naming(name: str, kind: str) -> Iterator[None]:
-    """Turn errors of unpacking into messages that name the file."""
+def naming(name: str, kind: str) -> Iterator[None]:
+    """Turn errors of unpacking into messages that name the file.
+
+    Raises:
+        SourceError: instead; what the system cannot read is told apart from what is damaged.
+    """
     try:
         yield
     except NotImplementedError as error:
@@ -179,9 +198,23 @@ def _naming(name: str, kind: str) -> Iterator[None]:
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(name, error) from None
-        raise SourceError(
-            f"{name} is a damaged or truncated {kind} file: create or download it again"
-        ) from None
+        raise damaged(name, kind) from None
+
+
+@contextmanager
+def spooled(name: str, chunks: Iterable[bytes]) -> Iterator[IO[bytes]]:
+    """Make content that arrives a file in which one can seek, removed afterwards.
+
+    Raises:
+        SourceError: it is too large for the memory, and the disk has no room for it.
+    """
+    folder = existing_part(cache_folder())
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)) as file:
+        with caching(name, folder):
+            for chunk in chunks:
+                file.write(chunk)
+            file.seek(0)
+        yield file
 
 
 @dataclass(frozen=True)
@@ -228,9 +261,9 @@ class Archives:
         if path != self._path:
             self._open.close()
             self._open, self._path = ExitStack(), None
-            is_zip = _is_zip(path)
-            with _naming(name, "zip" if is_zip else "tar"):
-                found = dict(_visible((_open_zip if is_zip else _open_tar)(name, path, self._open)))
+            open_members = _open_zip if _is_zip(path) else _open_tar
+            with naming(name, _kind(path)):
+                found = dict(_visible(open_members(name, path, self._open)))
                 packed = path.stat().st_size
             check_size(name, packed, sum(each.size for each in found.values()))
             self._path, self._members = path, dict(sorted(found.items()))
@@ -246,7 +279,7 @@ class Archives:
         found = self.members(str(path), path).get(member)
         if found is None:
             raise SourceError(f"{name} is no longer in the archive: put it back")
-        with _naming(name, "zip" if _is_zip(path) else "tar"), found.open() as file:
+        with naming(name, _kind(path)), found.open() as file:
             yield file
 
 
@@ -266,7 +299,7 @@ def is_archive(path: Path) -> bool:
         return False
     mark, at = (b"PK", 0) if _is_zip(path) else (b"ustar", 257)
     head = b""
-    with _naming(str(path), ""), path.open("rb") as file:
+    with naming(str(path), _kind(path)), path.open("rb") as file:
         chunks = unpacked(str(path), file, 1 << 13, lambda size: None)
         while len(head) < at + len(mark) and (chunk := next(chunks, b"")):
             head += chunk
@@ -277,6 +310,10 @@ def _is_zip(path: Path) -> bool:
     return path.suffix.lower() == ".zip"
 
 
+def _kind(path: Path) -> str:
+    return "zip" if _is_zip(path) else "tar"
+
+
 def _visible(members: Iterator[tuple[str, Member]]) -> Iterator[tuple[str, Member]]:
     """Leave out what is hidden, what macOS adds, and what would lie outside the archive."""
     for name, member in members:
@@ -285,25 +322,33 @@ def _visible(members: Iterator[tuple[str, Member]]) -> Iterator[tuple[str, Membe
             yield "/".join(parts), member
 
 
-def _open_zip(name: str, path: Path, stack: ExitStack) -> Iterator[tuple[str, Member]]:
-    archive = stack.enter_context(zipfile.ZipFile(path))
+def members_of_zip(name: str, archive: zipfile.ZipFile) -> Iterator[tuple[str, Member]]:
+    """Find the files in a zip archive, each with its path in it.
+
+    Args:
+        name: the archive's name, for messages.
+        archive: stays open as long as its members are read.
+
+    Raises:
+        SourceError: there are too many, or one is encrypted.
+    """
     _check_count(name, len(archive.infolist()))
     for each in archive.infolist():
         if each.flag_bits & 1:
-            raise SourceError(f"{name} is encrypted: unpack it and name the folder")
+            raise encrypted(name)
         if not each.is_dir():
             yield each.filename, Member(each.file_size, partial(archive.open, each))
+
+
+def _open_zip(name: str, path: Path, stack: ExitStack) -> Iterator[tuple[str, Member]]:
+    return members_of_zip(name, stack.enter_context(zipfile.ZipFile(path)))
 
 
 def _open_tar(name: str, path: Path, stack: ExitStack) -> Iterator[tuple[str, Member]]:
     """Open a tar archive; a packed one is unpacked whole, as its members are read in any order."""
     file: IO[bytes] = stack.enter_context(path.open("rb"))
     if path.suffix.lower() != ".tar":
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        plain = stack.enter_context(tempfile.TemporaryFile(dir=cache_folder()))  # noqa: SIM115
-        plain.writelines(unpacked(name, file, _CHUNK, lambda size: None))
-        plain.seek(0)
-        file = plain
+        file = stack.enter_context(spooled(name, unpacked(name, file, _CHUNK, lambda size: None)))
     archive = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))  # noqa: SIM115
     for count, each in enumerate(archive, start=1):
         _check_count(name, count)

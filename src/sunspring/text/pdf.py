@@ -16,9 +16,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from sunspring.errors import SourceError
+from sunspring.notices import counted
 from sunspring.text.content import Content
+from sunspring.text.packing import encrypted
 from sunspring.text.paragraphs import resolved
-from sunspring.text.zipped import encrypted
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
@@ -102,7 +103,8 @@ def _read(document: PdfDocument, content: Content) -> Iterator[str]:
         yield paragraphs.add(page[top : len(page) - bottom])
     yield paragraphs.rest()
     if left_out:
-        content.notify(f"{name}: left out {left_out} running titles and page numbers")
+        lines = counted(left_out, "line")
+        content.notify(f"{name}: left out {lines} of running titles and page numbers")
     if paragraphs.found:
         return
     fault = (

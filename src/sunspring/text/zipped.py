@@ -5,8 +5,8 @@ Knows neither what the parts are called nor what the elements mean.
 
 from __future__ import annotations
 
+import os
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -14,10 +14,10 @@ from xml.parsers import expat
 
 from sunspring.errors import SourceError
 from sunspring.text.content import Content
+from sunspring.text.packing import Members, check_size, damaged, members_of_zip, naming
 
 _CHUNK = 1 << 16
-_LARGEST = 1 << 28  # bytes of all parts read: fifty times War and Peace with its markup
-_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError)
+_LARGEST = 1 << 30  # bytes of all parts read, since notes are kept in memory
 _OLE = b"\xd0\xcf\x11\xe0"  # how Office wraps encrypted documents, and wrote all of them until 2007
 
 
@@ -39,33 +39,30 @@ class Parts:
 
     Args:
         name: of the document, for messages.
-        archive: the zip file.
+        members: of the zip file.
+        size: of the zip file.
     """
 
-    def __init__(self, name: str, archive: zipfile.ZipFile) -> None:
+    def __init__(self, name: str, members: Members, size: int) -> None:
         self.name = name
-        self._archive = archive
-        self._size = 0
+        self._members = members
+        self._packed = size
+        self._unpacked = 0
 
     def __contains__(self, part: str) -> bool:
-        return part in self._archive.NameToInfo
+        return part in self._members
 
     def read(self, part: str) -> Iterator[bytes]:
         """Read a part, in pieces.
 
         Raises:
-            SourceError: it is encrypted, or the parts read so far are too large.
+            SourceError: the parts read so far are too large.
         """
-        if self._archive.getinfo(part).flag_bits & 1:
-            raise encrypted(self.name)
-        with self._archive.open(part) as file:
+        member = self._members[part]
+        self._unpacked += member.size
+        check_size(self.name, self._packed, self._unpacked, _LARGEST)
+        with member.open() as file:
             while chunk := file.read(_CHUNK):
-                self._size += len(chunk)
-                if self._size > _LARGEST:
-                    raise SourceError(
-                        f"{self.name} unpacks to more than {_LARGEST >> 20} MiB: save its text as "
-                        "a .txt file, if it really is so long"
-                    )
                 yield chunk
 
     def parse(self, part: str, handler: Handler) -> Iterator[None]:
@@ -92,26 +89,12 @@ def opened(content: Content, kind: str) -> Iterator[Parts]:
                 f"processor, and save it as .{kind} without a password"
             )
         try:
-            with zipfile.ZipFile(file) as archive:
-                yield Parts(name, archive)
+            with naming(name, kind), zipfile.ZipFile(file) as archive:
+                yield Parts(name, dict(members_of_zip(name, archive)), file.seek(0, os.SEEK_END))
         except expat.ExpatError as error:
             raise damaged(name, kind, f"XML: {error}") from None
         except KeyError as error:
-            raise damaged(name, kind, str(error.args[0])) from None
-        except _FAULTS as error:
-            raise damaged(name, kind, str(error)) from None
-
-
-def damaged(name: str, kind: str, reason: str) -> SourceError:
-    """Make the error for a document that cannot be read."""
-    return SourceError(
-        f"{name} is damaged, or no .{kind} document ({reason}): open and save it again"
-    )
-
-
-def encrypted(name: str) -> SourceError:
-    """Make the error for a document that needs a password or a key."""
-    return SourceError(f"{name} is encrypted: save it without a password or copy protection")
+            raise damaged(name, kind, f"it lacks {error.args[0]}") from None
 
 
 def _parse(chunks: Iterable[bytes], handler: Handler) -> Iterator[None]:

@@ -25,6 +25,7 @@ from sunspring.machine import Precision
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import State
 from sunspring.network.weights import load_weights, model_weights
+from sunspring.notices import counted
 from sunspring.training.checkpoint import Checkpoint
 from sunspring.training.clock import WorkClock
 from sunspring.training.gradients import gradients_of
@@ -369,8 +370,8 @@ class Trainer:
         is_number = math.isfinite(self._latest_loss)
         grown = f"{self._latest_loss:,.0f} nats per token" if is_number else "no longer a number"
         return (
-            f"training diverges: the loss is {grown} after {self.step} steps, even with the "
-            f"learning rates times {_LOWER**self._returns:g}: train again with a smaller --set "
+            f"training diverges: the loss is {grown} after {counted(self.step, 'step')}, even with "
+            f"the learning rates times {_LOWER**self._returns:g}: train again with a smaller --set "
             "learning_rate or muon_learning_rate"
         )
 
@@ -414,7 +415,9 @@ class Trainer:
     def _leave_out_sleep(self, began: float) -> None:
         """Leave out what was sleep since a moment, and say so."""
         if slept := self._clock.step_ended(began):
-            self._notice(f"stopped or asleep for {slept:,.0f} seconds, which do not count")
+            self._notice(
+                f"stopped or asleep for {counted(round(slept), 'second')}, which do not count"
+            )
 
     def _tell(self, event: str, value: Any) -> None:
         for callback in self._callbacks:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary
 from sunspring.errors import SettingsError
+from sunspring.notices import counted
 from sunspring.writing.automata import (
     DEAD,
     Alphabet,
@@ -113,8 +114,8 @@ class Pattern:
         """
         if (needed := self.needed(self.initial)) > length:
             raise SettingsError(
-                f"a text that {self._shown} needs {needed:,} characters and length is {length:,}: "
-                "raise --length"
+                f"a text that {self._shown} needs {counted(needed, 'character')} and length is "
+                f"{length:,}: raise --length"
             )
 
     def needed(self, state: int) -> int:

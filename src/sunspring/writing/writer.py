@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sunspring.corpus.vocabulary import SURROGATES, Vocabulary, replace_unknown
 from sunspring.errors import SunspringError
 from sunspring.network.config import ModelConfig
-from sunspring.notices import Progress, unnoticed
+from sunspring.notices import Progress, counted, unnoticed
 from sunspring.settings import part_of
 from sunspring.writing.drafts import Draft, FinishReason, Piece
 from sunspring.writing.patterns import UNREACHABLE, Pattern, constraints_of
@@ -260,7 +260,7 @@ class Writer(ABC, Generic[AnyReader]):
         while found < count:
             if tried >= _TRIES * count or fruitless >= _MOST_FRUITLESS:
                 raise SunspringError(
-                    f"found only {found:,} of {count:,} texts in {tried:,} tries: "
+                    f"found only {found:,} of {counted(count, 'text')} in {tried:,} tries: "
                     "raise --temperature, or ask for fewer"
                 )
             # At most as many as were tried before, so that at most half of the work is wasted.
