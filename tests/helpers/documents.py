@@ -65,10 +65,13 @@ def write_docx(name: str) -> str:
 
 
 def write_odt(name: str) -> str:
-    """Write a text with headings, a footnote, a table, a list and a comment."""
+    """Write a text with a table of contents, headings, a note, a table, a list and a comment."""
     document = odfdo.Document("text")
     body = document.body
     body.clear()
+    contents = odfdo.TOC()
+    contents.set_toc_title("Contents")
+    body.append(contents)
     body.append(odfdo.Header(1, "The Light\u00adhouse"))
     paragraph = odfdo.Paragraph("It was a dark night.")
     paragraph.insert_note(after="night.", note_id="n1", citation="1", body="A note.")

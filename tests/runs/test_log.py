@@ -1,6 +1,7 @@
 import io
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,21 @@ class TestJsonLog:
             *("start", "step", "evaluation", "sample", "end") * 2
         ]
 
+    @pytest.mark.parametrize("cut", [1, 2, 20])
+    def test_goes_on_after_a_line_that_a_full_disk_cut_short(
+        self, tmp_path: Path, cut: int
+    ) -> None:
+        path = tmp_path / "log.jsonl"
+        tell(JsonLog(path, UNITS))
+        os.truncate(path, path.stat().st_size - cut)
+        *whole, _ = ("start", "step", "evaluation", "sample", "end")
+        assert [event["event"] for event in RunLog.read(tmp_path).events] == whole
+        tell(JsonLog(path, UNITS))
+        assert [event["event"] for event in events_of(path)] == [
+            *whole,
+            *("start", "step", "evaluation", "sample", "end"),
+        ]
+
     def test_keeps_a_sample_to_one_line(self, tmp_path: Path) -> None:
         log = JsonLog(tmp_path / "log.jsonl", UNITS)
         log.on_sample(7, 0.5, 'a\nb\r"\x1b\u2028é🙂\ufffd')
@@ -181,7 +197,7 @@ class TestRunLog:
         log = self.write({"event": "start", "step": 0})
         assert (log.best, log.seconds) == (None, 0.0)
 
-    @pytest.mark.parametrize("content", ["{", "[]\n", '{"step": 1}\n', "\x00"])
+    @pytest.mark.parametrize("content", ["{\n", "[]\n", '{"step": 1}\n', "\x00\n"])
     def test_that_is_damaged_is_one_line(self, content: str) -> None:
         Path("log.jsonl").write_text(content)
         with pytest.raises(ModelError, match=r"log\.jsonl is damaged") as caught:

@@ -397,8 +397,8 @@ class TestResuming:
             shutil.rmtree(tmp_path / "cache")
             message = error_of(*again, environment=environment)
             assert message.endswith(
-                "text.txt does not exist: check the path; a text that was moved can be named anew: "
-                "sunspring train TEXT --out RUN --resume"
+                "text.txt does not exist: check the path (if the text was moved, name it anew: "
+                "sunspring train TEXT --out RUN --resume)"
             )
         for wrong in ("moved.txt", "-"):
             text = english.read_text() + "."

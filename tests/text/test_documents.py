@@ -158,6 +158,14 @@ class TestBooks:
         )
         assert read(name).splitlines() == ["One", "naïve\u00a0text", "Two", "The end."]
 
+    def test_have_their_notes_without_the_numbers(self) -> None:
+        chapter = (
+            '<p>A dark<a epub:type="noteref" href="#n">1</a> night<a role="doc-noteref">2</a>.</p>'
+            '<aside epub:type="footnote" id="n"><p>A note.</p></aside>'
+        )
+        name = write_epub("a.epub", [f"<html><body>{chapter}</body></html>"])
+        assert read(name).splitlines() == ["A dark night.", "A note."]
+
     def test_that_are_protected_say_so(self) -> None:
         encryption = (
             '<e><CipherReference URI="fonts/a.otf"/>'
@@ -179,7 +187,7 @@ class TestPages:
         two<br>three <b>bo</b>ld<p>Unclosed<ul><li>item<ul><li>sub</ul></ul>
         <table><tr><th>a</th><th><p>b</p></th></tr><tr><td>c<td>d</table><!-- no -->
         <pre>  kept
-        so</pre><noscript>no</noscript><ruby>漢<rt>kan</ruby>字</body></html>"""
+        so</pre><p hidden>no</p><noscript>no</noscript><ruby>漢<rt>kan</ruby>字</body></html>"""
         assert read(write("a.html", page)).splitlines() == [
             "The lighthouse",
             "One & two",

@@ -508,6 +508,12 @@ class TestErrors:
         write("f/hamlet.txt", "x")
         assert error_of("f/hamlt.txt") == "f/hamlt.txt does not exist: did you mean f/hamlet.txt?"
         assert error_of("f/zzz") == "f/zzz does not exist: check the path"
+
+    def test_that_are_links_to_nowhere_say_so(self) -> None:
+        Path("loop").symlink_to("loop")
+        Path("broken").symlink_to("nowhere")
+        for name in ("loop", "broken"):
+            assert error_of(name).startswith(f"{name} is a link that leads nowhere")
         assert "nor does its folder" in error_of("g/hamlet.txt")
 
     @pytest.mark.parametrize("name", ["", "To be, or\nnot to be. " * 300, "a\0b"])

@@ -167,6 +167,8 @@ def test_what_cannot_be_read_is_an_error_that_names_the_place(
         "(?i)[^K]b?",
         "a(?#note)b",
         "[]a]b",
+        "(?x) a # the first\n b + \\ ? [ #]",
+        "(?x)a\xa0?b",
         "[a-]",
         "((a){2}){2}",
         "(a|b)*a(a|b){4}",
@@ -185,13 +187,13 @@ def test_patterns_mean_what_they_mean_in_python(
 
 
 @given(
-    regex=st.text("ab(|)[]^$*+?{1,2}\\dWs.-:!=<P", max_size=9),
+    regex=st.text("ab(|)[]^$*+?{1,2}\\dWs.-:!=<P \xa0#\n", max_size=9),
     flags=st.sampled_from(["", "(?i)", "(?s)", "(?x)"]),
-    text=st.text("abAB1 k\u212a\n", max_size=4),
+    text=st.text("abAB1 k\u212a\n\xa0#", max_size=4),
 )
 @settings(max_examples=500)
 def test_what_is_accepted_means_what_it_means_in_python(regex: str, flags: str, text: str) -> None:
-    vocabulary = CharacterVocabulary("abABkK1 \u212a\n-[]{}", end=False, unknown=False)
+    vocabulary = CharacterVocabulary("abABkK1 \u212a\n-[]{}\xa0#", end=False, unknown=False)
     try:
         parse(flags + regex)
     except SettingsError:

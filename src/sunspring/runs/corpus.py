@@ -218,8 +218,8 @@ def open_run_corpus(
         if cached is None:
             if renamed is None and isinstance(error, SourceError):
                 raise SourceError(
-                    f"{error}; a text that was moved can be named anew: "
-                    "sunspring train TEXT --out RUN --resume"
+                    f"{error} (if the text was moved, name it anew: "
+                    "sunspring train TEXT --out RUN --resume)"
                 ) from None
             raise
         notify(f"using the training text as it is in the cache, because {error}")

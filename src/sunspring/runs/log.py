@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -57,6 +58,7 @@ class JsonLog(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Log where training starts, or resumes."""
+        _drop_unfinished(self._path)
         self._write("start", step=trainer.step, precision=trainer.precision, time=time.time())
 
     def on_step(self, report: StepReport) -> None:
@@ -142,6 +144,16 @@ class TensorBoardLog(Callback):
         self._events.close()
 
 
+def _drop_unfinished(path: Path) -> None:
+    """Take away a last line that a full disk or the end of a process cut short."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
 def _rounded(value: Any) -> Any:
     """Shorten floats for the log; JSON has no NaN and no infinity."""
     if isinstance(value, float):
@@ -171,6 +183,8 @@ class RunLog:
         try:
             with path.open(encoding="utf-8") as file:
                 for line in file:
+                    if not line.endswith("\n"):  # it was cut short; see `_drop_unfinished`
+                        break
                     event = json.loads(line)
                     if event["event"] == "start":  # steps after its checkpoint were lost
                         kept = [each for each in kept if each["step"] <= event["step"]]

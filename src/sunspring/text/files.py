@@ -323,6 +323,8 @@ def _missing(name: str) -> SourceError:
         )
     except (OSError, ValueError):
         return SourceError(f"{shown} does not exist, nor does its folder: check the path")
+    if path.name in close:
+        return SourceError(f"{shown} is a link that leads nowhere: name what it should lead to")
     advice = " or ".join(str(path.parent / other) for other in close)
     return SourceError(
         f"{shown} does not exist: " + (f"did you mean {advice}?" if close else "check the path")

@@ -1,6 +1,7 @@
 """The text of HTML, XHTML and Markdown: what a reader of the page sees of its body, as lines.
 
-Scripts, styles, navigation and forms are left out. The HTML is read in a stream.
+Scripts, styles, navigation, forms, what is hidden, and the numbers of a book's notes are left out.
+The HTML is read in a stream.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _LEFT_OUT = _tags(
     "audio button canvas iframe nav noscript object rp rt script select style svg template "
     "textarea title video"
 )
+_NOTE_NUMBERS = _tags("noteref doc-noteref")
 _CELLS, _TABLES = _tags("td th"), _tags("table tr")
 _DECLARED = re.compile(
     rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)""",
@@ -49,7 +51,7 @@ class _Body:
         self._preformatted = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if self._left_out or tag in _LEFT_OUT:
+        if self._left_out or tag in _LEFT_OUT or _is_unseen(attributes):
             self._left_out += 1
             return
         self._preformatted += tag == "pre"
@@ -81,6 +83,12 @@ class _Body:
             self._lines.row()
         elif tag in _BLOCKS:
             self._lines.end()
+
+
+def _is_unseen(attributes: Mapping[str, str]) -> bool:
+    """Tell whether an element is hidden, or is only the number of a note, as books mark it."""
+    kinds = f"{attributes.get('epub:type', '')} {attributes.get('role', '')}".split()
+    return "hidden" in attributes or not _NOTE_NUMBERS.isdisjoint(kinds)
 
 
 def html_lines(text: Iterable[str]) -> Iterator[str]:

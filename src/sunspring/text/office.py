@@ -1,7 +1,7 @@
 """The text of word processor files, `.docx` and `.odt`: paragraphs, headings, lists, table rows.
 
-Footnotes and endnotes come after the text. Comments, headers and footers, and what a tracked
-change has deleted, are left out.
+Footnotes and endnotes come after the text. Comments, headers and footers, what a tracked
+change has deleted, and LibreOffice's tables of contents, are left out.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ _OPEN = _Dialect(
     cells=frozenset(("table-cell",)),
     holds=frozenset(("p", "h", "span", "a", "ruby-base", "meta", "meta-field")),
     left_out=frozenset(
-        ("annotation", "tracked-changes", "note-citation", "ruby-text", "desc", "title", "forms")
+        (
+            *("annotation", "tracked-changes", "note-citation", "ruby-text", "desc", "title"),
+            *("forms", "table-of-content"),
+        )
     ),
     notes=frozenset(("note",)),
 )

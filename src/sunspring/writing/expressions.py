@@ -180,7 +180,9 @@ class _Parser:
     def _skip_blanks(self) -> None:
         """Skip what is no part of the pattern: comments, and in verbose mode blanks."""
         skipped = (
-            r"(?:\(\?#[^)]*\)|\s|#[^\n]*)*" if self._flags.is_verbose else r"(?:\(\?#[^)]*\))*"
+            r"(?:\(\?#[^)]*\)|[ \t\n\r\v\f]|#[^\n]*)*"
+            if self._flags.is_verbose
+            else r"(?:\(\?#[^)]*\))*"
         )
         found = re.compile(skipped).match(self._regex, self._place)
         self._place = found.end() if found else self._place
