@@ -136,7 +136,7 @@ class TestDocuments:
         assert (train, heldout) == (["one", "tw"], ["o"])
         assert corpus.notices == (
             "the documents are too few, or too unequal in length, to take whole ones: "
-            "1 characters of one are held out",
+            "1 character of one are held out",
         )
 
     def test_keep_their_labels_in_every_split(self) -> None:

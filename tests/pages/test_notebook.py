@@ -65,7 +65,7 @@ class TestScoredText:
         html = shown(scored) or ""
         assert "\ufffd" not in html
         assert f'title="{scored.sum():.2f} bits"' in html
-        assert f"{scored.sum():.3f} bits per character, 1 characters" in html
+        assert f"{scored.sum():.3f} bits per character, 1 character" in html
 
     @needs_chromium
     def test_is_coloured_by_what_each_token_cost(self, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class TestInterruptedTraining:
         command.send(signal.SIGCONT)
         done = command.wait()
         assert done.code == 0
-        assert done.json["seconds"] < 13
+        assert done.json["seconds"] < 20  # 12 of work, not the 15 of the night
         (slept,) = events("notice")
         assert "which do not count" in slept["text"]
         assert slept["text"] in done.err
