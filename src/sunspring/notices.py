@@ -31,6 +31,11 @@ def displayable(text: str) -> str:
     return _HARMFUL.sub("\ufffd", text)
 
 
+def escaped(text: str) -> str:
+    """Write JSON so that it may reach a screen: what `displayable` replaces, as escapes."""
+    return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def first_of(names: Sequence[object], most: int = 3) -> str:
     """List the first of some names, for a message."""
     return ", ".join(map(str, names[:most])) + ", …" * (len(names) > most)

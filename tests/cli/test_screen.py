@@ -1,5 +1,6 @@
 """What reaches a screen: everything but what would harm it, and marks for what it cannot show."""
 
+import json
 import os
 import pty
 import re
@@ -94,6 +95,19 @@ def test_control_characters_of_a_line_do_not_reach_a_terminal_but_a_pipe() -> No
         check=True,
     )
     assert b"\x1b[2J" in piped.stdout
+
+
+def test_json_on_a_terminal_has_control_characters_and_marks_of_direction_as_escapes() -> None:
+    prompt = "To \x9b2J\u202ebe\x7f é"
+    options = ("write", "shakespeare", "--prompt", prompt, "--length", "5", "--seed", "1", "--json")
+    code, shown = on_a_terminal(*options)
+    assert code == 0
+    (line,) = (line for line in shown.decode().splitlines() if line.startswith("{"))
+    assert r"To \u009b2J\u202ebe\u007f é" in line
+    piped = succeed(*options)
+    assert prompt in piped.out
+    for name in ("prompt", "texts"):
+        assert json.loads(line)[name] == piped.json[name]
 
 
 IMPATIENT = (
