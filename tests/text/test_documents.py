@@ -285,6 +285,39 @@ class TestPages:
         assert read(name) == expected
         assert read(name, read_as="text") == page
 
+    def test_of_markdown_are_read_without_the_marks_that_github_adds(self) -> None:
+        page = """A ~~dark~~ night[^1] and `[^1]`, not [^a-z][^far].
+
+- [ ] buy *bread*[^1]
+- [x] sleep
+- [ ]
+- [link](a.html) [ ] here
+
+1. [X] wake
+
+[^1]: Note
+[^2]: https://example.org of *two*
+lines
+[^far]: The last.
+[^4]:
+    Below.
+
+        [^3]: code
+[^5]: """
+        assert read(write("a.md", page)).splitlines() == [
+            "A dark night and [^1], not [^a-z].",
+            "buy bread",
+            "sleep",
+            "[ ]",
+            "link [ ] here",
+            "wake",
+            "Note",
+            "https://example.org of two lines",
+            "The last.",
+            "Below.",
+            "    [^3]: code",
+        ]
+
 
 class TestPdf:
     def test_is_its_lines_with_divided_words_joined_and_ligatures_resolved(self) -> None:
