@@ -277,6 +277,27 @@ class TestPages:
         sources = find_sources([name], ReadingOptions(), as_bytes=True)
         assert "".join(passage.text for passage in read_passages(sources)) == "naïve\ntext\n"
 
+    @pytest.mark.parametrize(
+        ("tag", "attributes", "is_read"),
+        [
+            ("div", 'style="display:none"', False),
+            ("div", 'style="color: red; DISPLAY : none !important; top: 0"', False),
+            ("span", 'style="visibility:hidden"', False),
+            ("i", 'class="icon" aria-hidden="true"', False),
+            ("div", 'style="display:block"', True),
+            ("div", 'style="--display:none-of-it; visibility:visible"', True),
+            ("div", "style", True),
+            ("div", 'aria-hidden="true"', True),
+            ("i", 'aria-hidden="false"', True),
+        ],
+    )
+    def test_are_read_without_what_their_own_styles_hide(
+        self, tag: str, attributes: str, is_read: bool
+    ) -> None:
+        page = f"<p>One</p><{tag} {attributes}>hidden <b>too</b><br></{tag}><p>two</p>"
+        hidden = "hidden too\n" if is_read else ""
+        assert read(write("a.html", page)) == f"One\n{hidden}two\n"
+
     def test_of_markdown_are_read_without_its_marks(self) -> None:
         page = "---\ntitle: T\n---\n# The *light*house\n\nOne\ntwo [link](a.html).\n\n- item\n"
         page += "\n| a | b |\n|---|---|\n| c | d |\n\n```\n  code\n```\n"

@@ -31,6 +31,10 @@ _LEFT_OUT = _tags(
     "textarea title video"
 )
 _NOTE_NUMBERS = _tags("noteref doc-noteref")
+_HIDDEN_STYLE = re.compile(
+    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\s*(?:!\s*important\s*)?(?:;|$)",
+    re.IGNORECASE,
+)
 _CELLS, _TABLES = _tags("td th"), _tags("table tr")
 _DECLARED = re.compile(
     rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)""",
@@ -48,7 +52,7 @@ class _Body:
         self._preformatted = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if self._left_out or tag in _LEFT_OUT or _is_unseen(attributes):
+        if self._left_out or tag in _LEFT_OUT or _is_unseen(tag, attributes):
             self._left_out += 1
             return
         self._preformatted += tag == "pre"
@@ -82,10 +86,12 @@ class _Body:
             self._lines.end()
 
 
-def _is_unseen(attributes: Mapping[str, str]) -> bool:
-    """Tell whether an element is hidden, or is only the number of a note, as books mark it."""
+def _is_unseen(tag: str, attributes: Mapping[str, str]) -> bool:
+    """Tell whether an element is hidden, an icon, or the number of a note, as books mark it."""
     kinds = f"{attributes.get('epub:type', '')} {attributes.get('role', '')}".split()
-    return "hidden" in attributes or not _NOTE_NUMBERS.isdisjoint(kinds)
+    is_icon = tag == "i" and attributes.get("aria-hidden") == "true"
+    is_hidden = "hidden" in attributes or _HIDDEN_STYLE.search(attributes.get("style", ""))
+    return is_icon or bool(is_hidden) or not _NOTE_NUMBERS.isdisjoint(kinds)
 
 
 def html_lines(text: Iterable[str]) -> Iterator[str]:
