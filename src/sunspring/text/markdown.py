@@ -1,4 +1,4 @@
-"""The text of Markdown: that of the page it makes, without what GitHub adds to CommonMark's marks.
+"""The text of Markdown: that of the page it makes, without its marks and those that GitHub adds.
 
 Struck text is text, the boxes of tasks and references to footnotes are left out, and footnotes are
 paragraphs where they are written. The whole file is held in memory.
@@ -59,7 +59,10 @@ def _reader() -> MarkdownIt:
 
 
 def _begin_footnote(state: StateBlock, line: int, end: int, silent: bool) -> bool:
-    """Skip the name before a footnote, `[^1]:`, so that what follows begins a paragraph."""
+    """Skip the name before a footnote, `[^1]:`, so that what follows begins a paragraph.
+
+    A name that is alone on its line is a block without a text.
+    """
     begin, after = state.bMarks[line] + state.tShift[line], state.eMarks[line]
     name = _REFERENCE.match(state.src, begin, after)
     if not name or not state.src.startswith(":", name.end()) or state.is_code_block(line):
