@@ -220,7 +220,7 @@ OWNERS = {
     "jinja2": {"pages.html"},
     "IPython": {"runs.progress"},
     "lxml": {"text.markup"},
-    "markdown_it": {"text.markup"},
+    "markdown_it": {"text.markdown"},
     "platformdirs": {"storage"},
     "pooch": {"text.downloads"},
     "pypdfium2": {"text.pdf"},

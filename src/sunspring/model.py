@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -326,8 +326,10 @@ class Model:
             task, count, unique=settings.unique, excluded=excluded, on_progress=progress
         )
 
-    def pieces(self, settings: WritingSettings, notify: Notify = ignore) -> Iterator[str]:
-        """Do what `stream` does, with the settings as one object; see `each_writing`."""
+    def pieces(
+        self, settings: WritingSettings, notify: Notify = ignore
+    ) -> Generator[str, None, Writing]:
+        """Do what `stream` does, with the settings as one object, and return the whole text."""
         if settings.novel:
             raise SettingsError(
                 "whether a text is novel is known only at its end: leave out novel, or use write"

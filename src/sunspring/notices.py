@@ -31,6 +31,11 @@ def displayable(text: str) -> str:
     return _HARMFUL.sub("\ufffd", text)
 
 
+def escaped(text: str) -> str:
+    """Write JSON so that it may reach a screen: what `displayable` replaces, as escapes."""
+    return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def first_of(names: Sequence[object], most: int = 3) -> str:
     """List the first of some names, for a message."""
     return ", ".join(map(str, names[:most])) + ", …" * (len(names) > most)
@@ -46,6 +51,7 @@ def command(*words: str | Path) -> str:
     return shlex.join(["sunspring", *map(str, words)])
 
 
+_MOST_SANE = 99.0  # no measure of a training that has not diverged is near it
 _SECONDS_BETWEEN = 3.0  # lines of progress
 _LIVE_SECONDS = 0.2  # between two drawings of a bar
 _FIRST_SECONDS = 1.0  # work that is over before shows nothing
@@ -111,6 +117,14 @@ class Screen:
             self._bar = ""
             self._stream.write(_CLEAR)
             self._stream.flush()
+
+    def give_up_line(self) -> str:
+        """Forget the bar, and return what makes its line empty; without one, a line end.
+
+        So that a handler of signals can write it, past this stream that may be in use.
+        """
+        bar, self._bar = self._bar, ""
+        return _CLEAR if bar else "\n"
 
     def _columns(self) -> int:
         """Return the width of this terminal: standard output may be another one, or a file."""
@@ -192,6 +206,11 @@ class Work:
 def reading_on(notify: Notify) -> Work:
     """Return what shows the progress of reading files, in bytes."""
     return Work(notify, "reading", "MB", 1e6)
+
+
+def readable(measure: float, digits: int) -> str:
+    """Write a measure of a training; that of one which diverges may be any number."""
+    return f"{measure:.{digits}f}" if measure <= _MOST_SANE else f"over {_MOST_SANE:.0f}"
 
 
 def duration(seconds: float) -> str:

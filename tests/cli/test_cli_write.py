@@ -370,6 +370,39 @@ class TestNoCopiesOver:
             assert model.write("The ", 120, **same) == text
             assert "".join(model.stream("The ", 120, **same)) == text
 
+    def test_says_what_a_text_lacks_that_had_to_end_early(self, parrot: Path) -> None:
+        asked = ("--contains", "moon", "--ends-with", ".", "--regex", ".*")
+        options = (*asked, "--length", "6", "--seed", "1", "--no-copies-over", "2")
+        lacking = "contains 'moon' and ends with '.'"
+        why = (
+            "everything that could follow would copy more than --no-copies-over allows; allow more,"
+            " or take another --seed\n"
+        )
+        done = run("write", parrot, *options)
+        assert (done.code, done.out[-2:]) == (1, "mo")
+        assert done.err == f"sunspring: the text of seed 1 ends before it {lacking}: {why}"
+        several = run("write", parrot, *options, "--count", "2", "--json")
+        assert several.code == 1
+        assert several.err == (
+            f"sunspring: 2 texts end early, that of seed 1 before it {lacking}: {why}"
+        )
+        assert [(each["finish_reason"], each["unmet"]) for each in several.json["texts"]] == [
+            ("novel", lacking)
+        ] * 2
+        assert run("write", parrot, *options, "--count", "2").err == several.err
+        assert (
+            sunspring.load(parrot)
+            .write_many(1, contains="moon", length=5, seed=1, no_copies_over=2)[0]
+            .unmet
+            == "contains 'moon'"
+        )
+
+    def test_says_interactively_that_nothing_can_be_proposed(self, parrot: Path) -> None:
+        options = ("--regex", "moon", "--no-copies-over", "2", "--interactive")
+        done = succeed("write", parrot, *options, stdin="mo\n:quit\n")
+        said = "all that the model could add copies too much: type something, or :undo"
+        assert done.err.count(said) == 1
+
     def test_goes_together_with_novel(self, parrot: Path) -> None:
         options = (*GREEDILY, "--no-copies-over", "9")
         written = succeed("write", parrot, *options, "--novel").out

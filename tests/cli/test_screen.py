@@ -1,8 +1,10 @@
 """What reaches a screen: everything but what would harm it, and marks for what it cannot show."""
 
+import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -24,8 +26,12 @@ def on_a_terminal(
     environment: dict[str, str] | None = None,
     program: Sequence[str] = ("-m", "sunspring"),
     columns: int = 80,
+    interrupt_at: bytes | None = None,
 ) -> tuple[int, bytes]:
-    """Run a command whose output goes to a terminal; returns its exit code and what was shown."""
+    """Run a command whose output goes to a terminal; returns its exit code and what was shown.
+
+    It is interrupted where it shows what `interrupt_at` says.
+    """
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
     process = subprocess.Popen(
@@ -40,6 +46,9 @@ def on_a_terminal(
     try:
         while chunk := os.read(ours, 10_000):
             shown += chunk
+            if interrupt_at is not None and interrupt_at in shown:
+                process.send_signal(signal.SIGINT)
+                interrupt_at = None
     except OSError:  # the other end is closed
         pass
     os.close(ours)
@@ -96,6 +105,19 @@ def test_control_characters_of_a_line_do_not_reach_a_terminal_but_a_pipe() -> No
     assert b"\x1b[2J" in piped.stdout
 
 
+def test_json_on_a_terminal_has_control_characters_and_marks_of_direction_as_escapes() -> None:
+    prompt = "To \x9b2J\u202ebe\x7f é"
+    options = ("write", "shakespeare", "--prompt", prompt, "--length", "5", "--seed", "1", "--json")
+    code, shown = on_a_terminal(*options)
+    assert code == 0
+    (line,) = (line for line in shown.decode().splitlines() if line.startswith("{"))
+    assert r"To \u009b2J\u202ebe\u007f é" in line
+    piped = succeed(*options)
+    assert prompt in piped.out
+    for name in ("prompt", "texts"):
+        assert json.loads(line)[name] == piped.json[name]
+
+
 IMPATIENT = (
     "import sys\n"
     "from sunspring import notices\n"
@@ -114,6 +136,15 @@ def test_a_bar_is_no_wider_than_the_terminal_that_it_is_on() -> None:
     assert code == 0
     bars = re.findall("\r\x1b\\[K([━─]+[^\r]*)", shown.decode())
     assert max(map(len, bars)) == 29
+
+
+def test_a_bar_is_gone_where_work_is_interrupted() -> None:
+    Path("a.txt").write_text("To be, or not to be\n" * 250_000, encoding="utf-8")
+    end, shown = on_a_terminal(
+        "evaluate", "shakespeare", "a.txt", program=("-c", IMPATIENT), interrupt_at=b"scoring: "
+    )
+    assert end == 130
+    assert shown.endswith(b"\r\x1b[Ksunspring: interrupted\r\n")
 
 
 def test_whatever_reads_or_measures_a_text_shows_a_bar_on_a_terminal() -> None:

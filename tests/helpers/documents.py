@@ -64,6 +64,12 @@ def write_docx(name: str) -> str:
     return name
 
 
+def write_word(name: str, body: str) -> str:
+    """Write a document of Word whose body is given as XML."""
+    document = f"<w:document {nsdecls('w')}><w:body>{body}</w:body></w:document>"
+    return write(name, zip_of({"word/document.xml": document}))
+
+
 def write_odt(name: str) -> str:
     """Write a text with a table of contents, headings, a note, a table, a list and a comment."""
     document = odfdo.Document("text")

@@ -32,6 +32,24 @@ over two lines\r
 \u200e[27.11.23, 10:16:00] Ben: \u200eimage omitted
 [27.11.23, 10:17:00] Ben: Is it 10:17: yes \u200e<This message was edited>
 """
+MISSED = """27/11/2023, 10:15 - Anna: Hello
+over two lines
+27/11/2023, 10:16 - Ben: Missed voice call
+27/11/2023, 10:16 - Ben: Missed video call
+27/11/2023, 10:16 - Anna: Du hast diese Nachricht gelöscht.
+27/11/2023, 10:16 - Ben: Diese Nachricht wurde gelöscht.
+27/11/2023, 10:17 - Ben: Is it 10:17: yes
+"""
+ARABIC = """27\u200f/11\u200f/2023، 10:15 ص - الرسائل والمكالمات مشفرة
+27\u200f/11\u200f/2023، 10:15 ص - Anna: Hello
+over two lines
+\u200f٢٧\u200f/١١\u200f/٢٠٢٣، ١٠:١٧ م - Ben: Is it 10:17: yes
+"""
+ARABIC_IPHONE = """[27\u200f/11\u200f/2023، 10:15:30 ص] Anna: \u200eالرسائل والمكالمات مشفرة
+[27\u200f/11\u200f/2023، 10:15:31 ص] Anna: Hello
+over two lines
+\u200f[27\u200f/11\u200f/2023، 10:17:00\u202fم] Ben: Is it 10:17: yes
+"""
 TELEGRAM = {
     "name": 'A group with "messages": [',
     "type": "private_group",
@@ -53,6 +71,18 @@ Hello
 over two lines
 
 Ben, [27.11.2023 10:17]
+Is it 10:17: yes
+"""
+ANSWERED = """Anna, [27.11.2023 10:15]
+[Photo]
+Hello
+over two lines
+
+Ben, [27.11.2023 10:16]
+[ File : a.pdf ]
+
+Ben, [27.11.2023 10:17]
+[In reply to Anna]
 Is it 10:17: yes
 """
 SAID = [("Hello\nover two lines", "Anna"), ("Is it 10:17: yes", "Ben")]
@@ -120,9 +150,13 @@ def messages_of(
         ("a.txt", ANDROID, "a WhatsApp chat", 4),
         ("a.txt", AMERICAN, "a WhatsApp chat", 1),
         ("a.txt", IPHONE, "a WhatsApp chat", 2),
+        ("a.txt", MISSED, "a WhatsApp chat", 4),
+        ("a.txt", ARABIC, "a WhatsApp chat", 1),
+        ("a.txt", ARABIC_IPHONE, "a WhatsApp chat", 1),
         ("result.json", json.dumps(TELEGRAM), "a Telegram chat", 2),
         ("result.json", json.dumps(TELEGRAM, indent=1), "a Telegram chat", 2),
         ("a.txt", COPIED, "text copied from Telegram", 0),
+        ("a.txt", ANSWERED, "text copied from Telegram", 1),
     ],
 )
 class TestChat:

@@ -12,6 +12,7 @@ from documents import (
     write_odt,
     write_pdf,
     write_typeset_pdf,
+    write_word,
     zip_of,
 )
 from files import small_files, write
@@ -77,6 +78,51 @@ class TestWordProcessors:
             "Two spaces, finally.",
             "A note.",
         ]
+
+    @pytest.mark.parametrize(
+        ("vanish", "text"),
+        [
+            ("<w:vanish/>", "A night."),
+            ('<w:vanish w:val="true"/>', "A night."),
+            ('<w:vanish w:val="0"/>', "A dark- night."),
+            ("<w:b/>", "A dark- night."),
+        ],
+    )
+    def test_hidden_text_of_a_docx_is_left_out(self, vanish: str, text: str) -> None:
+        body = (
+            f"<w:p><w:pPr><w:rPr><w:vanish/></w:rPr></w:pPr><w:r><w:t>A</w:t></w:r><w:r><w:rPr>"
+            f"{vanish}</w:rPr><w:tab/><w:t>dark</w:t><w:noBreakHyphen/></w:r><w:r>"
+            '<w:t xml:space="preserve"> night.</w:t></w:r></w:p>'
+        )
+        assert read(write_word("a.docx", body)) == text + "\n"
+
+    @pytest.mark.parametrize(
+        "contents",
+        [
+            '<w:sdt><w:sdtPr><w:docPartObj><w:docPartGallery w:val="Table of Contents"/>'
+            "</w:docPartObj></w:sdtPr><w:sdtContent><w:p><w:r><w:t>Contents</w:t></w:r></w:p>"
+            "</w:sdtContent></w:sdt>",
+            *(
+                f'<w:p><w:pPr><w:pStyle w:val="TOC{level}"/></w:pPr><w:r><w:t>I</w:t><w:tab/>'
+                "<w:t>5</w:t></w:r></w:p>"
+                for level in (1, 9)
+            ),
+            '<w:p><w:r><w:fldChar w:fldCharType="begin"/><w:instrText> TO</w:instrText>'
+            '<w:instrText>C \\o "1-3" </w:instrText><w:fldChar w:fldCharType="separate"/></w:r>'
+            '<w:r><w:t>I</w:t><w:fldChar w:fldCharType="begin"/><w:instrText> PAGEREF a '
+            '</w:instrText><w:fldChar w:fldCharType="separate"/><w:t>5</w:t><w:fldChar '
+            'w:fldCharType="end"/></w:r></w:p><w:p><w:r><w:t>II</w:t><w:fldChar '
+            'w:fldCharType="end"/></w:r></w:p>',
+            '<w:p><w:fldSimple w:instr=" TOC "><w:r><w:t>I</w:t></w:r></w:fldSimple></w:p>',
+        ],
+    )
+    def test_a_table_of_contents_that_word_made_is_left_out(self, contents: str) -> None:
+        kept = (
+            '<w:p><w:pPr><w:pStyle w:val="TOCHeading"/></w:pPr><w:r><w:t>Page </w:t><w:fldChar '
+            'w:fldCharType="begin"/><w:instrText> PAGE </w:instrText><w:fldChar '
+            'w:fldCharType="separate"/><w:t>7</w:t><w:fldChar w:fldCharType="end"/></w:r></w:p>'
+        )
+        assert read(write_word("a.docx", f"{kept}{contents}{kept}")) == "Page 7\n" * 2
 
     def test_each_paragraph_can_be_a_document(self) -> None:
         sources = find_sources([write_docx("a.docx")], ReadingOptions(documents="lines"))
@@ -231,6 +277,27 @@ class TestPages:
         sources = find_sources([name], ReadingOptions(), as_bytes=True)
         assert "".join(passage.text for passage in read_passages(sources)) == "naïve\ntext\n"
 
+    @pytest.mark.parametrize(
+        ("tag", "attributes", "is_read"),
+        [
+            ("div", 'style="display:none"', False),
+            ("div", 'style="color: red; DISPLAY : none !important; top: 0"', False),
+            ("span", 'style="visibility:hidden"', False),
+            ("i", 'class="icon" aria-hidden="true"', False),
+            ("div", 'style="display:block"', True),
+            ("div", 'style="--display:none-of-it; visibility:visible"', True),
+            ("div", "style", True),
+            ("div", 'aria-hidden="true"', True),
+            ("i", 'aria-hidden="false"', True),
+        ],
+    )
+    def test_are_read_without_what_their_own_styles_hide(
+        self, tag: str, attributes: str, is_read: bool
+    ) -> None:
+        page = f"<p>One</p><{tag} {attributes}>hidden <b>too</b><br></{tag}><p>two</p>"
+        hidden = "hidden too\n" if is_read else ""
+        assert read(write("a.html", page)) == f"One\n{hidden}two\n"
+
     def test_of_markdown_are_read_without_its_marks(self) -> None:
         page = "---\ntitle: T\n---\n# The *light*house\n\nOne\ntwo [link](a.html).\n\n- item\n"
         page += "\n| a | b |\n|---|---|\n| c | d |\n\n```\n  code\n```\n"
@@ -238,6 +305,39 @@ class TestPages:
         expected = "The lighthouse\nOne two link.\nitem\na\tb\nc\td\n  code\n"
         assert read(name) == expected
         assert read(name, read_as="text") == page
+
+    def test_of_markdown_are_read_without_the_marks_that_github_adds(self) -> None:
+        page = """A ~~dark~~ night[^1] and `[^1]`, not [^a-z][^far].
+
+- [ ] buy *bread*[^1]
+- [x] sleep
+- [ ]
+- [link](a.html) [ ] here
+
+1. [X] wake
+
+[^1]: Note
+[^2]: https://example.org of *two*
+lines
+[^far]: The last.
+[^4]:
+    Below.
+
+        [^3]: code
+[^5]: """
+        assert read(write("a.md", page)).splitlines() == [
+            "A dark night and [^1], not [^a-z].",
+            "buy bread",
+            "sleep",
+            "[ ]",
+            "link [ ] here",
+            "wake",
+            "Note",
+            "https://example.org of two lines",
+            "The last.",
+            "Below.",
+            "    [^3]: code",
+        ]
 
 
 class TestPdf:

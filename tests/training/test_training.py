@@ -326,6 +326,14 @@ def test_a_training_that_diverges_goes_back_and_on_at_a_lower_rate() -> None:
     assert saved[-1].state["returns"] == len(told)
 
 
+def test_a_loss_that_is_far_off_is_said_in_few_words() -> None:
+    trainer = make_trainer(
+        optimizer="adamw", budget=Budget("steps", 200), clip_norm=0.0, learning_rate=1e6
+    )
+    with pytest.raises(SunspringError, match="diverges: the loss is over 99 nats per token after"):
+        trainer.run()
+
+
 def test_a_step_far_longer_than_those_before_it_is_sleep() -> None:
     now = 0.0
     clock = WorkClock(lambda: now)

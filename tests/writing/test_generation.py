@@ -382,6 +382,7 @@ class TestNoCopiesOver:
         wanted = seeded("a", length=5, no_copies_over=1, regex=regex)
         [writing] = write_texts(writer_of(make_writer, LETTERS), wanted, 1, known(1, "ab"))
         assert (writing.text, writing.finish_reason) == (text, reason)
+        assert writing.unmet == ("matches 'ab'" if reason == "novel" else "")
 
     @every_vocabulary
     @few_examples

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import click
 
 from sunspring.cli.common import Verbosity
-from sunspring.notices import Notify, Progress, Screen, Work, displayable, notify_on
+from sunspring.notices import Notify, Progress, Screen, Work, displayable, escaped, notify_on
 
 _UNDERLINE, _COLOURED, _PLAIN = "\x1b[4m", "\x1b[4;33m", "\x1b[0m"
 
@@ -115,9 +115,10 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_json(values: Any) -> None:
-    """Print one object on one line."""
+    """Print one object on one line; a terminal gets what would harm it as escapes."""
     clear()
     text = json.dumps(values, ensure_ascii=False)
+    text = escaped(text) if sys.stdout.isatty() else text
     # a name or a prompt may hold bytes that are not text; JSON escapes them
     print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
 

@@ -56,6 +56,8 @@ def write_together(
             show(f"  {number}  {proposal.probability:6.1%}  {_visible(proposal.text)}")
         if missing := _missing("".join(steps[1:]), settings):
             show(f"the text still has to {missing}")
+        if not proposals and settings.no_copies_over:
+            show("all that the model could add copies too much: type something, or :undo")
         try:
             answer = ask("> ")
         except (EOFError, KeyboardInterrupt):

@@ -105,5 +105,6 @@ def _fail(message: str) -> NoReturn:
 def _interrupt(number: int, frame: Any) -> NoReturn:
     if number == HANG_UP:
         leave_terminal()
-    os.write(2, b"\nsunspring: interrupted\n")  # print itself may have been interrupted
+    line = f"{screen_on(sys.stderr).give_up_line()}sunspring: interrupted\n"
+    os.write(2, line.encode())  # print itself may have been interrupted
     raise SystemExit(130)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ from sunspring.cli.console import (
     shown,
 )
 from sunspring.cli.parameters import refuse
-from sunspring.errors import SettingsError
+from sunspring.errors import SettingsError, SunspringError
 from sunspring.settings import part_of, setting, settings_of
 from sunspring.text.options import FileOptions
 from sunspring.writing.settings import ConstraintSettings, ProposalSettings, WritingSettings
@@ -106,15 +106,17 @@ def write(settings: WritingSettings, options: WriteOptions, files: FileOptions) 
     if options.as_json:
         _print_object(model, settings, options.count, corpus)
         return
+    writings: list[Writing] = []
     if settings.unique or settings.novel or options.count > 1:
-        copied = _print_each(model.each_writing(settings, options.count, notify()), known, corpus)
+        each = model.each_writing(settings, options.count, notify())
+        writings = _print_each(each, known, keep=corpus is not None)
     else:
         pieces = model.pieces(settings, notify())
-        prompt, kept = next(pieces), list[str]()
-        print_stream(chain([shown(prompt)], _marked(_keep(pieces, kept), known)))
-        copied = _look_for_copies(["".join(kept)], corpus)
-    if copied:
+        prompt = next(pieces)
+        print_stream(chain([shown(prompt)], _marked(_keep(pieces, writings), known)))
+    if copied := _look_for_copies(writings, corpus):
         say(printing.describe_copies(copied))
+    _check_all_are_met(writings)
 
 
 def _print_object(
@@ -128,21 +130,40 @@ def _print_object(
         found.extend(each)
     finally:
         seconds = time.perf_counter() - began
-        copied = _look_for_copies([writing.continuation for writing in found], corpus)
+        copied = _look_for_copies(found, corpus)
         print_json(printing.writings_json(settings.prompt, found, seconds, model.engine, copied))
+    _check_all_are_met(found)
 
 
 def _print_each(
-    writings: Iterable[Writing], known: KnownStretches | None, corpus: Corpus | None
-) -> CopyReport | None:
-    """Print texts as they come; returns what is copied in them if a corpus is given."""
-    kept: list[str] = []
+    writings: Iterable[Writing], known: KnownStretches | None, *, keep: bool
+) -> list[Writing]:
+    """Print texts as they come; returns those that ended too early, or all if they are to keep."""
+    kept: list[Writing] = []
     for writing in writings:
         clear()
         print(shown(writing.prompt), *_marked([writing.continuation], known), sep="", flush=True)
-        if corpus is not None:
-            kept.append(writing.continuation)
-    return _look_for_copies(kept, corpus)
+        if keep or writing.unmet:
+            kept.append(writing)
+    return kept
+
+
+def _check_all_are_met(writings: Sequence[Writing]) -> None:
+    """Check that no text ended before it had what it must have.
+
+    Raises:
+        SunspringError: one did.
+    """
+    early = [writing for writing in writings if writing.unmet]
+    if not early:
+        return
+    first = f"the text of seed {early[0].seed} ends"
+    if len(early) > 1:
+        first = f"{len(early):,} texts end early, that of seed {early[0].seed}"
+    raise SunspringError(
+        f"{first} before it {early[0].unmet}: everything that could follow would copy more than "
+        "--no-copies-over allows; allow more, or take another --seed"
+    )
 
 
 def expand_write(arguments: list[str]) -> list[str]:
@@ -200,19 +221,17 @@ def _known_if_marked(model: Model) -> KnownStretches | None:
     return model.known_stretches(LEAST_COPIED, notify()) if can_mark() else None
 
 
-def _look_for_copies(texts: Sequence[str], corpus: Corpus | None) -> CopyReport | None:
+def _look_for_copies(writings: Sequence[Writing], corpus: Corpus | None) -> CopyReport | None:
     if corpus is None:
         return None
     from sunspring.explanation.copies import report_copies
 
-    return report_copies(texts, corpus, notify())
+    return report_copies([writing.continuation for writing in writings], corpus, notify())
 
 
-def _keep(pieces: Iterable[str], kept: list[str]) -> Iterator[str]:
-    """Pass on the pieces of a text, and keep them."""
-    for piece in pieces:
-        kept.append(piece)
-        yield piece
+def _keep(pieces: Generator[str, None, Writing], kept: list[Writing]) -> Iterator[str]:
+    """Pass on the pieces of a text, and keep the whole text."""
+    kept.append((yield from pieces))
 
 
 def _marked(pieces: Iterable[str], known: KnownStretches | None) -> Iterable[str]:

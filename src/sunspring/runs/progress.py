@@ -9,14 +9,13 @@ import html
 import math
 from typing import Any
 
-from sunspring.notices import Screen, displayable, duration
+from sunspring.notices import Screen, displayable, duration, readable
 from sunspring.runs.log import Units
 from sunspring.training.pace import Revision
 from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
 
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.2
-_MOST_BPC = 99.0  # no figure of a training that has not diverged is near it
 
 
 class _Progress(Callback):
@@ -61,7 +60,7 @@ class _Progress(Callback):
         figures = [f"{report.spent:4.0%}", f"{duration(report.left)} left"]
         for name, bpc in (("training", self._units.bpc(report.loss)), ("held-out", self._heldout)):
             if not math.isnan(bpc):
-                figures.append(f"{name} {_readable(bpc)} bpc")
+                figures.append(f"{name} {readable(bpc, 3)} bpc")
         # What a narrow terminal may cut off comes last.
         figures += [f"epoch {report.epochs:.1f}", f"{speed:,.0f} characters/s"]
         if self._planned:
@@ -173,8 +172,3 @@ def _sample_block(temperature: float, text: str) -> str:
     """Indent a sample."""
     body = "\n".join(f"    {line}" for line in displayable(text).strip("\n").split("\n"))
     return f"  at temperature {temperature:g}:\n{body}"
-
-
-def _readable(bpc: float) -> str:
-    """Write bits per character; those of a training that diverges may be any number."""
-    return f"{bpc:.3f}" if bpc <= _MOST_BPC else f"over {_MOST_BPC:.0f}"

@@ -16,7 +16,8 @@ from sunspring.notices import ignore
 from sunspring.text.books import read_epub
 from sunspring.text.content import Content
 from sunspring.text.decoding import File, read_chunks
-from sunspring.text.markup import read_html, read_markdown
+from sunspring.text.markdown import read_markdown
+from sunspring.text.markup import read_html
 from sunspring.text.messages import Message, spoken
 from sunspring.text.office import read_docx, read_odt
 from sunspring.text.options import ReadingOptions

@@ -1,4 +1,4 @@
-"""The text of HTML, XHTML and Markdown: what a reader of the page sees of its body, as lines.
+"""The text of HTML and XHTML: what a reader of the page sees of its body, as lines.
 
 Scripts, styles, navigation, forms, what is hidden, and the numbers of a book's notes are left out.
 The HTML is read in a stream.
@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from sunspring.errors import SourceError
 from sunspring.text.content import Content
 from sunspring.text.paragraphs import Lines
 
@@ -32,14 +31,16 @@ _LEFT_OUT = _tags(
     "textarea title video"
 )
 _NOTE_NUMBERS = _tags("noteref doc-noteref")
+_HIDDEN_STYLE = re.compile(
+    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\s*(?:!\s*important\s*)?(?:;|$)",
+    re.IGNORECASE,
+)
 _CELLS, _TABLES = _tags("td th"), _tags("table tr")
 _DECLARED = re.compile(
     rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)""",
     re.IGNORECASE,
 )
 _WHERE_DECLARED = 4096  # bytes at the beginning, generously: HTML says 1024
-_LARGEST_MARKDOWN = 1 << 25  # characters; it must be held in memory
-_FRONT_MATTER = re.compile(r"---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
 class _Body:
@@ -51,7 +52,7 @@ class _Body:
         self._preformatted = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if self._left_out or tag in _LEFT_OUT or _is_unseen(attributes):
+        if self._left_out or tag in _LEFT_OUT or _is_unseen(tag, attributes):
             self._left_out += 1
             return
         self._preformatted += tag == "pre"
@@ -85,10 +86,12 @@ class _Body:
             self._lines.end()
 
 
-def _is_unseen(attributes: Mapping[str, str]) -> bool:
-    """Tell whether an element is hidden, or is only the number of a note, as books mark it."""
+def _is_unseen(tag: str, attributes: Mapping[str, str]) -> bool:
+    """Tell whether an element is hidden, an icon, or the number of a note, as books mark it."""
     kinds = f"{attributes.get('epub:type', '')} {attributes.get('role', '')}".split()
-    return "hidden" in attributes or not _NOTE_NUMBERS.isdisjoint(kinds)
+    is_icon = tag == "i" and attributes.get("aria-hidden") == "true"
+    is_hidden = "hidden" in attributes or _HIDDEN_STYLE.search(attributes.get("style", ""))
+    return is_icon or bool(is_hidden) or not _NOTE_NUMBERS.isdisjoint(kinds)
 
 
 def html_lines(text: Iterable[str]) -> Iterator[str]:
@@ -125,25 +128,3 @@ def read_html(content: Content) -> Iterator[str]:
     head = next(content.chunks, b"")
     whole = replace(content, chunks=itertools.chain([head], content.chunks))
     return html_lines(whole.text(declared_encoding(head) or "utf-8"))
-
-
-def read_markdown(content: Content) -> Iterator[str]:
-    """Read Markdown (CommonMark, with tables) as the page it makes, without its front matter.
-
-    Raises:
-        SourceError: it is too large to be held in memory.
-    """
-    from markdown_it import MarkdownIt
-
-    pieces, size = [], 0
-    for piece in content.text("utf-8"):
-        pieces.append(piece)
-        size += len(piece)
-        if size > _LARGEST_MARKDOWN:
-            raise SourceError(
-                f"{content.file.name} has more than {_LARGEST_MARKDOWN:,} characters, too many "
-                "for Markdown: cut it into several files, or take --read-as text"
-            )
-    text = _FRONT_MATTER.sub("", "".join(pieces), count=1) if pieces else ""
-    page = MarkdownIt("commonmark").enable("table").render(text)
-    return html_lines([page])

@@ -20,6 +20,10 @@ _COPIED = re.compile(
     r"(?P<speaker>.{1,100}), \[\d{1,4}[./-]\d{1,2}[./-]\d{1,4},? \d{1,2}:\d\d(?::\d\d)?"
     r"(?:\s[AaPp][Mm])?\]\s*"
 )
+_WITHOUT_WORDS = re.compile(
+    r"\[ ?(?:In reply to .+|.{0,9}Sticker|(?:Photo|Video|Album|GIF|Voice message|Video message|"
+    r"Audio file|File|Location|Contact|Poll)(?: ?: .+)?) ?\]"
+)
 _FIRST_LINES, _FEWEST = 20, 2
 
 
@@ -99,6 +103,8 @@ def _damaged(content: Content) -> SourceError:
 def read_telegram_text(content: Content) -> Iterator[Message]:
     """Read text copied from Telegram's window: name and date in one line, the message below.
 
+    Lines that stand for a picture, or for the message that is answered, are left out.
+
     Raises:
         SourceError: the text does not begin with a name and a date.
     """
@@ -110,7 +116,8 @@ def read_telegram_text(content: Content) -> Iterator[Message]:
                 yield Message(speaker, "\n".join(lines).strip())
             speaker, lines = head["speaker"], []
         elif speaker is not None:
-            lines.append(line)
+            if not _WITHOUT_WORDS.fullmatch(line.strip()):
+                lines.append(line)
         elif line.strip():
             raise SourceError(
                 f"{content.file.name} is no chat copied from Telegram, which begins with a name "

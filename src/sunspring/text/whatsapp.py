@@ -9,14 +9,14 @@ from sunspring.errors import SourceError
 from sunspring.text.content import Content
 from sunspring.text.messages import Message
 
-_DATE = r"\d{1,4}[./-] ?\d{1,2}[./-] ?\d{1,4}\.?"
-_TIME = r"\d{1,2}[:.]\d\d%s(?:[\s\u202f]?[AaPp]\.?\s?[Mm]\.?)?"
+_DATE = r"\d{1,4}\u200f?[./-] ?\d{1,2}\u200f?[./-] ?\d{1,4}\.?"
+_TIME = r"\d{1,2}[:.]\d\d%s(?:[\s\u202f]?(?:[AaPp]\.?\s?[Mm]\.?|[صم]))?"
 _SECONDS = r"(?:[:.]\d\d)?"
 _MARKS = "[\u200e\u200f\u202a\ufeff]*"  # of the direction of writing, and of byte order
 _HEAD = re.compile(
     rf"{_MARKS}(?:"
-    rf"\[{_DATE}(?P<comma>,?)\s{_TIME % _SECONDS}\] "  # iPhone
-    rf"|{_DATE},?\s{_TIME % ''} - "  # Android
+    rf"\[{_DATE}(?P<comma>[,،]?)\s{_TIME % _SECONDS}\] "  # iPhone
+    rf"|{_DATE}[,،]?\s{_TIME % ''} - "  # Android
     ")(?P<rest>.*)"
 )
 _SAID = re.compile(rf"{_MARKS}(?P<speaker>[^:\"“”«\n]{{1,60}}):(?: (?P<text>.*))?")
@@ -24,6 +24,8 @@ _WITHOUT_WORDS = re.compile(
     "\u200e.*"  # so an iPhone marks what nobody typed
     r"|<[^<>]*>|\S+\.\w{2,4} \([^()]*\)|null"
     r"|(?:This message was deleted|You deleted this message)\.?"
+    r"|(?:Diese Nachricht wurde gelöscht|Du hast diese Nachricht gelöscht)\.?"
+    r"|Missed (?:group )?(?:voice|video) call\.?"
 )
 _EDITED = re.compile("\\s*\u200e?<This message was edited>\\s*$")
 _FIRST_LINES, _FEWEST = 20, 2

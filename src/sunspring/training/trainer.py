@@ -25,7 +25,7 @@ from sunspring.machine import Precision
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import State
 from sunspring.network.weights import load_weights, model_weights
-from sunspring.notices import counted
+from sunspring.notices import counted, readable
 from sunspring.training.checkpoint import Checkpoint
 from sunspring.training.clock import WorkClock
 from sunspring.training.gradients import gradients_of
@@ -368,7 +368,11 @@ class Trainer:
 
     def _divergence(self) -> str:
         is_number = math.isfinite(self._latest_loss)
-        grown = f"{self._latest_loss:,.0f} nats per token" if is_number else "no longer a number"
+        grown = (
+            f"{readable(self._latest_loss, 0)} nats per token"
+            if is_number
+            else "no longer a number"
+        )
         return (
             f"training diverges: the loss is {grown} after {counted(self.step, 'step')}, even with "
             f"the learning rates times {_LOWER**self._returns:g}: train again with a smaller --set "

@@ -77,6 +77,17 @@ class Constraint:
     sets: Sequence[Ranges]
     begin: Callable[[Alphabet, Bounds, str], tuple[Automaton, Hashable]]
 
+    def is_met(self, prompt: str, continuation: str) -> bool:
+        """Tell whether a text matches."""
+        alphabet = Alphabet(self.sets)
+        automaton, begun = self.begin(alphabet, Bounds(self.shown), prompt)
+        state: Hashable | None = begun
+        for character in alphabet.read(continuation):
+            state = automaton.step(state, character)
+            if state is None:
+                return False
+        return automaton.is_final(state)
+
 
 class Pattern:
     """What a text must match, as far as it continues a prompt.
@@ -101,7 +112,7 @@ class Pattern:
         self, constraints: Sequence[Constraint], vocabulary: Vocabulary, prompt: str = ""
     ) -> None:
         self._size = vocabulary.size
-        self._shown = _listed(constraints)
+        self._constraints, self._prompt = constraints, prompt
         self.tables = _compile(constraints, vocabulary, prompt)
         if self.needed(self.initial) == UNREACHABLE:
             raise SettingsError(_reason(constraints, vocabulary, prompt))
@@ -114,9 +125,14 @@ class Pattern:
         """
         if (needed := self.needed(self.initial)) > length:
             raise SettingsError(
-                f"a text that {self._shown} needs {counted(needed, 'character')} and length is "
-                f"{length:,}: raise --length"
+                f"a text that {_listed(self._constraints)} needs {counted(needed, 'character')} "
+                f"and length is {length:,}: raise --length"
             )
+
+    def unmet(self, continuation: str) -> str:
+        """Say what a text does not match, in words after "a text that"; empty if nothing."""
+        missed = [each for each in self._constraints if not each.is_met(self._prompt, continuation)]
+        return _listed(missed) if missed else ""
 
     def needed(self, state: int) -> int:
         """The fewest characters that lead from a state to a match."""

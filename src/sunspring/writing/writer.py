@@ -7,7 +7,7 @@ keeping them distinct, and proposing continuations.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -72,6 +72,7 @@ class Writing:
         finish_reason: `length`, `stop` (a stop text came), `end` (the model ended the document),
             `pattern` (nothing more can follow) or `novel` (any next token would copy too much).
         seed: the one that gives the same text again.
+        unmet: what a text that ended as `novel` does not do and should, such as `contains 'sea'`.
     """
 
     prompt: str
@@ -79,6 +80,7 @@ class Writing:
     tokens: int
     finish_reason: FinishReason
     seed: int
+    unmet: str = ""
 
     @property
     def text(self) -> str:
@@ -87,12 +89,13 @@ class Writing:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `write --json` prints of a text."""
-        return {
+        values = {
             "text": self.text,
             "tokens": self.tokens,
             "finish_reason": self.finish_reason,
             "seed": self.seed,
         }
+        return {**values, "unmet": self.unmet} if self.unmet else values
 
 
 def choose_visible(writings: Sequence[Writing], count: int) -> list[Writing]:
@@ -122,6 +125,15 @@ class Task:
     pattern: Pattern | None = None
     known: KnownStretches | None = None
     on_progress: Progress = unnoticed
+
+    def finish(self, continuation: str, last: Piece) -> Writing:
+        """Make a text of all that was written, and of its last piece."""
+        assert last.finish_reason is not None
+        is_early = last.finish_reason == "novel"
+        unmet = self.pattern.unmet(continuation) if self.pattern and is_early else ""
+        return Writing(
+            self.prompt.text, continuation, last.tokens, last.finish_reason, last.seed, unmet
+        )
 
 
 class Proposal(NamedTuple):
@@ -198,12 +210,15 @@ class Writer(ABC, Generic[AnyReader]):
             pattern.check(settings.length)
         return Task(prompt, settings, seed, label, pattern, known, on_progress)
 
-    def stream(self, task: Task) -> Iterator[str]:
-        """Write one text; yields the prompt and then pieces of the text as they come."""
+    def stream(self, task: Task) -> Generator[str, None, Writing]:
+        """Write one text; yields the prompt and then pieces as they come, and returns it whole."""
         yield task.prompt.text
+        texts: list[str] = []
         for piece in self.write_pieces(task, range(task.seed, task.seed + 1)):
+            texts.append(piece.text)
             if piece.text:
                 yield piece.text
+        return task.finish("".join(texts), piece)
 
     def write(self, task: Task, count: int = 1) -> list[Writing]:
         """Write several texts at once, each with a seed of its own."""
@@ -230,9 +245,7 @@ class Writer(ABC, Generic[AnyReader]):
             continuation = "".join(begun.pop(piece.seed))
             done += length - len(continuation)
             on_progress(done, length * len(seeds))
-            finished[piece.seed] = Writing(
-                task.prompt.text, continuation, piece.tokens, piece.finish_reason, piece.seed
-            )
+            finished[piece.seed] = task.finish(continuation, piece)
             while following in finished:
                 yield finished.pop(following)
                 following += 1
