@@ -1,8 +1,8 @@
 """`Model`: one façade over a model folder.
 
-It writes, scores, evaluates, mixes, adapts, quantizes and saves. The work is done in the rooms, and
-PyTorch is imported only where something needs it. One file, although it is long: it is one
-interface, most of it is documentation, and its methods only delegate.
+It writes, scores, evaluates, mixes, adapts, quantizes and saves. The work is done in the rooms;
+PyTorch, and what reads texts, are imported only where something needs them. One file, although it
+is long: it is one interface, most of it is documentation, and its methods only delegate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sunspring.corpus.corpus import Corpus, encode_sources
 from sunspring.corpus.spelling import Spelling
 from sunspring.corpus.vocabulary import ByteVocabulary, Vocabulary, compose
 from sunspring.errors import ModelError, SettingsError, SunspringError
@@ -28,13 +27,10 @@ from sunspring.network.config import ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.notices import Notify, Progress, Work, counting, ignore, reading_on, unnoticed
 from sunspring.pages.notebook import Surprisals, table_html
-from sunspring.runs.corpus import RunText
 from sunspring.runs.request import Names
 from sunspring.settings import several, takes
 from sunspring.storage import read_json, write_json
-from sunspring.text.files import Sources, find_sources
 from sunspring.text.options import DocumentKind, FileOptions, ReadingOptions
-from sunspring.text.sources import read_lines, read_text
 from sunspring.writing.engine import Engine, EngineName
 from sunspring.writing.engines import open_engine
 from sunspring.writing.settings import (
@@ -47,12 +43,15 @@ from sunspring.writing.stretches import KnownStretches
 from sunspring.writing.writer import Prompt, Proposal, Task, Writer, Writing
 
 if TYPE_CHECKING:
+    from sunspring.corpus.corpus import Corpus
     from sunspring.evaluation.protocols import Evaluation, Protocol
     from sunspring.evaluation.settings import LearningSettings
     from sunspring.network import engine as native
     from sunspring.network.network import RecurrentModel
     from sunspring.network.predictor import Predictor
+    from sunspring.runs.corpus import RunText
     from sunspring.runs.result import TrainingResult
+    from sunspring.text.files import Sources
 
 _REMEMBERED = 10_000  # tokens of the pages that a writer reads first: its state remembers fewer
 
@@ -88,7 +87,7 @@ class Model:
         self.training: TrainingResult | None = None
         self._files = files
         self._network: RecurrentModel | None = None  # once built, it replaces the files
-        self._text = RunText(record)
+        self._record = record
         self._device = device
         self._engine_choice = engine
         # added to the network
@@ -157,6 +156,12 @@ class Model:
         return self._text.documents
 
     @property
+    def _text(self) -> RunText:
+        from sunspring.runs.corpus import RunText
+
+        return RunText(self._record)
+
+    @property
     def engine(self) -> EngineName:
         """The engine that writes and scores."""
         return self._open().name
@@ -201,7 +206,7 @@ class Model:
         return self._engine
 
     def _with(self, files: ModelFiles) -> Model:
-        return Model(files, self._text.record, self._device, self._engine_choice)
+        return Model(files, self._record, self._device, self._engine_choice)
 
     @property
     def summary(self) -> str:
@@ -603,12 +608,16 @@ class Model:
         Raises:
             SourceError: the source is at fault.
         """
+        from sunspring.text.sources import read_lines
+
         yield from read_lines(self._find_text(source, files, notify), notify)
 
     def arriving_text(
         self, source: str | Path, files: FileOptions | None = None, notify: Notify = ignore
     ) -> Iterator[str]:
         """Read the text of a source as it arrives; see `arriving_lines`."""
+        from sunspring.text.sources import read_text
+
         yield from read_text(self._find_text(source, files, notify), notify)
 
     def _find_text(self, source: str | Path, files: FileOptions | None, notify: Notify) -> Sources:
@@ -616,6 +625,8 @@ class Model:
         return self._find((str(source),), reading, notify)
 
     def _find(self, names: tuple[str, ...], reading: ReadingOptions, notify: Notify) -> Sources:
+        from sunspring.text.files import find_sources
+
         return find_sources(
             names,
             reading,
@@ -650,6 +661,7 @@ class Model:
             SourceError: a source is at fault.
             SettingsError: the label is unknown, or missing.
         """
+        from sunspring.corpus.corpus import encode_sources
         from sunspring.evaluation.dynamic import learn_from
         from sunspring.network.weights import pack_model
 
@@ -734,8 +746,8 @@ class Model:
         if kind_of(path) != "model" and (held := contents(path)):
             raise ModelError(f"{path} {held}: name another folder")
         self.files.write(path)
-        if self._text.record is not None:
-            write_json(path / "run.json", self._text.record)
+        if self._record is not None:
+            write_json(path / "run.json", self._record)
         else:  # that of a model which is replaced says nothing about this one
             (path / "run.json").unlink(missing_ok=True)
 
