@@ -15,10 +15,10 @@ from sunspring.network.attention import Pointer
 from sunspring.network.config import ModelConfig
 from sunspring.network.network import RecurrentModel, detach
 from sunspring.network.predictor import State
-from sunspring.network.recurrence import has_fused_scan
+from sunspring.network.loops import find_loops
 
 fused = pytest.mark.skipif(
-    not has_fused_scan(), reason="no bfloat16 products, or installed without a compiler"
+    find_loops(torch.bfloat16) is None, reason="no bfloat16 products, or installed without a compiler"
 )
 FEATURES = 24
 

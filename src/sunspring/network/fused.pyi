@@ -5,60 +5,81 @@ from torch import Tensor
 UNITS_PER_BLOCK: int
 QUERIES_PER_BLOCK: int
 
-def is_supported() -> bool: ...
 def packed_size(hidden: int, /) -> int: ...
-def scan_forward(
-    dense: Tensor | None,
-    table: Tensor | None,
-    tokens: Tensor | None,
-    weights: Tensor,
-    first_output: Tensor,
-    first_cell: Tensor,
-    packed: Tensor,
-    outputs: Tensor,
-    gates: Tensor,
-    cells: Tensor,
-    /,
-) -> None: ...
-def scan_backward(
-    output_gradients: Tensor,
-    weights: Tensor,
-    first_cell: Tensor,
-    outputs: Tensor,
-    gates: Tensor,
-    cells: Tensor,
-    packed: Tensor,
-    input_gradients: Tensor,
-    cell_gradients: Tensor,
-    /,
-) -> None: ...
-def pointer_forward(
-    queries: Tensor,
-    keys: Tensor,
-    followers: Tensor,
-    targets: Tensor,
-    sentinel: Tensor,
-    at_targets: Tensor,
-    own: Tensor,
-    sentinels: Tensor,
-    scales: Tensor,
-    weights: Tensor | None,
-    /,
-) -> None: ...
-def pointer_backward(
-    target_gradients: Tensor,
-    own_gradients: Tensor,
-    queries: Tensor,
-    keys: Tensor,
-    followers: Tensor,
-    targets: Tensor,
-    at_targets: Tensor,
-    own: Tensor,
-    sentinels: Tensor,
-    scales: Tensor,
-    weights: Tensor,
-    query_gradients: Tensor,
-    key_gradients: Tensor,
-    sentinel_gradients: Tensor,
-    /,
-) -> None: ...
+def find_float32_loops(name: str, /) -> Float32Loops | None: ...
+def find_bfloat16_loops(name: str, /) -> BFloat16Loops | None: ...
+
+class Float32Loops:
+    @property
+    def name(self) -> str: ...
+    def scan_forward(
+        self,
+        dense: Tensor | None,
+        table: Tensor | None,
+        tokens: Tensor | None,
+        weights: Tensor,
+        first_output: Tensor,
+        first_cell: Tensor,
+        packed: Tensor,
+        outputs: Tensor,
+        gates: Tensor,
+        cells: Tensor,
+        /,
+    ) -> None: ...
+    def scan_backward(
+        self,
+        output_gradients: Tensor,
+        weights: Tensor,
+        first_cell: Tensor,
+        outputs: Tensor,
+        gates: Tensor,
+        cells: Tensor,
+        packed: Tensor,
+        input_gradients: Tensor,
+        cell_gradients: Tensor,
+        /,
+    ) -> None: ...
+    def pointer_forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        followers: Tensor,
+        targets: Tensor,
+        sentinel: Tensor,
+        at_targets: Tensor,
+        own: Tensor,
+        sentinels: Tensor,
+        scales: Tensor,
+        weights: Tensor | None,
+        /,
+    ) -> None: ...
+    def pointer_backward(
+        self,
+        target_gradients: Tensor,
+        own_gradients: Tensor,
+        queries: Tensor,
+        keys: Tensor,
+        followers: Tensor,
+        targets: Tensor,
+        at_targets: Tensor,
+        own: Tensor,
+        sentinels: Tensor,
+        scales: Tensor,
+        weights: Tensor,
+        query_gradients: Tensor,
+        key_gradients: Tensor,
+        sentinel_gradients: Tensor,
+        /,
+    ) -> None: ...
+    def product_size(self, rows: int, inner: int, columns: int, /) -> int: ...
+    def multiply(
+        self,
+        a: Tensor,
+        b: Tensor,
+        bias: Tensor | None,
+        packed: Tensor,
+        result: Tensor,
+        /,
+    ) -> None: ...
+
+class BFloat16Loops(Float32Loops): ...

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from sunspring.machine import Precision, processor_name, usable_cores
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
+from sunspring.network.loops import find_loops
 from sunspring.network.network import RecurrentModel
-from sunspring.network.recurrence import has_fused_scan
 from sunspring.storage import write_atomically
 from sunspring.training.gradients import gradients_of
 from sunspring.training.objective import Sequences, objective_of, run_batch
@@ -151,7 +151,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "fused": has_fused_scan(),
+        "fused": find_loops(torch.bfloat16) is not None,
         "versions": [version("sunspring"), torch.__version__],
     }
 
