@@ -1,7 +1,8 @@
 """Two ways to look back further than a recurrent state: DeepMoji's average, and a pointer.
 
 Both are causal, and their state has the same size however long the text is. On the processor,
-`src/native/training/pointer.cpp` computes at once all that a loss needs from the pointer's attention.
+`src/native/training/pointer.cpp` computes at once all that a loss needs from the pointer's
+attention.
 """
 
 from __future__ import annotations

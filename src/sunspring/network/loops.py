@@ -40,16 +40,24 @@ class Loops:
         self.product_size, self.multiply = native.product_size, native.multiply
 
 
-@cache
 def find_loops(dtype: torch.dtype) -> Loops | None:
     """Return the fastest loops of a number format, those of the forced instruction set if one is
     forced; None if this machine or this installation has none.
     """
-    if not _HAS_LOOPS:
-        return None
+    return _find(dtype, forced_instruction_set()) if _HAS_LOOPS else None
+
+
+@cache
+def _find(dtype: torch.dtype, name: str) -> Loops | None:
     find = fused.find_bfloat16_loops if dtype == torch.bfloat16 else fused.find_float32_loops
-    native = find(forced_instruction_set())
+    native = find(name)
     return None if native is None else Loops(native, dtype)
+
+
+def loop_names() -> dict[str, str | None]:
+    """Return the instruction sets whose loops are used, by number format; None for PyTorch's own."""
+    found = {"fp32": find_loops(torch.float32), "bf16": find_loops(torch.bfloat16)}
+    return {name: None if loops is None else loops.name for name, loops in found.items()}
 
 
 def loops_for(weight: Tensor, size: int = 0) -> Loops | None:

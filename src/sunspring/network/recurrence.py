@@ -2,7 +2,8 @@
 
 PyTorch runs a small matrix product and a dozen passes over its result at every step.
 `src/native/training/scan.cpp` does a whole step at once. There, what an embedded token adds to the
-gates is looked up in a table with a row for each token, rather than multiplied out at every position.
+gates is looked up in a table with a row for each token, rather than multiplied out at every
+position.
 """
 
 from __future__ import annotations

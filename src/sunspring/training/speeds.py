@@ -23,7 +23,7 @@ from torch import Tensor
 
 from sunspring.machine import Precision, processor_name, usable_cores
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
-from sunspring.network.loops import find_loops
+from sunspring.network.loops import loop_names
 from sunspring.network.network import RecurrentModel
 from sunspring.storage import write_atomically
 from sunspring.training.gradients import gradients_of
@@ -151,7 +151,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "fused": find_loops(torch.bfloat16) is not None,
+        "loops": loop_names(),
         "versions": [version("sunspring"), torch.__version__],
     }
 
