@@ -18,9 +18,9 @@ namespace sunspring {
 namespace {
 
 constexpr std::size_t kLanes = 16;                   // values of a vector
-constexpr std::size_t kWidth = kVectors * kLanes;    // columns of a panel of weights
+constexpr std::size_t kWidth = kTileVectors * kLanes;    // columns of a panel of weights
 constexpr std::size_t kPanel = kWidth * kGroup;      // its weights of one group of inputs
-constexpr std::size_t kMostRows = kRows;             // whose sums fit the registers
+constexpr std::size_t kMostRows = kTileRows;             // whose sums fit the registers
 
 // sums (rows, kWidth) += inputs (rows, groups) · weights, packed (groups, kWidth, kGroup).
 //
@@ -31,26 +31,26 @@ template <int rows>
 [[gnu::noinline]] void accumulate(float* sums_of, std::size_t sums_stride, const Value* inputs,
                                   std::size_t stride, const Value* weights, std::size_t groups,
                                   std::size_t group_stride) {
-  Floats sums[rows][kVectors];
+  Floats sums[rows][kTileVectors];
   for (int row = 0; row < rows; ++row) {
-    for (std::size_t part = 0; part < kVectors; ++part) {
+    for (std::size_t part = 0; part < kTileVectors; ++part) {
       sums[row][part] = load(sums_of + row * sums_stride + part * kLanes);
     }
   }
   for (std::size_t group = 0; group < groups; ++group, weights += kPanel) {
-    Groups columns[kVectors];
-    for (std::size_t part = 0; part < kVectors; ++part) {
+    Groups columns[kTileVectors];
+    for (std::size_t part = 0; part < kTileVectors; ++part) {
       columns[part] = load_groups(weights + part * kLanes * kGroup);
     }
     for (int row = 0; row < rows; ++row) {
       const Groups input = fill_group(inputs + row * stride + group * group_stride);
-      for (std::size_t part = 0; part < kVectors; ++part) {
+      for (std::size_t part = 0; part < kTileVectors; ++part) {
         sums[row][part] = dot(sums[row][part], input, columns[part]);
       }
     }
   }
   for (int row = 0; row < rows; ++row) {
-    for (std::size_t part = 0; part < kVectors; ++part) {
+    for (std::size_t part = 0; part < kTileVectors; ++part) {
       store(sums[row][part], sums_of + row * sums_stride + part * kLanes);
     }
   }

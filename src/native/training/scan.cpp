@@ -18,7 +18,7 @@ constexpr std::size_t kGates = 4;
 constexpr std::size_t kChunkBytes = 16 << 10;  // of weights that stay in the L1 cache
 constexpr std::size_t kGroupsPerChunk = kChunkBytes / (kPanel * sizeof(Value));
 constexpr std::size_t kLine = 64 / sizeof(Value);  // values of a cache line
-static_assert(kGates % kVectors == 0 && kUnitsPerBlock % kWidth == 0);
+static_assert(kGates % kTileVectors == 0 && kUnitsPerBlock % kWidth == 0);
 
 // Where the values of one row of the batch at one time begin.
 struct Layout {
@@ -34,11 +34,11 @@ void pack_for_forward(std::size_t hidden, const float* weights, Value* packed) {
   const Range blocks = share(hidden / kLanes);
   for (std::size_t block = blocks.first; block < blocks.last; ++block) {
     for (std::size_t gate = 0; gate < kGates; ++gate) {
-      const std::size_t panel = (block * kGates + gate) / kVectors;
+      const std::size_t panel = (block * kGates + gate) / kTileVectors;
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
         const float* row = weights + (gate * hidden + block * kLanes + lane) * hidden;
         Value* to =
-            packed + panel * hidden * kWidth + (gate % kVectors * kLanes + lane) * kGroup;
+            packed + panel * hidden * kWidth + (gate % kTileVectors * kLanes + lane) * kGroup;
         for (std::size_t input = 0; input < hidden; ++input) {
           to[input / kGroup * kPanel + input % kGroup] = rounded(row[input]);
         }
@@ -95,8 +95,8 @@ struct ForwardPass {
         store(input(first + row, time, gate * hidden + unit), sums[row][gate]);
       }
     }
-    for (std::size_t gate = 0; gate < kGates; gate += kVectors) {
-      const std::size_t panel = (unit / kLanes * kGates + gate) / kVectors;
+    for (std::size_t gate = 0; gate < kGates; gate += kTileVectors) {
+      const std::size_t panel = (unit / kLanes * kGates + gate) / kTileVectors;
       accumulate<rows>(sums[0][gate], kGates * kLanes, before, row_stride(hidden),
                        packed + panel * hidden * kWidth, hidden / kGroup, kGroup);
     }

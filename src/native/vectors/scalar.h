@@ -13,7 +13,7 @@ namespace {  // each instruction set has its own
 
 constexpr const char* kName = "scalar";
 constexpr std::size_t kBlocks = 1, kTexts = 1;
-constexpr std::size_t kVectors = 1, kRows = 1;
+constexpr std::size_t kTileVectors = 1, kTileRows = 1;
 inline bool is_supported() { return true; }
 
 struct Floats {
