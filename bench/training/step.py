@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from sunspring.corpus.batches import Lanes
 from sunspring.corpus.splits import Split
-from sunspring.machine import choose_device, processor_name
+from sunspring.machine import choose_device, keep_freed_memory, processor_name
 from sunspring.network.config import ModelConfig
 from sunspring.network.loops import find_loops
 from sunspring.network.network import RecurrentModel
@@ -120,6 +120,7 @@ def main() -> None:
     arguments = parser.parse_args()
     shape = (arguments.batch, arguments.window, arguments.precision == "bf16")
     device = choose_device(arguments.device)
+    keep_freed_memory()  # as `sunspring train` does; the plain loop gains from it too
     torch.manual_seed(0)
     tokens = torch.randint(VOCABULARY_SIZE, (CHARACTERS,)).to(device)
     model = {**PRESETS["small"].model, "hidden_size": arguments.size}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -43,11 +42,14 @@ class Embedded:
     tokens: Tensor
     vectors: Tensor | None
 
-    @cached_property
-    def one_hot(self) -> Tensor:
-        """(vocabulary_size, batch · time), float32: which token is at which position."""
+    def sum_by_token(self, values: Tensor) -> Tensor:
+        """Sum values (batch · time, width) over the positions of each token of the vocabulary."""
         vocabulary = 0 if self.vectors is None else len(self.vectors)
-        return (torch.arange(vocabulary).unsqueeze(1) == self.tokens.flatten()).float()
+        tokens = self.tokens.flatten()
+        if values.dtype == torch.bfloat16:  # whose sums are to be exact
+            one_hot = torch.arange(vocabulary).unsqueeze(1) == tokens
+            return one_hot.bfloat16() @ values
+        return values.new_zeros(vocabulary, values.shape[1]).index_add_(0, tokens, values)
 
 
 def run_layer(
@@ -178,7 +180,7 @@ class _Scan(torch.autograd.Function):
         return (
             None,
             gradients if of_dense else None,
-            multiply(ctx.embedded.one_hot.to(flat.dtype), flat) if of_table else None,
+            ctx.embedded.sum_by_token(flat) if of_table else None,
             None,
             multiply(flat.T, before.flatten(0, 1)).float() if of_weights else None,
             gradients[:, 0].float() @ weights if of_hidden else None,
