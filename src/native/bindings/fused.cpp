@@ -12,6 +12,7 @@
 #include <string>
 
 #include "training/loops.h"
+#include "training/threads.h"
 #include "vectors/bfloat16.h"
 
 namespace nb = nanobind;
@@ -25,12 +26,12 @@ struct nanobind::detail::dtype_traits<bfloat16> {
   static constexpr auto name = const_name("bfloat16");
 };
 
-// The build defines SUNSPRING_FLOAT32_LOOPS and SUNSPRING_BFLOAT16_LOOPS: their names, separated by
+// The build defines SUNSPRING_FLOAT32_LOOPS and SUNSPRING_AVX512_BF16_LOOPS: their names, separated by
 // commas, the fastest first.
 namespace sunspring::loops {
 extern const Loops<float> SUNSPRING_FLOAT32_LOOPS;
-#ifdef SUNSPRING_BFLOAT16_LOOPS
-extern const Loops<bfloat16> SUNSPRING_BFLOAT16_LOOPS;
+#ifdef SUNSPRING_AVX512_BF16_LOOPS
+extern const Loops<bfloat16> SUNSPRING_AVX512_BF16_LOOPS;
 #endif
 }  // namespace sunspring::loops
 
@@ -280,6 +281,7 @@ NB_MODULE(fused, module) {
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
   module.attr("QUERIES_PER_BLOCK") = sunspring::kQueriesPerBlock;
   module.def("packed_size", &sunspring::packed_size);
+  module.def("set_threads", &sunspring::set_threads);
   define<float>(module, "Float32Loops");
   define<bfloat16>(module, "BFloat16Loops");
   module.def(
@@ -292,9 +294,9 @@ NB_MODULE(fused, module) {
   module.def(
       "find_bfloat16_loops",
       [](const std::string& name) {
-#ifdef SUNSPRING_BFLOAT16_LOOPS
+#ifdef SUNSPRING_AVX512_BF16_LOOPS
         using namespace sunspring::loops;
-        return find<bfloat16>(name, SUNSPRING_BFLOAT16_LOOPS);
+        return find<bfloat16>(name, SUNSPRING_AVX512_BF16_LOOPS);
 #else
         static_cast<void>(name);
         return static_cast<const Loops<bfloat16>*>(nullptr);

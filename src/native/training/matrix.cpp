@@ -103,18 +103,18 @@ class Multiplication {
         is_a_ready_(a.column_stride == 1 && shape.inner % kGroup == 0) {}
 
   // Pack a thread's share of b.
-  void pack() const {
-    const Range panels = share(packing_.panels);
+  void pack(const Member& member) const {
+    const Range panels = share(packing_.panels, member);
     for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
       pack_panel(packing_, b_, panel, panels_ + panel * packing_.panel_size());
     }
   }
 
   // A thread's share of the result: of its rows, or of its columns if there are more of these.
-  void multiply() const {
+  void multiply(const Member& member) const {
     const bool is_wide = packing_.panels > packing_.blocks;
-    const Range blocks = is_wide ? Range{0, packing_.blocks} : share(packing_.blocks);
-    const Range panels = is_wide ? share(packing_.panels) : Range{0, packing_.panels};
+    const Range blocks = is_wide ? Range{0, packing_.blocks} : share(packing_.blocks, member);
+    const Range panels = is_wide ? share(packing_.panels, member) : Range{0, packing_.panels};
     const Aligned<Value> packed(is_a_ready_ ? 0 : kBlocksAtATime * kMostRows * kInnerOfChunk);
     for (std::size_t first = blocks.first; first < blocks.last; first += kBlocksAtATime) {
       const Range some{first, std::min(first + kBlocksAtATime, blocks.last)};
@@ -171,12 +171,11 @@ class Multiplication {
 void multiply(ProductShape shape, Matrix<Value> a, Matrix<Value> b, const float* bias,
               Value* packed, float* result) {
   const Multiplication work(shape, a, b, bias, packed, result);
-#pragma omp parallel
-  {
-    work.pack();
-#pragma omp barrier
-    work.multiply();
-  }
+  in_team([&](const Member& member) {
+    work.pack(member);
+    meet(member);
+    work.multiply(member);
+  });
 }
 
 }  // namespace

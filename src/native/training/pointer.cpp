@@ -83,10 +83,9 @@ class Pass {
   Pass(PointerShape shape, PointerInputs<Value> inputs, Pointed<Value> result)
       : shape_(shape), inputs_(inputs), result_(result), queries_(kQueries * shape.size) {}
 
-  // Call work(row, block) for this thread's share of the batch.
+  // Call work(row, block) for some rows of the batch.
   template <typename Work>
-  void for_blocks(Work work) {
-    const Range rows = share(shape_.batch);
+  void for_blocks(Range rows, Work work) {
     for (std::size_t row = rows.first; row < rows.last; ++row) {
       for (std::size_t first = 0; first < shape_.time; first += kQueries) {
         const Block block{first, std::min(kQueries, shape_.time - first), shape_.reach};
@@ -147,8 +146,8 @@ class ForwardPass : Pass {
         packed_queries_(shape.size * kQueries),
         scores_((shape.reach + kQueries) * kQueries) {}
 
-  void run() {
-    for_blocks([&](std::size_t row, const Block& block) {
+  void run(Range rows) {
+    for_blocks(rows, [&](std::size_t row, const Block& block) {
       score(row, block);
       sum(row, block);
     });
@@ -242,8 +241,8 @@ class BackwardPass : Pass {
         of_queries_(kQueries * shape.size),
         of_keys_(shape.time * shape.size) {}
 
-  void run() {
-    for_blocks([&](std::size_t row, const Block& block) {
+  void run(Range rows) {
+    for_blocks(rows, [&](std::size_t row, const Block& block) {
       if (block.first == 0) of_keys_.clear();
       of_queries_.clear();
       const std::size_t step = row * shape_.time + block.first;
@@ -350,14 +349,16 @@ class BackwardPass : Pass {
 };
 
 void forward(PointerShape shape, PointerInputs<Value> inputs, float sentinel, Pointed<Value> result) {
-#pragma omp parallel
-  ForwardPass(shape, inputs, sentinel, result).run();
+  in_team([&](const Member& member) {
+    ForwardPass(shape, inputs, sentinel, result).run(share(shape.batch, member));
+  });
 }
 
 void backward(PointerShape shape, PointerInputs<Value> inputs, Pointed<Value> result,
               PointerGradients<Value> gradients) {
-#pragma omp parallel
-  BackwardPass(shape, inputs, result, gradients).run();
+  in_team([&](const Member& member) {
+    BackwardPass(shape, inputs, result, gradients).run(share(shape.batch, member));
+  });
 }
 
 }  // namespace

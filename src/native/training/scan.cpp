@@ -28,10 +28,8 @@ struct Layout {
   }
 };
 
-// Pack a thread's share of the weights for h W^T: blocks of 16 units, each with panels of its four
-// gates.
-void pack_for_forward(std::size_t hidden, const float* weights, Value* packed) {
-  const Range blocks = share(hidden / kLanes);
+// Pack some blocks of the weights for h W^T: each of 16 units, with panels of their four gates.
+void pack_for_forward(Range blocks, std::size_t hidden, const float* weights, Value* packed) {
   for (std::size_t block = blocks.first; block < blocks.last; ++block) {
     for (std::size_t gate = 0; gate < kGates; ++gate) {
       const std::size_t panel = (block * kGates + gate) / kTileVectors;
@@ -47,10 +45,9 @@ void pack_for_forward(std::size_t hidden, const float* weights, Value* packed) {
   }
 }
 
-// Pack a thread's share of the weights for dgates W: panels of as many units as fit.
-void pack_for_backward(std::size_t hidden, const float* weights, Value* packed) {
+// Pack some groups of inputs of the weights for dgates W: panels of as many units as fit.
+void pack_for_backward(Range mine, std::size_t hidden, const float* weights, Value* packed) {
   const std::size_t groups = kGates * hidden / kGroup;
-  const Range mine = share(groups);
   for (std::size_t group = mine.first; group < mine.last; ++group) {
     for (std::size_t place = 0; place < kGroup; ++place) {
       const float* row = weights + (kGroup * group + place) * hidden;
@@ -224,12 +221,11 @@ struct BackwardPass {
 void forward(Shape shape, Inputs<Value> inputs, const float* weights, const Value* first_output,
              const float* first_cell, Value* packed, Activations<Value> result) {
   const ForwardPass pass{{shape}, inputs, packed, result};
-#pragma omp parallel
-  {
-    pack_for_forward(shape.hidden, weights, packed);
-#pragma omp barrier
-    pass.run(share(shape.batch), first_output, first_cell);
-  }
+  in_team([&](const Member& member) {
+    pack_for_forward(share(shape.hidden / kLanes, member), shape.hidden, weights, packed);
+    meet(member);
+    pass.run(share(shape.batch, member), first_output, first_cell);
+  });
 }
 
 void backward(Shape shape, const Value* output_gradients, const float* weights,
@@ -237,12 +233,12 @@ void backward(Shape shape, const Value* output_gradients, const float* weights,
               Value* input_gradients, float* cell_gradients) {
   const BackwardPass pass{{shape},     output_gradients, first_cell,    packed,
                           activations, input_gradients,  cell_gradients};
-#pragma omp parallel
-  {
-    pack_for_backward(shape.hidden, weights, packed);
-#pragma omp barrier
-    pass.run(share(shape.batch));
-  }
+  in_team([&](const Member& member) {
+    const Range groups = share(kGates * shape.hidden / kGroup, member);
+    pack_for_backward(groups, shape.hidden, weights, packed);
+    meet(member);
+    pass.run(share(shape.batch, member));
+  });
 }
 
 }  // namespace

@@ -49,6 +49,7 @@ def find_loops(dtype: torch.dtype) -> Loops | None:
 
 @cache
 def _find(dtype: torch.dtype, name: str) -> Loops | None:
+    fused.set_threads(torch.get_num_threads())
     find = fused.find_bfloat16_loops if dtype == torch.bfloat16 else fused.find_float32_loops
     native = find(name)
     return None if native is None else Loops(native, dtype)
