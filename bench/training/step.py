@@ -27,7 +27,7 @@ from sunspring.corpus.batches import Lanes
 from sunspring.corpus.splits import Split
 from sunspring.machine import choose_device, keep_freed_memory, processor_name
 from sunspring.network.config import ModelConfig
-from sunspring.network.loops import find_loops
+from sunspring.network.loops import find_loops, loops_at_work
 from sunspring.network.network import RecurrentModel
 from sunspring.training.gradients import gradients_of
 from sunspring.training.objective import to_device
@@ -101,9 +101,10 @@ def sunspring(
 
     def run(steps: int) -> None:
         nonlocal state
-        for _ in range(steps):
-            _, state = gradients(to_device(lanes.next(), model.device), state)
-            optimizers.step(1.0)
+        with loops_at_work(model):
+            for _ in range(steps):
+                _, state = gradients(to_device(lanes.next(), model.device), state)
+                optimizers.step(1.0)
 
     return run
 

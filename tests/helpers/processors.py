@@ -10,7 +10,7 @@ import torch
 
 from sunspring.machine import INSTRUCTION_SET
 from sunspring.network.config import ModelConfig
-from sunspring.network.loops import find_loops
+from sunspring.network.loops import find_loops, loops_at_work
 from sunspring.network.network import RecurrentModel
 from sunspring.training.recipe import Recipe
 from sunspring.training.speeds import runs_in_bf16
@@ -43,12 +43,5 @@ def loops_of(name: str, precision: str = "fp32") -> Iterator[None]:
     with mock.patch.dict(os.environ, {INSTRUCTION_SET: name}):
         if find_loops(dtype) is None:
             pytest.skip(f"no loops of training for {name} in {precision} here")
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with loops_at_work(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             yield
-
-
-@contextmanager
-def without_loops() -> Iterator[None]:
-    """Compute with PyTorch's own layers in float32."""
-    with mock.patch.dict(os.environ, {INSTRUCTION_SET: "none"}):
-        yield

@@ -1,6 +1,7 @@
 """The fused loops against PyTorch's own layer and against themselves in other pieces."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processors import LOOPS, loops_of, require_bf16, without_loops
+from processors import LOOPS, loops_of, require_bf16
 from torch import Tensor, nn
 
 from sunspring.network.config import ModelConfig
@@ -81,8 +82,7 @@ def test_outputs_state_and_every_gradient_are_those_of_pytorch(
         if is_fused:
             outputs, last = run_fused(loop, layer, below_leaf, tuple(leaves[2:]), seen)
         else:
-            with without_loops():
-                outputs, last = run_layer(layer, below_leaf, seen, tuple(leaves[2:]))
+            outputs, last = run_layer(layer, below_leaf, seen, tuple(leaves[2:]))
         values_out = [outputs, *last]
         loss = sum((v.float() * w).sum() for v, w in zip(values_out, weighting, strict=True))
         gradients = torch.autograd.grad(loss, [*leaves, *layer.parameters()], allow_unused=True)
@@ -146,7 +146,7 @@ def test_recurrent_dropout_leaves_out_the_weights_that_pytorchs_layer_would(loop
     layer = make_layer(64)
     inputs, state = draw(3, 10, 64)
     found = []
-    for context in (without_loops(), loops_of(*loop)):
+    for context in (nullcontext(), loops_of(*loop)):
         torch.manual_seed(1)
         with context:
             outputs, _ = run_layer(layer, inputs, None, state, recurrent_dropout=0.5)

@@ -4,12 +4,14 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include "training/loops.h"
 #include "training/threads.h"
@@ -136,14 +138,32 @@ PointerArguments<Value> check_pointer(
            weights ? weights->data() : nullptr}};
 }
 
-template <typename Value>
-using Dense = nb::ndarray<const Value, nb::ndim<2>, nb::device::cpu>;  // of any strides
+// A matrix as Python hands it over: the address of its first value and its strides. A step multiplies
+// sixty times; to have arrays checked here would take longer than some of the products.
+using Strided = std::tuple<std::uintptr_t, std::size_t, std::size_t>;
 
 template <typename Value>
-sunspring::Matrix<Value> matrix_of(const Dense<Value>& array) {
-  require(array.stride(0) >= 0 && array.stride(1) >= 0, "a matrix is stored backwards");
-  return {array.data(), static_cast<std::size_t>(array.stride(0)),
-          static_cast<std::size_t>(array.stride(1))};
+sunspring::Matrix<Value> matrix_of(const Strided& given) {
+  const auto& [address, row_stride, column_stride] = given;
+  return {reinterpret_cast<const Value*>(address), row_stride, column_stride};
+}
+
+template <typename Value>
+void multiply(const Loops<Value>& loops, std::size_t rows, std::size_t inner, std::size_t columns,
+              const Strided& a, const Strided& b, std::uintptr_t bias, std::uintptr_t packed,
+              std::uintptr_t result, bool is_rounded) {
+  const nb::gil_scoped_release release;
+  const sunspring::ProductShape shape{rows, inner, columns};
+  const sunspring::Product<Value>& product = *loops.product;
+  const auto with = [&](auto multiply, auto* into) {
+    multiply(shape, matrix_of<Value>(a), matrix_of<Value>(b), reinterpret_cast<const float*>(bias),
+             reinterpret_cast<Value*>(packed), into);
+  };
+  if (is_rounded) {
+    with(product.multiply_rounded, reinterpret_cast<Value*>(result));
+  } else {
+    with(product.multiply, reinterpret_cast<float*>(result));
+  }
 }
 
 // Define the loops of a number format as a class with a method for each of them.
@@ -153,8 +173,8 @@ void define(nb::module_& module, const char* name) {
   // A converted array would be a copy: what is written into it would be lost.
   const auto exact = nb::arg().noconvert();
   const auto optional = nb::arg().noconvert().none();
-  nb::class_<Kind>(module, name)
-      .def_prop_ro("name", [](const Kind& loops) { return std::string(loops.name); })
+  nb::class_<Kind> kind(module, name);
+  kind.def_prop_ro("name", [](const Kind& loops) { return std::string(loops.name); })
       .def(
           "scan_forward",
           [](const Kind& loops, std::optional<Array<const Value, 3>> dense,
@@ -256,28 +276,13 @@ void define(nb::module_& module, const char* name) {
            [](const Kind& loops, std::size_t rows, std::size_t inner, std::size_t columns) {
              return loops.product->packed_size({rows, inner, columns});
            })
-      .def(
-          "multiply",
-          [](const Kind& loops, Dense<Value> a, Dense<Value> b,
-             std::optional<Array<const float, 1>> bias, Array<Value, 1> packed,
-             Array<float, 2> result) {
-            const sunspring::ProductShape shape{a.shape(0), a.shape(1), b.shape(1)};
-            require(b.shape(0) == shape.inner, "the factors do not fit");
-            require_shape<float, 2>(result, {shape.rows, shape.columns}, "result: wrong shape");
-            if (bias) require_shape<const float, 1>(*bias, {shape.columns}, "bias: wrong shape");
-            require_shape<Value, 1>(packed, {loops.product->packed_size(shape)},
-                                    "packed: wrong shape");
-            require_aligned(packed.data(), "packed: not aligned");
-            const nb::gil_scoped_release release;
-            loops.product->multiply(shape, matrix_of<Value>(a), matrix_of<Value>(b),
-                                    bias ? bias->data() : nullptr, packed.data(), result.data());
-          },
-          exact, exact, optional, exact, exact);
+      .def("multiply", multiply<Value>);
 }
 
 }  // namespace
 
 NB_MODULE(fused, module) {
+  nb::set_leak_warnings(false);  // loops stay until the process ends
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
   module.attr("QUERIES_PER_BLOCK") = sunspring::kQueriesPerBlock;
   module.def("packed_size", &sunspring::packed_size);

@@ -17,26 +17,27 @@
 namespace sunspring {
 namespace {
 
-constexpr std::size_t kInnerOfChunk = 256;  // so that a panel's share stays in the L1 or L2 cache
-constexpr std::size_t kRowsAtATime = 96;  // so that what a chunk reads of them stays in the L2 cache
-
 constexpr std::size_t count_of(std::size_t size, std::size_t of) { return (size + of - 1) / of; }
 
-constexpr std::size_t kBlocksAtATime = count_of(kRowsAtATime, kMostRows);
+constexpr std::size_t kBlocksAtATime = 8;  // so that what is read of a stays in the L2 cache
+constexpr std::size_t kRowsAtATime = kBlocksAtATime * kMostRows;
+// Room for the vectors of rows, of which some reach beyond them.
+constexpr std::size_t kVectorsOfRows = count_of(kRowsAtATime, kLanes);
 
 struct Packing {
   ProductShape shape;
-  std::size_t inner;   // rounded up to whole groups
+  std::size_t groups;  // of the inner dimension
   std::size_t panels;  // of b
   std::size_t blocks;  // of rows of a
 
   explicit Packing(ProductShape given)
       : shape(given),
-        inner(count_of(given.inner, kGroup) * kGroup),
+        groups(count_of(given.inner, kGroup)),
         panels(count_of(given.columns, kWidth)),
         blocks(count_of(given.rows, kMostRows)) {}
 
-  std::size_t panel_size() const { return inner * kWidth; }
+  std::size_t panel_size() const { return groups * kPanel; }
+  std::size_t whole_groups() const { return shape.inner / kGroup; }
 };
 
 std::size_t packed_size(ProductShape shape) {
@@ -44,56 +45,81 @@ std::size_t packed_size(ProductShape shape) {
   return packing.panels * packing.panel_size();
 }
 
-// A panel of b: (inner / kGroup, kWidth, kGroup), zeros beyond the last column.
-void pack_panel(const Packing& packing, Matrix<Value> b, std::size_t panel, Value* to) {
-  const ProductShape& shape = packing.shape;
-  const std::size_t first = panel * kWidth, count = std::min(kWidth, shape.columns - first);
-  if (count < kWidth || packing.inner > shape.inner) {
-    std::memset(static_cast<void*>(to), 0, packing.inner * kWidth * sizeof(Value));
-  }
-  const auto put = [&](std::size_t row, std::size_t column) {
-    to[row / kGroup * kPanel + column * kGroup + row % kGroup] =
-        b.values[row * b.row_stride + (first + column) * b.column_stride];
-  };
-  if (b.column_stride == 1) {
-    for (std::size_t row = 0; row < shape.inner; ++row) {
-      for (std::size_t column = 0; column < count; ++column) put(row, column);
-    }
-    return;
-  }
-  constexpr std::size_t kStretch = 64;  // of a column, so that the lines written stay in the cache
-  for (std::size_t begin = 0; begin < shape.inner; begin += kStretch) {
-    const std::size_t end = std::min(begin + kStretch, shape.inner);
-    for (std::size_t column = 0; column < count; ++column) {
-      for (std::size_t row = begin; row < end; ++row) put(row, column);
-    }
+// One group of values, which are `stride` apart; zeros from `count` on.
+void copy_group(const Value* from, std::size_t stride, std::size_t count, Value* to) {
+  for (std::size_t place = 0; place < kGroup; ++place) {
+    to[place] = place < count ? from[place * stride] : Value{};
   }
 }
 
-// A chunk of some blocks of rows of a: each block (inner of a chunk / kGroup, kMostRows, kGroup).
-void pack_blocks(const Packing& packing, Matrix<Value> a, Range blocks, Range inner, Value* to) {
-  constexpr std::size_t kBlock = kInnerOfChunk * kMostRows;
-  if (inner.last > packing.shape.inner) {
-    std::memset(static_cast<void*>(to), 0, blocks.size() * kBlock * sizeof(Value));
+// A panel of b: (groups, kWidth, kGroup), zeros beyond the last column and the last row.
+void pack_panel(const Packing& packing, Matrix<Value> b, std::size_t panel, Value* to) {
+  const std::size_t first = panel * kWidth, inner = packing.shape.inner,
+                    columns = std::min(kWidth, packing.shape.columns - first);
+  const auto at = [&](std::size_t group, std::size_t column) {
+    return b.values + group * kGroup * b.row_stride + (first + column) * b.column_stride;
+  };
+  std::size_t done = 0;  // groups
+  if (columns < kWidth) {
+    std::memset(static_cast<void*>(to), 0, packing.panel_size() * sizeof(Value));
+  } else if (b.column_stride == 1) {
+    for (; done < packing.whole_groups(); ++done) {
+      for (std::size_t place = 0; place < kWidth; place += kLanes) {
+        store_groups(gather_groups(at(done, place), b.row_stride),
+                     to + done * kPanel + place * kGroup);
+      }
+    }
   }
-  for (std::size_t each = inner.first; each < std::min(inner.last, packing.shape.inner); ++each) {
-    const std::size_t place = each - inner.first;
-    Value* at = to + place / kGroup * kMostRows * kGroup + place % kGroup;
-    const Value* from = a.values + each * a.column_stride;
-    for (std::size_t block = blocks.first; block < blocks.last; ++block, at += kBlock) {
-      const std::size_t first = block * kMostRows;
-      const std::size_t count = std::min(kMostRows, packing.shape.rows - first);
-      for (std::size_t row = 0; row < count; ++row) {
-        at[row * kGroup] = from[(first + row) * a.row_stride];
+  constexpr std::size_t kStretch = 64;  // groups, so that the lines written stay in the cache
+  for (; done < packing.groups; done = std::min(done + kStretch, packing.groups)) {
+    const std::size_t end = std::min(done + kStretch, packing.groups);
+    for (std::size_t column = 0; column < columns; ++column) {
+      const Value* from = at(0, column);
+      Value* into = to + column * kGroup;
+      std::size_t group = done;
+      if (b.row_stride == 1) {
+        for (; group < std::min(end, packing.whole_groups()); ++group) {
+          std::memcpy(into + group * kPanel, from + group * kGroup, kGroup * sizeof(Value));
+        }
+      }
+      for (; group < end; ++group) {
+        copy_group(from + group * kGroup * b.row_stride, b.row_stride, inner - group * kGroup,
+                   into + group * kPanel);
       }
     }
   }
 }
 
+// Some blocks of rows of a: each (groups, kMostRows, kGroup), zeros beyond the last column.
+void pack_blocks(const Packing& packing, Matrix<Value> a, Range blocks, Value* to) {
+  const std::size_t first = blocks.first * kMostRows, inner = packing.shape.inner,
+                    rows = std::min(blocks.last * kMostRows, packing.shape.rows) - first,
+                    block_size = packing.groups * kMostRows * kGroup;
+  for (std::size_t group = 0; group < packing.groups; ++group) {
+    alignas(64) Value groups[kVectorsOfRows * kLanes * kGroup];
+    const Value* from = a.values + group * kGroup * a.column_stride + first * a.row_stride;
+    std::size_t row = 0;
+    if (a.row_stride == 1 && group < packing.whole_groups()) {
+      for (; row + kLanes <= rows; row += kLanes) {
+        store_groups(gather_groups(from + row, a.column_stride), groups + row * kGroup);
+      }
+    }
+    for (; row < rows; ++row) {
+      copy_group(from + row * a.row_stride, a.column_stride, inner - group * kGroup,
+                 groups + row * kGroup);
+    }
+    for (std::size_t block = 0; block < blocks.size(); ++block) {
+      std::memcpy(static_cast<void*>(to + block * block_size + group * kMostRows * kGroup),
+                  groups + block * kMostRows * kGroup, kMostRows * kGroup * sizeof(Value));
+    }
+  }
+}
+
+template <typename Result>
 class Multiplication {
  public:
   Multiplication(ProductShape shape, Matrix<Value> a, Matrix<Value> b, const float* bias,
-                 Value* panels, float* result)
+                 Value* panels, Result* result)
       : packing_(shape),
         a_(a),
         b_(b),
@@ -115,20 +141,18 @@ class Multiplication {
     const bool is_wide = packing_.panels > packing_.blocks;
     const Range blocks = is_wide ? Range{0, packing_.blocks} : share(packing_.blocks, member);
     const Range panels = is_wide ? share(packing_.panels, member) : Range{0, packing_.panels};
-    const Aligned<Value> packed(is_a_ready_ ? 0 : kBlocksAtATime * kMostRows * kInnerOfChunk);
+    const std::size_t block_size = packing_.groups * kMostRows * kGroup;
+    const Aligned<Value> packed(is_a_ready_ ? 0 : kBlocksAtATime * block_size);
     for (std::size_t first = blocks.first; first < blocks.last; first += kBlocksAtATime) {
       const Range some{first, std::min(first + kBlocksAtATime, blocks.last)};
-      for (std::size_t begin = 0; begin < packing_.inner; begin += kInnerOfChunk) {
-        const Range inner{begin, std::min(begin + kInnerOfChunk, packing_.inner)};
-        if (!is_a_ready_) pack_blocks(packing_, a_, some, inner, packed.data());
-        for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
-          for (std::size_t block = some.first; block < some.last; ++block) {
-            const std::size_t row = block * kMostRows;
-            const Value* ready = packed.data() + (block - first) * kMostRows * kInnerOfChunk;
-            auto work = [&](std::size_t, auto count) { tile<count()>(ready, row, panel, inner); };
-            dispatch(row, std::min(kMostRows, packing_.shape.rows - row), work,
-                     std::make_integer_sequence<int, kMostRows>{});
-          }
+      if (!is_a_ready_) pack_blocks(packing_, a_, some, packed.data());
+      for (std::size_t panel = panels.first; panel < panels.last; ++panel) {
+        for (std::size_t block = some.first; block < some.last; ++block) {
+          const Value* ready = packed.data() + (block - first) * block_size;
+          auto work = [&](std::size_t row, auto count) { tile<count()>(ready, row, panel); };
+          const std::size_t row = block * kMostRows;
+          dispatch(row, std::min(kMostRows, packing_.shape.rows - row), work,
+                   std::make_integer_sequence<int, kMostRows>{});
         }
       }
     }
@@ -136,27 +160,31 @@ class Multiplication {
 
  private:
   template <int rows>
-  void tile(const Value* packed, std::size_t first_row, std::size_t panel, Range inner) const {
+  void tile(const Value* packed, std::size_t first_row, std::size_t panel) const {
     const std::size_t columns = packing_.shape.columns, first = panel * kWidth,
                       count = std::min(kWidth, columns - first);
-    float sums[rows][kWidth];
-    float* result = result_ + first_row * columns + first;
-    for (int row = 0; row < rows; ++row) {
-      if (inner.first > 0) {
-        std::memcpy(sums[row], result + row * columns, count * sizeof(float));
-      } else if (bias_) {
-        std::memcpy(sums[row], bias_ + first, count * sizeof(float));
-      } else {
-        std::memset(sums[row], 0, sizeof sums[row]);
-      }
+    alignas(64) float sums[rows][kWidth] = {};
+    if (bias_) {
+      for (auto& row : sums) std::memcpy(row, bias_ + first, count * sizeof(float));
     }
-    const Value* weights = panels_ + panel * packing_.panel_size() + inner.first * kWidth;
-    const Value* from = a_.values + first_row * a_.row_stride + inner.first;
-    accumulate<rows>(sums[0], kWidth, is_a_ready_ ? from : packed,
-                     is_a_ready_ ? a_.row_stride : kGroup, weights, inner.size() / kGroup,
-                     is_a_ready_ ? kGroup : kMostRows * kGroup);
+    const Value* weights = panels_ + panel * packing_.panel_size();
+    auto work = [&](std::size_t, auto vectors) {
+      if (is_a_ready_) {
+        accumulate<rows, vectors()>(sums[0], kWidth, a_.values + first_row * a_.row_stride,
+                                    a_.row_stride, weights, packing_.groups, kGroup);
+      } else {
+        accumulate<rows, vectors()>(sums[0], kWidth, packed, kGroup, weights, packing_.groups,
+                                    kMostRows * kGroup);
+      }
+    };
+    dispatch(0, count_of(count, kLanes), work, std::make_integer_sequence<int, kTileVectors>{});
     for (int row = 0; row < rows; ++row) {
-      std::memcpy(result + row * columns, sums[row], count * sizeof(float));
+      Result rounded[kWidth];
+      for (std::size_t place = 0; place < kWidth; place += kLanes) {
+        store(load(sums[row] + place), rounded + place);
+      }
+      std::memcpy(static_cast<void*>(result_ + (first_row + row) * columns + first), rounded,
+                  count * sizeof(Result));
     }
   }
 
@@ -164,13 +192,14 @@ class Multiplication {
   const Matrix<Value> a_, b_;
   const float* const bias_;
   Value* const panels_;
-  float* const result_;
+  Result* const result_;
   const bool is_a_ready_;
 };
 
+template <typename Result>
 void multiply(ProductShape shape, Matrix<Value> a, Matrix<Value> b, const float* bias,
-              Value* packed, float* result) {
-  const Multiplication work(shape, a, b, bias, packed, result);
+              Value* packed, Result* result) {
+  const Multiplication<Result> work(shape, a, b, bias, packed, result);
   in_team([&](const Member& member) {
     work.pack(member);
     meet(member);
@@ -182,7 +211,7 @@ void multiply(ProductShape shape, Matrix<Value> a, Matrix<Value> b, const float*
 
 namespace SUNSPRING_LOOPS {
 extern const Product<Value> product;
-const Product<Value> product = {packed_size, multiply};
+const Product<Value> product = {packed_size, multiply<float>, multiply<Value>};
 }  // namespace SUNSPRING_LOOPS
 
 }  // namespace sunspring

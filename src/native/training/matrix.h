@@ -29,6 +29,10 @@ struct Product {
   // null; `packed` has the memory.
   void (*multiply)(ProductShape shape, Matrix<Value> a, Matrix<Value> b, const float* bias,
                    Value* packed, float* result);
+
+  // The same, its result rounded to the format of the factors.
+  void (*multiply_rounded)(ProductShape shape, Matrix<Value> a, Matrix<Value> b, const float* bias,
+                           Value* packed, Value* result);
 };
 
 }  // namespace sunspring

@@ -22,35 +22,36 @@ constexpr std::size_t kWidth = kTileVectors * kLanes;    // columns of a panel o
 constexpr std::size_t kPanel = kWidth * kGroup;      // its weights of one group of inputs
 constexpr std::size_t kMostRows = kTileRows;             // whose sums fit the registers
 
-// sums (rows, kWidth) += inputs (rows, groups) · weights, packed (groups, kWidth, kGroup).
+// sums (rows, kWidth) += inputs (rows, groups) · weights, packed (groups, kWidth, kGroup); or only
+// the first so many vectors of the columns.
 //
 // Args: `sums_stride` and `stride` from row to row, `group_stride` from group to group of the inputs.
 //
 // Not to be inlined: among other code, GCC keeps the sums in memory too, at half the speed.
-template <int rows>
+template <int rows, int vectors = kTileVectors>
 [[gnu::noinline]] void accumulate(float* sums_of, std::size_t sums_stride, const Value* inputs,
                                   std::size_t stride, const Value* weights, std::size_t groups,
                                   std::size_t group_stride) {
-  Floats sums[rows][kTileVectors];
+  Floats sums[rows][vectors];
   for (int row = 0; row < rows; ++row) {
-    for (std::size_t part = 0; part < kTileVectors; ++part) {
+    for (int part = 0; part < vectors; ++part) {
       sums[row][part] = load(sums_of + row * sums_stride + part * kLanes);
     }
   }
   for (std::size_t group = 0; group < groups; ++group, weights += kPanel) {
-    Groups columns[kTileVectors];
-    for (std::size_t part = 0; part < kTileVectors; ++part) {
+    Groups columns[vectors];
+    for (int part = 0; part < vectors; ++part) {
       columns[part] = load_groups(weights + part * kLanes * kGroup);
     }
     for (int row = 0; row < rows; ++row) {
       const Groups input = fill_group(inputs + row * stride + group * group_stride);
-      for (std::size_t part = 0; part < kTileVectors; ++part) {
+      for (int part = 0; part < vectors; ++part) {
         sums[row][part] = dot(sums[row][part], input, columns[part]);
       }
     }
   }
   for (int row = 0; row < rows; ++row) {
-    for (std::size_t part = 0; part < kTileVectors; ++part) {
+    for (int part = 0; part < vectors; ++part) {
       store(sums[row][part], sums_of + row * sums_stride + part * kLanes);
     }
   }

@@ -15,7 +15,7 @@ namespace sunspring {
 namespace {
 
 constexpr std::size_t kGates = 4;
-constexpr std::size_t kChunkBytes = 16 << 10;  // of weights that stay in the L1 cache
+constexpr std::size_t kChunkBytes = 32 << 10;  // of weights that stay in the L1 cache
 constexpr std::size_t kGroupsPerChunk = kChunkBytes / (kPanel * sizeof(Value));
 constexpr std::size_t kLine = 64 / sizeof(Value);  // values of a cache line
 static_assert(kGates % kTileVectors == 0 && kUnitsPerBlock % kWidth == 0);

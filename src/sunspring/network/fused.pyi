@@ -75,11 +75,15 @@ class Float32Loops:
     def product_size(self, rows: int, inner: int, columns: int, /) -> int: ...
     def multiply(
         self,
-        a: Tensor,
-        b: Tensor,
-        bias: Tensor | None,
-        packed: Tensor,
-        result: Tensor,
+        rows: int,
+        inner: int,
+        columns: int,
+        a: tuple[int, int, int],
+        b: tuple[int, int, int],
+        bias: int,
+        packed: int,
+        result: int,
+        is_rounded: bool,
         /,
     ) -> None: ...
 

@@ -48,7 +48,7 @@ class Embedded:
         tokens = self.tokens.flatten()
         if values.dtype == torch.bfloat16:  # whose sums are to be exact
             one_hot = torch.arange(vocabulary).unsqueeze(1) == tokens
-            return one_hot.bfloat16() @ values
+            return multiply(one_hot.bfloat16(), values)
         return values.new_zeros(vocabulary, values.shape[1]).index_add_(0, tokens, values)
 
 
@@ -182,7 +182,7 @@ class _Scan(torch.autograd.Function):
             gradients if of_dense else None,
             ctx.embedded.sum_by_token(flat) if of_table else None,
             None,
-            multiply(flat.T, before.flatten(0, 1)).float() if of_weights else None,
+            multiply(flat.T, before.flatten(0, 1), dtype=torch.float32) if of_weights else None,
             gradients[:, 0].float() @ weights if of_hidden else None,
             cell_gradients,
         )

@@ -166,10 +166,9 @@ def orthogonalise(matrix: Tensor) -> Tensor:
         return multiply(scaled, factor) if is_tall else multiply(factor, scaled)
     flat = scaled.bfloat16()
     for a, b, c in _POLAR_EXPRESS:
-        gram = flat.T @ flat if is_tall else flat @ flat.T
-        even = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        factors = (flat, even) if is_tall else (even, flat)
-        flat = torch.addmm(flat, *factors, beta=a)
+        gram = multiply(flat.T, flat) if is_tall else multiply(flat, flat.T)
+        even = multiply(gram, gram).mul_(c).add_(gram, alpha=b)
+        flat = (multiply(flat, even) if is_tall else multiply(even, flat)).add_(flat, alpha=a)
     return flat
 
 
