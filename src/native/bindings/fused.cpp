@@ -68,8 +68,8 @@ void require_aligned(const Value* values, const char* name) {
   require(reinterpret_cast<std::uintptr_t>(values) % 64 == 0, name);
 }
 
-bool are_between(const Array<const std::int64_t, 2>& values, std::int64_t least,
-                 std::int64_t limit) {
+template <typename Values>
+bool are_between(const Values& values, std::int64_t least, std::int64_t limit) {
   return std::all_of(values.data(), values.data() + values.size(),
                      [=](std::int64_t value) { return least <= value && value < limit; });
 }
@@ -276,7 +276,20 @@ void define(nb::module_& module, const char* name) {
            [](const Kind& loops, std::size_t rows, std::size_t inner, std::size_t columns) {
              return loops.product->packed_size({rows, inner, columns});
            })
-      .def("multiply", multiply<Value>);
+      .def("multiply", multiply<Value>)
+      .def(
+          "sum_by_token",
+          [](const Kind& loops, Array<const Value, 2> values, Array<const std::int64_t, 1> tokens,
+             Array<float, 2> sums) {
+            require(values.shape(1) % sunspring::kUnitsPerBlock == 0, "width: not in blocks");
+            require(values.shape(1) == sums.shape(1), "sums: wrong shape");
+            require_shape<const std::int64_t, 1>(tokens, {values.shape(0)}, "tokens: wrong shape");
+            require(are_between(tokens, 0, sums.shape(0)), "tokens: beyond the vocabulary");
+            const nb::gil_scoped_release release;
+            loops.gathering->sum_by_token(values.shape(0), values.shape(1), sums.shape(0),
+                                          values.data(), tokens.data(), sums.data());
+          },
+          exact, exact, exact);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "gathering.h"
 #include "matrix.h"
 #include "pointer.h"
 #include "scan.h"
@@ -15,6 +16,7 @@ struct Loops {
   const Scan<Value>* scan;
   const Pointer<Value>* pointer;
   const Product<Value>* product;
+  const Gathering<Value>* gathering;
 };
 
 }  // namespace sunspring

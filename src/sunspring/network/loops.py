@@ -44,6 +44,7 @@ class Loops:
         self.pointer_forward = native.pointer_forward
         self.pointer_backward = native.pointer_backward
         self.product_size, self.multiply = native.product_size, native.multiply
+        self.sum_by_token = native.sum_by_token
 
 
 def find_loops(dtype: torch.dtype) -> Loops | None:

@@ -42,15 +42,6 @@ class Embedded:
     tokens: Tensor
     vectors: Tensor | None
 
-    def sum_by_token(self, values: Tensor) -> Tensor:
-        """Sum values (batch · time, width) over the positions of each token of the vocabulary."""
-        vocabulary = 0 if self.vectors is None else len(self.vectors)
-        tokens = self.tokens.flatten()
-        if values.dtype == torch.bfloat16:  # whose sums are to be exact
-            one_hot = torch.arange(vocabulary).unsqueeze(1) == tokens
-            return multiply(one_hot.bfloat16(), values)
-        return values.new_zeros(vocabulary, values.shape[1]).index_add_(0, tokens, values)
-
 
 def run_layer(
     layer: nn.RNNBase,
@@ -177,10 +168,17 @@ class _Scan(torch.autograd.Function):
         flat = gradients.flatten(0, 1)
         before = torch.cat((hidden.unsqueeze(1), outputs[:, :-1]), dim=1)
         _, of_dense, of_table, _, of_weights, of_hidden, _ = ctx.needs_input_grad
+        of_tokens = None
+        if of_table:
+            embedded: Embedded = ctx.embedded
+            assert embedded.vectors is not None
+            sums = cells.new_empty(len(embedded.vectors), flat.shape[1])
+            ctx.loops.sum_by_token(flat, embedded.tokens.flatten(), sums)
+            of_tokens = sums.to(flat.dtype)
         return (
             None,
             gradients if of_dense else None,
-            ctx.embedded.sum_by_token(flat) if of_table else None,
+            of_tokens,
             None,
             multiply(flat.T, before.flatten(0, 1), dtype=torch.float32) if of_weights else None,
             gradients[:, 0].float() @ weights if of_hidden else None,
