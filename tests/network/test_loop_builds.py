@@ -26,7 +26,7 @@ def run(
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Build native/loops.cpp for one instruction set, and return what it prints."""
     program = folder / name
-    command = [*compiler, "-std=c++17", "-ffp-contract=off", "-fopenmp", f"-I{SOURCES}"]
+    command = [*compiler, "-std=c++17", "-ffp-contract=off", "-pthread", f"-I{SOURCES}"]
     command += [f'-DSUNSPRING_VECTORS="vectors/{name}.h"']
     command += ['-DSUNSPRING_NUMBERS="vectors/float32.h"', f"-DSUNSPRING_LOOPS={name}"]
     sources = [ROOT / "tests" / "native" / "loops.cpp", *SOURCES.glob("training/*.cpp")]

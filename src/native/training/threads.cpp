@@ -11,7 +11,7 @@
 #include <unistd.h>
 #endif
 
-#include "engine/barrier.h"
+#include "barrier.h"
 
 namespace sunspring {
 namespace {

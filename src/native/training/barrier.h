@@ -1,14 +1,11 @@
-// Where threads meet that take a step together.
+// Where the threads of training meet.
 
 #pragma once
 
 #include <atomic>
-#include <cstddef>
-
-#ifndef __wasm__
 #include <condition_variable>
+#include <cstddef>
 #include <mutex>
-#endif
 
 namespace sunspring {
 
@@ -21,8 +18,8 @@ inline void pause() {
 #endif
 }
 
-// Lets `count` threads meet. A step takes microseconds, so they spin for a little longer than that;
-// then they sleep, as a thread that is late has lost its processor to another program.
+// Lets `count` threads meet. They spin for as long as one is late that shares the work evenly; then
+// they sleep, as it has lost its processor to another program, or has other things to do.
 class Barrier {
  public:
   explicit Barrier(std::size_t count) : count_(count) {}
@@ -50,11 +47,6 @@ class Barrier {
   alignas(64) std::atomic<std::size_t> round_{0};
   std::atomic<int> sleeping_{0};
 
-#ifdef __wasm__
-  template <typename Condition>
-  void sleep_until(Condition) {}
-  void wake_all() {}
-#else
   // Whoever ends the round sees a sleeper counted, or the sleeper sees the round ended.
   template <typename Condition>
   void sleep_until(Condition is_over) {
@@ -70,7 +62,6 @@ class Barrier {
 
   std::mutex mutex_;
   std::condition_variable ended_;
-#endif
 };
 
 }  // namespace sunspring
