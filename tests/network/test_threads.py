@@ -1,6 +1,8 @@
 """The threads of the loops: in company, after a fork, and beside PyTorch's."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,10 +44,26 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
         first = multiply(a, b)
         child = os.fork()
         if child == 0:
-            os._exit(0 if torch.equal(multiply(a, b), first) else 1)
+            try:
+                os._exit(0 if torch.equal(multiply(a, b), first) else 1)
+            finally:
+                os._exit(2)
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     torch.testing.assert_close(first, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_process_that_did_not_use_them_ends() -> None:
+    code = (
+        "import os, sys, torch; from sunspring.network.loops import loops_at_work, multiply\n"
+        "torch.set_num_threads(2)\n"
+        "with loops_at_work(): multiply(torch.ones(9, 9), torch.ones(9, 9))\n"
+        "child = os.fork()\n"
+        "if child == 0: sys.exit(0)\n"
+        "sys.exit(os.waitpid(child, 0)[1])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_pytorch_has_one_thread_beside_them_and_then_its_own_again() -> None:

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -67,7 +66,7 @@ class Team {
 };
 
 std::mutex mutex;  // of the team: one piece of work at a time
-std::unique_ptr<Team> team;
+Team* team = nullptr;  // kept until the process ends: a fork has no threads that could be joined
 std::atomic<std::size_t> wanted{1};
 
 }  // namespace
@@ -84,10 +83,10 @@ void in_team(void (*work)(const void*, const Member&), const void* context) {
     work(context, {0, 1, nullptr});
     return;
   }
-  if (team && !team->is_alive()) static_cast<void>(team.release());
+  if (team && !team->is_alive()) team = nullptr;
   if (!team || team->count() != wanted) {
-    team.reset();
-    team = std::make_unique<Team>(wanted);
+    delete team;
+    team = new Team(wanted);
   }
   team->run(work, context);
 }
