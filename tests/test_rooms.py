@@ -199,6 +199,7 @@ AT_THE_TOP = {
         "attention",
         "dropout",
         "fused",
+        "loops",
         "network",
         "predictor",
         "recurrence",

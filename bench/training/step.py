@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from sunspring.corpus.batches import Lanes
 from sunspring.corpus.splits import Split
-from sunspring.machine import choose_device, processor_name
+from sunspring.machine import choose_device, keep_freed_memory, processor_name
 from sunspring.network.config import ModelConfig
+from sunspring.network.loops import find_loops, loops_at_work
 from sunspring.network.network import RecurrentModel
-from sunspring.network.recurrence import has_fused_scan
 from sunspring.training.gradients import gradients_of
 from sunspring.training.objective import to_device
 from sunspring.training.optimizers import Optimizers
@@ -53,10 +53,11 @@ class PlainLoop:
         size: units of each layer.
         batch: rows of a batch.
         window: targets of a row in one step.
+        bf16: whether to compute matrix products in bfloat16.
     """
 
-    def __init__(self, tokens: Tensor, size: int, batch: int, window: int) -> None:
-        self.device = tokens.device
+    def __init__(self, tokens: Tensor, size: int, batch: int, window: int, bf16: bool) -> None:
+        self.device, self.bf16 = tokens.device, bf16
         self.embedding = nn.Embedding(VOCABULARY_SIZE, EMBEDDING_SIZE)
         self.lstm = nn.LSTM(EMBEDDING_SIZE, size, 2, batch_first=True)
         self.head = nn.Linear(size, VOCABULARY_SIZE)
@@ -75,7 +76,7 @@ class PlainLoop:
                 self.place = 0
             piece = self.lanes[:, self.place : self.place + self.window + 1]
             self.place += self.window
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 outputs, (h, c) = self.lstm(self.embedding(piece[:, :-1]), self.state)
                 logits = self.head(outputs)
             self.state = h.detach().float(), c.detach().float()
@@ -87,7 +88,7 @@ class PlainLoop:
 
 
 def sunspring(
-    tokens: Tensor, config: ModelConfig, recipe: Recipe, batch: int, window: int
+    tokens: Tensor, config: ModelConfig, recipe: Recipe, batch: int, window: int, bf16: bool
 ) -> Contestant:
     """Return a contestant that takes the steps of `sunspring train`."""
     ids = tokens.cpu().numpy().astype(np.uint8)
@@ -95,14 +96,15 @@ def sunspring(
     model = RecurrentModel(config).to(tokens.device).train()
     optimizers = Optimizers(model, recipe.optimization)
     lanes = Lanes(split, 0, batch_size=batch, window=window, seed=0)
-    gradients = gradients_of(model, recipe.objective, bf16=True)
+    gradients = gradients_of(model, recipe.objective, bf16)
     state = model.initial_state(batch)
 
     def run(steps: int) -> None:
         nonlocal state
-        for _ in range(steps):
-            _, state = gradients(to_device(lanes.next(), model.device), state)
-            optimizers.step(1.0)
+        with loops_at_work(model):
+            for _ in range(steps):
+                _, state = gradients(to_device(lanes.next(), model.device), state)
+                optimizers.step(1.0)
 
     return run
 
@@ -114,10 +116,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--window", type=int, default=64)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    shape = (arguments.batch, arguments.window)
+    shape = (arguments.batch, arguments.window, arguments.precision == "bf16")
     device = choose_device(arguments.device)
+    keep_freed_memory()  # as `sunspring train` does; the plain loop gains from it too
     torch.manual_seed(0)
     tokens = torch.randint(VOCABULARY_SIZE, (CHARACTERS,)).to(device)
     model = {**PRESETS["small"].model, "hidden_size": arguments.size}
@@ -135,7 +139,7 @@ def main() -> None:
     machine = f"{torch.get_num_threads()} threads of {processor_name()}"
     if device.type == "cuda":
         machine = torch.cuda.get_device_name(device)
-    elif not has_fused_scan():
+    elif find_loops(torch.bfloat16) is None:
         machine += ", without Sunspring's fused loop for bf16"
     print(
         f"PyTorch {torch.__version__}, {machine}: two layers of {arguments.size}, "

@@ -11,8 +11,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "vectors/bfloat16.h"
-
 namespace sunspring {
 
 inline constexpr std::size_t kQueriesPerBlock = 64;
@@ -24,14 +22,16 @@ struct PointerShape {
 };
 
 // Query t of a row is compared with its keys t, …, t + reach − 1.
+template <typename Value>
 struct PointerInputs {
-  const bfloat16* queries;        // (batch, time, size), scaled
-  const bfloat16* keys;           // (batch, reach + time, size), of which the last is for later
+  const Value* queries;        // (batch, time, size), scaled
+  const Value* keys;           // (batch, reach + time, size), of which the last is for later
   const std::int64_t* followers;  // (batch, reach + time − 1): a token for each key, or kNoToken
   const std::int64_t* targets;    // (batch, time): the token that is asked for
 };
 
 // With a = softmax of the scores q_t·k_s and the sentinel (Merity et al. 2017, section 2.2):
+template <typename Value>
 struct Pointed {
   float* at_targets;  // (batch, time): Σ_s a_s [the follower of s is the target of t]
   float* own;         // (batch, time): that of keys without a follower and of the sentinel
@@ -39,30 +39,28 @@ struct Pointed {
   float* scales;      // (batch, time): a of the largest score
   // (batch, time / 64, reach + 63, 64): a over that of the largest score, for each key that some of
   // 64 queries reach. Null if backward is not to come.
-  bfloat16* weights;
+  Value* weights;
 };
 
 // The gradients of the loss with respect to the queries, the keys of this window (the last `time`;
 // those before are constants) and, for each step, the sentinel; from those of `at_targets` and
 // `own`.
+template <typename Value>
 struct PointerGradients {
   const float* at_targets;  // (batch, time)
   const float* own;         // (batch, time)
-  bfloat16* queries;        // (batch, time, size)
-  bfloat16* keys;           // (batch, time, size)
+  Value* queries;        // (batch, time, size)
+  Value* keys;           // (batch, time, size)
   float* sentinels;         // (batch, time)
 };
 
-// The pointer for one instruction set.
+// The pointer for one instruction set, on keys and queries in one number format.
+template <typename Value>
 struct Pointer {
-  bool (*is_supported)();
-
   // sentinel: a score beside those of the keys.
-  void (*forward)(PointerShape shape, PointerInputs inputs, float sentinel, Pointed result);
-  void (*backward)(PointerShape shape, PointerInputs inputs, Pointed result,
-                   PointerGradients gradients);
+  void (*forward)(PointerShape shape, PointerInputs<Value> inputs, float sentinel, Pointed<Value> result);
+  void (*backward)(PointerShape shape, PointerInputs<Value> inputs, Pointed<Value> result,
+                   PointerGradients<Value> gradients);
 };
-
-extern const Pointer avx512_bf16_pointer;
 
 }  // namespace sunspring

@@ -1,5 +1,5 @@
-// Products of rows of bfloat16 with packed weights, their sums in registers; for the loops of one
-// instruction set.
+// Products of rows of values with packed weights, their sums in registers; for the loops of one
+// instruction set and one number format.
 //
 // It stands in an unnamed namespace, as the loops themselves do: of functions that others can see,
 // the linker would keep one copy for all instruction sets.
@@ -12,49 +12,46 @@
 
 #include "engine/range.h"
 
-#include SUNSPRING_VECTORS
+#include SUNSPRING_NUMBERS
 
 namespace sunspring {
 namespace {
 
-constexpr std::size_t kLanes = 16;                      // values of a vector
-constexpr std::size_t kVectors = 4;                     // of a block's width
-constexpr std::size_t kWidth = kVectors * kLanes;       // columns of a block
-constexpr std::size_t kPanel = kWidth * 2;              // packed weights of one pair of inputs
-constexpr int kMostRows = kBlocks * kTexts / kVectors;  // whose sums fit the registers
+constexpr std::size_t kLanes = 16;                   // values of a vector
+constexpr std::size_t kWidth = kTileVectors * kLanes;    // columns of a panel of weights
+constexpr std::size_t kPanel = kWidth * kGroup;      // its weights of one group of inputs
+constexpr std::size_t kMostRows = kTileRows;             // whose sums fit the registers
 
-// sums (rows, 4 vectors) += inputs (rows, 2 pairs) · weights, packed (pairs, 4, 16, 2). `stride` is
-// from row to row of the inputs.
-template <int rows>
-void multiply(Floats (&sums)[rows][kVectors], const bfloat16* inputs, std::size_t stride,
-              const bfloat16* weights, std::size_t pairs, std::size_t pair_stride = 2) {
-  for (std::size_t pair = 0; pair < pairs; ++pair, weights += kPanel) {
-    Pairs columns[kVectors];
-    for (std::size_t part = 0; part < kVectors; ++part) {
-      columns[part] = load_pairs(weights + part * 2 * kLanes);
+// sums (rows, kWidth) += inputs (rows, groups) · weights, packed (groups, kWidth, kGroup); or only
+// the first so many vectors of the columns.
+//
+// Args: `sums_stride` and `stride` from row to row, `group_stride` from group to group of the inputs.
+//
+// Not to be inlined: among other code, GCC keeps the sums in memory too, at half the speed.
+template <int rows, int vectors = kTileVectors>
+[[gnu::noinline]] void accumulate(float* sums_of, std::size_t sums_stride, const Value* inputs,
+                                  std::size_t stride, const Value* weights, std::size_t groups,
+                                  std::size_t group_stride) {
+  Floats sums[rows][vectors];
+  for (int row = 0; row < rows; ++row) {
+    for (int part = 0; part < vectors; ++part) {
+      sums[row][part] = load(sums_of + row * sums_stride + part * kLanes);
+    }
+  }
+  for (std::size_t group = 0; group < groups; ++group, weights += kPanel) {
+    Groups columns[vectors];
+    for (int part = 0; part < vectors; ++part) {
+      columns[part] = load_groups(weights + part * kLanes * kGroup);
     }
     for (int row = 0; row < rows; ++row) {
-      const Pairs input = fill_pair(inputs + row * stride + pair * pair_stride);
-      for (std::size_t part = 0; part < kVectors; ++part) {
+      const Groups input = fill_group(inputs + row * stride + group * group_stride);
+      for (int part = 0; part < vectors; ++part) {
         sums[row][part] = dot(sums[row][part], input, columns[part]);
       }
     }
   }
-}
-
-// The same onto sums in memory, (rows, 64), `sums_stride` from row to row.
-template <int rows>
-void accumulate(float* sums_of, std::size_t sums_stride, const bfloat16* inputs, std::size_t stride,
-                const bfloat16* weights, std::size_t pairs, std::size_t pair_stride = 2) {
-  Floats sums[rows][kVectors];
   for (int row = 0; row < rows; ++row) {
-    for (std::size_t part = 0; part < kVectors; ++part) {
-      sums[row][part] = load(sums_of + row * sums_stride + part * kLanes);
-    }
-  }
-  multiply<rows>(sums, inputs, stride, weights, pairs, pair_stride);
-  for (int row = 0; row < rows; ++row) {
-    for (std::size_t part = 0; part < kVectors; ++part) {
+    for (int part = 0; part < vectors; ++part) {
       store(sums[row][part], sums_of + row * sums_stride + part * kLanes);
     }
   }

@@ -12,8 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "vectors/bfloat16.h"
-
 namespace sunspring {
 
 // Sizes of one pass; `hidden` is a multiple of `kUnitsPerBlock`.
@@ -28,39 +26,38 @@ constexpr std::size_t packed_size(std::size_t hidden) { return 4 * hidden * hidd
 
 // What forward leaves, and backward takes up again. Gates stand in PyTorch's order: input, forget,
 // candidate, output.
+template <typename Value>
 struct Activations {
-  bfloat16* outputs;  // (batch, time, hidden): h
-  bfloat16* gates;    // (batch, time, 4 hidden), after their nonlinearities
+  Value* outputs;  // (batch, time, hidden): h
+  Value* gates;    // (batch, time, 4 hidden), after their nonlinearities
   float* cells;       // (batch, time, hidden): c
 };
 
 // What a layer's inputs and biases add to its gates: the sum of the two, either of which may be
 // missing (null).
+template <typename Value>
 struct Inputs {
-  const bfloat16* dense;       // (batch, time, 4 hidden)
-  const bfloat16* table;       // (vocabulary, 4 hidden): a row for every token
+  const Value* dense;       // (batch, time, 4 hidden)
+  const Value* table;       // (vocabulary, 4 hidden): a row for every token
   const std::int64_t* tokens;  // (batch, time)
 };
 
-// The scan for one instruction set.
+// The scan for one instruction set, on activations in one number format.
+template <typename Value>
 struct Scan {
-  bool (*is_supported)();
-
   // Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000:
   //   i, f, o = σ(…), g = tanh(…) of inputs_t + W h_{t-1};  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
   //
   // weights (4 hidden, hidden): W; first_output, first_cell (batch, hidden): h and c before t = 0.
-  void (*forward)(Shape shape, Inputs inputs, const float* weights, const bfloat16* first_output,
-                  const float* first_cell, bfloat16* packed, Activations result);
+  void (*forward)(Shape shape, Inputs<Value> inputs, const float* weights, const Value* first_output,
+                  const float* first_cell, Value* packed, Activations<Value> result);
 
   // The gradient of the loss with respect to the inputs, (batch, time, 4 hidden), from that with
   // respect to the outputs, (batch, time, hidden). `cell_gradients` (batch, hidden) comes in with
   // respect to the last cell and goes out with respect to the first.
-  void (*backward)(Shape shape, const bfloat16* output_gradients, const float* weights,
-                   const float* first_cell, const Activations& activations, bfloat16* packed,
-                   bfloat16* input_gradients, float* cell_gradients);
+  void (*backward)(Shape shape, const Value* output_gradients, const float* weights,
+                   const float* first_cell, const Activations<Value>& activations, Value* packed,
+                   Value* input_gradients, float* cell_gradients);
 };
-
-extern const Scan avx512_bf16_scan;
 
 }  // namespace sunspring

@@ -11,7 +11,8 @@ namespace sunspring {
 namespace {  // each instruction set has its own
 
 constexpr const char* kName = "avx2";
-constexpr std::size_t kBlocks = 2, kTexts = 2;  // 8 of 16 registers for sums
+constexpr std::size_t kBlocks = 2, kTexts = 2;   // 8 of 16 registers for sums of the engine,
+constexpr std::size_t kTileVectors = 1, kTileRows = 6;  // 12 of training: so many vectors of so many rows
 inline bool is_supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 struct Floats {
@@ -69,6 +70,27 @@ inline Ints operator-(Ints a, Ints b) {
 }
 inline Ints up23(Ints x) { return {_mm256_slli_epi32(x.low, 23), _mm256_slli_epi32(x.high, 23)}; }
 inline Ints down23(Ints x) { return {_mm256_srai_epi32(x.low, 23), _mm256_srai_epi32(x.high, 23)}; }
+
+// Some of sixteen values.
+struct Mask {
+  __m256i low, high;
+};
+
+inline Mask equal(Ints a, Ints b) {
+  return {_mm256_cmpeq_epi32(a.low, b.low), _mm256_cmpeq_epi32(a.high, b.high)};
+}
+inline Mask mask_of(std::uint16_t bits) {
+  const __m256i places = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const auto eight = [=](int bits) {
+    return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits), places), places);
+  };
+  return {eight(bits), eight(bits >> 8)};
+}
+// Of those a, of the others b.
+inline Floats choose(Mask mask, Floats a, Floats b) {
+  return {_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(mask.low)),
+          _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(mask.high))};
+}
 
 // Activations are kept as they are.
 constexpr std::int32_t kZero = 0;

@@ -11,7 +11,8 @@ namespace sunspring {
 namespace {  // each instruction set has its own
 
 constexpr const char* kName = "avx512";
-constexpr std::size_t kBlocks = 4, kTexts = 6;  // 24 of 32 registers for sums
+constexpr std::size_t kBlocks = 4, kTexts = 6;   // 24 of 32 registers for sums of the engine,
+constexpr std::size_t kTileVectors = 4, kTileRows = 6;  // and of training: so many vectors of so many rows
 inline bool is_supported() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
@@ -47,6 +48,16 @@ inline Ints bits(Floats x) { return reinterpret_cast<Ints>(x); }
 inline Floats of_bits(Ints x) { return reinterpret_cast<Floats>(x); }
 inline Ints up23(Ints x) { return ints_of(_mm512_slli_epi32(raw(x), 23)); }
 inline Ints down23(Ints x) { return ints_of(_mm512_srai_epi32(raw(x), 23)); }
+
+// Some of sixteen values.
+using Mask = __mmask16;
+
+inline Mask mask_of(std::uint16_t bits) { return bits; }
+inline Mask equal(Ints a, Ints b) { return _mm512_cmpeq_epi32_mask(raw(a), raw(b)); }
+// Of those a, of the others b.
+inline Floats choose(Mask mask, Floats a, Floats b) {
+  return floats_of(_mm512_mask_blend_ps(mask, raw(b), raw(a)));
+}
 
 // Activations are kept this much larger than they are, as the products want them unsigned.
 constexpr std::int32_t kZero = 128;

@@ -11,7 +11,9 @@
 namespace sunspring {
 namespace {  // each instruction set has its own
 
-inline bool has_bfloat16() { return is_supported() && __builtin_cpu_supports("avx512bf16"); }
+using Value = bfloat16;  // that activations and weights are kept in
+
+inline bool has_format() { return is_supported() && __builtin_cpu_supports("avx512bf16"); }
 
 inline Floats load(const bfloat16* from) {
   const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
@@ -22,38 +24,29 @@ inline void store(Floats x, bfloat16* to) {  // rounded, halves to even
                       reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(raw(x))));
 }
 
-// Sixteen pairs of bfloat16, the first of each in the lower half of its 32 bits.
-using Pairs = Ints;
+// Values that are multiplied and added up at once: two, the first in the lower half of 32 bits.
+constexpr std::size_t kGroup = 2;
+using Groups = Ints;  // sixteen of them
 
-inline Pairs load_pairs(const bfloat16* from) { return ints_of(_mm512_loadu_si512(from)); }
-inline void store_pairs(Pairs x, bfloat16* to) { _mm512_storeu_si512(to, raw(x)); }
-inline Pairs fill_pair(const bfloat16* from) {
+inline Groups load_groups(const bfloat16* from) { return ints_of(_mm512_loadu_si512(from)); }
+inline void store_groups(Groups x, bfloat16* to) { _mm512_storeu_si512(to, raw(x)); }
+inline Groups fill_group(const bfloat16* from) {
   std::int32_t pair;
   std::memcpy(&pair, from, sizeof pair);
   return fill(pair);
 }
-// Those of sixteen values and of the sixteen that belong beside them.
-inline Pairs interleave(const bfloat16* first, const bfloat16* second) {
+// Those of sixteen columns of two rows.
+inline Groups gather_groups(const bfloat16* rows, std::size_t stride) {
   const auto wide = [](const bfloat16* from) {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   };
-  return ints_of(_mm512_or_si512(wide(first), _mm512_slli_epi32(wide(second), 16)));
+  return ints_of(_mm512_or_si512(wide(rows), _mm512_slli_epi32(wide(rows + stride), 16)));
 }
 
-// Add to each sum the two products of its pairs.
-inline Floats dot(Floats sums, Pairs a, Pairs b) {
+// Add to each sum the two products of its groups.
+inline Floats dot(Floats sums, Groups a, Groups b) {
   return floats_of(
       _mm512_dpbf16_ps(raw(sums), reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b)));
-}
-
-// Some of sixteen values.
-using Mask = __mmask16;
-
-inline Mask mask_of(std::uint16_t bits) { return bits; }
-inline Mask equal(Ints a, Ints b) { return _mm512_cmpeq_epi32_mask(raw(a), raw(b)); }
-// Of those a, of the others b.
-inline Floats choose(Mask mask, Floats a, Floats b) {
-  return floats_of(_mm512_mask_blend_ps(mask, raw(b), raw(a)));
 }
 
 }  // namespace

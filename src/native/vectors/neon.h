@@ -16,7 +16,8 @@ namespace sunspring {
 namespace {  // each instruction set has its own
 
 constexpr const char* kName = "neon";
-constexpr std::size_t kBlocks = 2, kTexts = 2;  // 16 of 32 registers for sums
+constexpr std::size_t kBlocks = 2, kTexts = 2;   // 16 of 32 registers for sums of the engine,
+constexpr std::size_t kTileVectors = 1, kTileRows = 6;  // 24 of training: so many vectors of so many rows
 inline bool is_supported() {
 #if defined(__linux__)
   return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
@@ -100,6 +101,24 @@ inline Ints up23(const Ints& x) {
 }
 inline Ints down23(const Ints& x) {
   return each<Ints>([&](int i) { return vshrq_n_s32(x.v[i], 23); });
+}
+
+// Some of sixteen values.
+struct Mask {
+  uint32x4_t v[4];
+};
+
+inline Mask equal(const Ints& a, const Ints& b) {
+  return each<Mask>([&](int i) { return vceqq_s32(a.v[i], b.v[i]); });
+}
+inline Mask mask_of(std::uint16_t bits) {
+  constexpr std::uint32_t kPlaces[4] = {1, 2, 4, 8};
+  const uint32x4_t places = vld1q_u32(kPlaces);
+  return each<Mask>([=](int i) { return vtstq_u32(vdupq_n_u32(bits >> (4 * i)), places); });
+}
+// Of those a, of the others b.
+inline Floats choose(const Mask& mask, const Floats& a, const Floats& b) {
+  return each<Floats>([&](int i) { return vbslq_f32(mask.v[i], a.v[i], b.v[i]); });
 }
 
 // Activations are kept as they are.

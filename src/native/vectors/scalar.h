@@ -13,6 +13,7 @@ namespace {  // each instruction set has its own
 
 constexpr const char* kName = "scalar";
 constexpr std::size_t kBlocks = 1, kTexts = 1;
+constexpr std::size_t kTileVectors = 1, kTileRows = 1;
 inline bool is_supported() { return true; }
 
 struct Floats {
@@ -97,6 +98,20 @@ inline Ints up23(const Ints& x) {
 }
 inline Ints down23(const Ints& x) {
   return each<Ints>([&](int i) { return x.v[i] >> 23; });  // with the sign, on every compiler
+}
+
+// Some of sixteen values.
+using Mask = std::uint16_t;
+
+inline Mask mask_of(std::uint16_t bits) { return bits; }
+inline Mask equal(const Ints& a, const Ints& b) {
+  Mask mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= static_cast<Mask>((a.v[i] == b.v[i]) << i);
+  return mask;
+}
+// Of those a, of the others b.
+inline Floats choose(Mask mask, const Floats& a, const Floats& b) {
+  return each<Floats>([&](int i) { return mask >> i & 1 ? a.v[i] : b.v[i]; });
 }
 
 // Activations are kept as they are.

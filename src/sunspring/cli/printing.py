@@ -201,7 +201,7 @@ def _describe_training(report: dict[str, Any]) -> dict[str, str]:
     )
     return {
         "training": f"about {report['speeds']['training']:,.0f} characters/s, "
-        f"{'fused loop over time' if report['fused_training'] else 'layers of PyTorch'}",
+        f"{_describe_loops(report['loops'][bf16['choice']])}",
         "threads": str(report["threads"]),
         "gpu": report["gpu"] or "none that PyTorch can use",
         "device": report["device"],
@@ -210,6 +210,10 @@ def _describe_training(report: dict[str, Any]) -> dict[str, str]:
         f"{model['hidden_size']} {model['cell']}, batch {recipe['batch_size']}, "
         f"window {recipe['window']}, {recipe['optimization']['optimizer']}",
     }
+
+
+def _describe_loops(instruction_set: str | None) -> str:
+    return f"own loops with {instruction_set}" if instruction_set else "layers of PyTorch"
 
 
 def _describe_engine(report: dict[str, Any]) -> str:

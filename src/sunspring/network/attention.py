@@ -1,13 +1,12 @@
 """Two ways to look back further than a recurrent state: DeepMoji's average, and a pointer.
 
-Both are causal, and their state has the same size however long the text is. Under bf16 autocast on
-processors with bfloat16 products, `src/native/training/pointer.cpp` computes at once all that a
-loss needs from the pointer's attention.
+Both are causal, and their state has the same size however long the text is. On the processor,
+`src/native/training/pointer.cpp` computes at once all that a loss needs from the pointer's
+attention.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.network.recurrence import can_fuse
-
-with contextlib.suppress(ImportError):  # then `can_fuse` is false
-    from sunspring.network import fused
+from sunspring.network.loops import Loops, linear, loops_for
 
 _SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # initial values: sharp, and seldom used
 _NOTHING = -1  # in place of a token where nothing has been read yet
+_QUERIES_PER_BLOCK = 64  # of the loops
 _LEAST = 1e-30  # keeps the logarithm of a probability finite
 
 
@@ -128,7 +125,7 @@ class Pointer(nn.Module):
         scaled = self.query.weight * (self.sharpness.exp() * size**-0.5)
         # a single product, to read the features only once
         weights = torch.cat((scaled, self.key.weight, self.share.weight))
-        projected = F.linear(features, weights)
+        projected = linear(features, weights)
         queries, new_keys, share = torch.split(projected, [size, size, 1], dim=2)
         keys = torch.cat((state[0].to(new_keys.dtype), new_keys), dim=1)
         read = torch.cat((state[1], tokens), dim=1)
@@ -139,7 +136,7 @@ class Pointer(nn.Module):
             followers=torch.where(read[:, :-1] == _NOTHING, _NOTHING, read[:, 1:]),
             share=torch.sigmoid(share + self.share.bias).squeeze(2),
             sentinel=self.sentinel,
-            is_fusible=can_fuse(weights, size) and not state[0].requires_grad,
+            loops=None if state[0].requires_grad else loops_for(weights, size),
         )
         return pointing, (keys[:, -self._reach :], read[:, -self._reach :])
 
@@ -155,7 +152,7 @@ class Pointing:
         followers: (batch, reach + time - 1) token after each key but the last; −1 for none.
         share: (batch, time) g_t, the pointer's share before the sentinel takes its part of it.
         sentinel: (1,), the sentinel's score, beside those of the keys.
-        is_fusible: whether the fused kernels can use the keys.
+        loops: what computes attention at targets at once; None if PyTorch has to.
     """
 
     queries: Tensor
@@ -164,7 +161,7 @@ class Pointing:
     followers: Tensor
     share: Tensor
     sentinel: Tensor
-    is_fusible: bool
+    loops: Loops | None
 
     def mix(self, logits: Tensor) -> Tensor:
         """Mix the network's predictions with what followed similar places.
@@ -204,8 +201,9 @@ class Pointing:
         """Sum the attention on steps that the targets (batch, time) followed; and that on steps
         without a follower and on the sentinel. Both are (batch, time).
         """
-        if self.is_fusible:
+        if self.loops is not None:
             result: tuple[Tensor, Tensor] = _Point.apply(  # type: ignore[no-untyped-call]
+                self.loops,
                 self.queries,
                 self.new_keys,
                 self.keys.detach(),
@@ -247,6 +245,7 @@ class _Point(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        loops: Loops,
         queries: Tensor,
         new_keys: Tensor,
         keys: Tensor,
@@ -256,15 +255,16 @@ class _Point(torch.autograd.Function):
         is_backward_to_come: bool,
     ) -> tuple[Tensor, Tensor]:
         inputs = (queries.contiguous(), keys.contiguous(), followers, targets.contiguous())
-        (batch, time), width = targets.shape, fused.QUERIES_PER_BLOCK
+        (batch, time), width = targets.shape, _QUERIES_PER_BLOCK
         at_targets, own, sentinels, scales = sentinel.new_empty(4, batch, time)
         weights = None
         if is_backward_to_come:
             blocks, reach = math.ceil(time / width), keys.shape[1] - time
             weights = queries.new_empty(batch, blocks, reach + width - 1, width)
         result = (at_targets, own, sentinels, scales)
-        fused.pointer_forward(*inputs, sentinel, *result, weights)
+        loops.pointer_forward(*inputs, sentinel, *result, weights)
         ctx.save_for_backward(*inputs, *result, weights)
+        ctx.loops = loops
         return at_targets, own
 
     @staticmethod
@@ -274,5 +274,5 @@ class _Point(torch.autograd.Function):
         of_sentinels = of_own.new_empty(of_own.shape)
         of_result, of_inputs = (of_targets, of_own), (of_queries, of_keys, of_sentinels)
         arguments = (*(each.contiguous() for each in of_result), *saved, *of_inputs)
-        fused.pointer_backward(*arguments)
-        return of_queries, of_keys, None, None, None, of_sentinels.sum().reshape(1), None
+        ctx.loops.pointer_backward(*arguments)
+        return None, of_queries, of_keys, None, None, None, of_sentinels.sum().reshape(1), None

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sunspring.network.attention import CausalAttention, Pointer, Pointing
 from sunspring.network.config import ModelConfig
 from sunspring.network.dropout import Dropout
+from sunspring.network.loops import linear
 from sunspring.network.predictor import LayerState, Predictor, State, token_losses
 from sunspring.network.recurrence import Embedded, run_layer
 
@@ -182,7 +183,8 @@ class RecurrentModel(Predictor):
         if self.pointer is not None:
             pointing, pointer_state = self.pointer(features, tokens, state[-1])
             new_state.append(pointer_state)
-        return NetworkOutput(self.head(features), pointing, tuple(new_state), outputs[-1])
+        logits = linear(features, self.head.weight, self.head.bias)
+        return NetworkOutput(logits, pointing, tuple(new_state), outputs[-1])
 
     def _embed(self, tokens: Tensor, labels: Tensor | None) -> Embedded:
         values = self.embedding(tokens)

@@ -1,31 +1,22 @@
-"""A recurrent layer over time: PyTorch's own loop, or for LSTMs a fused one where it is faster.
+"""A recurrent layer over time: for LSTMs a fused loop where there is one, else PyTorch's own.
 
-PyTorch runs a small matrix product and a dozen passes over its result at every step. Under bf16
-autocast on processors with bfloat16 products, `src/native/training/scan.cpp` does a whole step at
-once. There, what an embedded token adds to the gates is looked up in a table with a row for each
-token, rather than multiplied out at every position.
+PyTorch runs a small matrix product and a dozen passes over its result at every step.
+`src/native/training/scan.cpp` does a whole step at once. There, what an embedded token adds to the
+gates is looked up in a table with a row for each token, rather than multiplied out at every
+position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sunspring.machine import forced_instruction_set
 from sunspring.network.dropout import drop_out
-
-try:
-    from sunspring.network import fused
-except ImportError:  # installed without a compiler, or for another kind of processor
-    _is_fusible = False
-else:
-    _is_fusible = fused.is_supported() and forced_instruction_set() in ("", "avx512")
+from sunspring.network.loops import Loops, linear, loops_for, multiply
 
 _RUN: dict[type[nn.RNNBase], Callable[..., tuple[Tensor, ...]]] = {
     # the functions that the layers call, to be called with other recurrent weights
@@ -51,29 +42,6 @@ class Embedded:
     tokens: Tensor
     vectors: Tensor | None
 
-    @cached_property
-    def one_hot(self) -> Tensor:
-        """(vocabulary_size, batch · time), bfloat16: which token is at which position."""
-        vocabulary = 0 if self.vectors is None else len(self.vectors)
-        return (torch.arange(vocabulary).unsqueeze(1) == self.tokens.flatten()).bfloat16()
-
-
-def has_fused_scan() -> bool:
-    """Tell whether this machine has the fused loop, for bf16 on the processor."""
-    return _is_fusible
-
-
-def can_fuse(weight: Tensor, size: int) -> bool:
-    """Tell whether the kernels support this float32 weight and output size in this context."""
-    return (
-        _is_fusible
-        and weight.device.type == "cpu"
-        and torch.is_autocast_enabled("cpu")
-        and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and weight.dtype == torch.float32
-        and size % fused.UNITS_PER_BLOCK == 0
-    )
-
 
 def run_layer(
     layer: nn.RNNBase,
@@ -98,8 +66,9 @@ def run_layer(
     recurrent = cast(Tensor, layer.weight_hh_l0)
     if recurrent_dropout:
         recurrent = drop_out(recurrent, recurrent_dropout)
-    if isinstance(layer, nn.LSTM) and can_fuse(recurrent, layer.hidden_size):
-        return _run_fused(layer, hidden, embedded, state, recurrent)
+    loops = loops_for(recurrent, layer.hidden_size) if isinstance(layer, nn.LSTM) else None
+    if loops is not None:
+        return _run_fused(loops, layer, hidden, embedded, state, recurrent)
     weights = (layer.weight_ih_l0, recurrent, layer.bias_ih_l0, layer.bias_hh_l0)
     stacked = tuple(each.unsqueeze(0) for each in state)
     is_lstm = isinstance(layer, nn.LSTM)
@@ -124,6 +93,7 @@ def _side_by_side(hidden: Tensor | None, embedded: Embedded | None) -> Tensor:
 
 
 def _run_fused(
+    loops: Loops,
     layer: nn.RNNBase,
     hidden: Tensor | None,
     embedded: Embedded | None,
@@ -136,13 +106,13 @@ def _run_fused(
     if vectors is not None and len(vectors) <= _LARGEST_TABLE:
         width = vectors.shape[1]
         of_hidden, of_embedded = torch.split(weights, [layer.input_size - width, width], dim=1)
-        table = F.linear(vectors, of_embedded, bias)
-        dense = None if hidden is None else F.linear(hidden, of_hidden)
+        table = linear(vectors, of_embedded, bias)
+        dense = None if hidden is None else linear(hidden, of_hidden)
     else:
         table = None
-        dense = F.linear(_side_by_side(hidden, embedded), weights, bias)
+        dense = linear(_side_by_side(hidden, embedded), weights, bias)
     scanned: tuple[Tensor, Tensor] = _Scan.apply(  # type: ignore[no-untyped-call]
-        dense, table, embedded, recurrent, *state
+        loops, dense, table, embedded, recurrent, *state
     )
     outputs, last_cell = scanned
     return outputs, (outputs[:, -1], last_cell)
@@ -154,6 +124,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        loops: Loops,
         dense: Tensor | None,
         table: Tensor | None,
         embedded: Embedded | None,
@@ -165,47 +136,51 @@ class _Scan(torch.autograd.Function):
         if table is not None and embedded is not None:
             tokens = embedded.tokens.contiguous()
         time = dense.shape[1] if dense is not None else cast(Tensor, tokens).shape[1]
-        hidden, cell = hidden.bfloat16().contiguous(), cell.float().contiguous()
+        hidden, cell = hidden.to(loops.dtype).contiguous(), cell.float().contiguous()
         outputs = hidden.new_empty(len(hidden), time, hidden.shape[1])
         gates = hidden.new_empty(len(hidden), time, weights.shape[0])
         cells = cell.new_empty(outputs.shape)
         dense = None if dense is None else dense.contiguous()
-        fused.scan_forward(
-            dense, table, tokens, weights, hidden, cell, _packed(weights), outputs, gates, cells
+        packed = hidden.new_empty(weights.numel())
+        loops.scan_forward(
+            dense, table, tokens, weights, hidden, cell, packed, outputs, gates, cells
         )
         ctx.save_for_backward(weights, hidden, cell, outputs, gates, cells)
-        ctx.embedded = embedded
+        ctx.embedded, ctx.loops = embedded, loops
         return outputs, cells[:, -1].clone()
 
     @staticmethod
     def backward(ctx: Any, output_gradients: Tensor, cell_gradients: Tensor) -> tuple[Any, ...]:
         weights, hidden, cell, outputs, gates, cells = ctx.saved_tensors
-        gradients = torch.empty_like(gates)
+        gradients, packed = torch.empty_like(gates), gates.new_empty(weights.numel())
         cell_gradients = cell_gradients.clone(memory_format=torch.contiguous_format)
-        fused.scan_backward(
-            output_gradients.bfloat16().contiguous(),
+        ctx.loops.scan_backward(
+            output_gradients.to(gates.dtype).contiguous(),
             weights,
             cell,
             outputs,
             gates,
             cells,
-            _packed(weights),
+            packed,
             gradients,
             cell_gradients,
         )
         flat = gradients.flatten(0, 1)
         before = torch.cat((hidden.unsqueeze(1), outputs[:, :-1]), dim=1)
-        of_dense, of_table, _, of_weights, of_hidden, _ = ctx.needs_input_grad
+        _, of_dense, of_table, _, of_weights, of_hidden, _ = ctx.needs_input_grad
+        of_tokens = None
+        if of_table:
+            embedded: Embedded = ctx.embedded
+            assert embedded.vectors is not None
+            sums = cells.new_empty(len(embedded.vectors), flat.shape[1])
+            ctx.loops.sum_by_token(flat, embedded.tokens.flatten(), sums)
+            of_tokens = sums.to(flat.dtype)
         return (
-            gradients if of_dense else None,
-            ctx.embedded.one_hot @ flat if of_table else None,
             None,
-            (flat.T @ before.flatten(0, 1)).float() if of_weights else None,
+            gradients if of_dense else None,
+            of_tokens,
+            None,
+            multiply(flat.T, before.flatten(0, 1), dtype=torch.float32) if of_weights else None,
             gradients[:, 0].float() @ weights if of_hidden else None,
             cell_gradients,
         )
-
-
-def _packed(weights: Tensor) -> Tensor:
-    """Make room for the kernels' own copy of the weights."""
-    return torch.empty(fused.packed_size(weights.shape[1]), dtype=torch.bfloat16)

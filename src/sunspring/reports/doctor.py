@@ -49,7 +49,7 @@ def _writing_speed(model: Model) -> float:
 
 def _examine_training() -> dict[str, Any]:
     from sunspring.machine import choose_device
-    from sunspring.network.recurrence import has_fused_scan
+    from sunspring.network.loops import loop_names
     from sunspring.training.plan import Overrides, make_plan
     from sunspring.training.speeds import measure_machine, measure_speed
 
@@ -75,7 +75,7 @@ def _examine_training() -> dict[str, Any]:
             **asdict(speed),
             "choice": speed.choice,
         },
-        "fused_training": has_fused_scan(),
+        "loops": loop_names(),
         "train_would_choose": {
             "for": f"{_CHARACTERS:,} characters in {budget}",
             "preset": plan.preset,

@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from sunspring.network.loops import find_loops, multiply
 from sunspring.network.network import RecurrentModel
 from sunspring.training.recipe import OptimizerSettings
 
@@ -140,11 +141,13 @@ def _muon_step(parameter: Tensor, momentum: Tensor, rate: float, decay: float) -
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Bring the singular values of a matrix near one, in bfloat16.
+    """Bring the singular values of a matrix near one.
 
     Three polynomials in the matrix bring singular values between 0.02 and 1 times its norm to
     within 10 % of one, and multiply smaller ones by 53: the best that three successive quintic
     polynomials can do (Amsel et al. 2025, "The Polar Express", algorithm 1).
+
+    Computed in bfloat16 where products in it are fast.
 
     Args:
         matrix: (height, width).
@@ -154,14 +157,39 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     """
     # keep singular values below one even after rounding: above it the polynomials diverge
     norm = torch.linalg.vector_norm(matrix).clamp(min=1e-12)
-    flat: Tensor = (matrix / (_SAFETY * norm)).bfloat16()
-    is_tall = flat.shape[0] > flat.shape[1]
+    scaled: Tensor = matrix / (_SAFETY * norm)
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    if matrix.device.type == "cpu" and find_loops(torch.bfloat16) is None:
+        factor = _polar_factor(
+            multiply(scaled.T, scaled) if is_tall else multiply(scaled, scaled.T)
+        )
+        return multiply(scaled, factor) if is_tall else multiply(factor, scaled)
+    flat = scaled.bfloat16()
     for a, b, c in _POLAR_EXPRESS:
-        gram = flat.T @ flat if is_tall else flat @ flat.T
-        even = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        factors = (flat, even) if is_tall else (even, flat)
-        flat = torch.addmm(flat, *factors, beta=a)
+        gram = multiply(flat.T, flat) if is_tall else multiply(flat, flat.T)
+        even = multiply(gram, gram).mul_(c).add_(gram, alpha=b)
+        flat = (multiply(flat, even) if is_tall else multiply(even, flat)).add_(flat, alpha=a)
     return flat
+
+
+def _polar_factor(gram: Tensor) -> Tensor:
+    """Return the matrix that brings singular values near one, from the squares of these.
+
+    All is done on the smaller side of the original matrix, which takes float32: in bfloat16 the
+    squares of small singular values would be lost.
+
+    Args:
+        gram: (size, size) the original times its transpose.
+    """
+    factor: Tensor | None = None
+    for index, (a, b, c) in enumerate(_POLAR_EXPRESS):
+        step = multiply(gram, gram).mul_(c).add_(gram, alpha=b)
+        step.diagonal().add_(a)
+        factor = step if factor is None else multiply(factor, step)
+        if index + 1 < len(_POLAR_EXPRESS):
+            gram = multiply(multiply(step, gram), step)
+    assert factor is not None
+    return factor
 
 
 def parameter_groups(model: RecurrentModel) -> tuple[list[Tensor], list[Tensor]]:

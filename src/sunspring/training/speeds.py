@@ -23,8 +23,8 @@ from torch import Tensor
 
 from sunspring.machine import Precision, processor_name, usable_cores
 from sunspring.network.config import DROPOUTS, ModelConfig, least_parameters
+from sunspring.network.loops import loop_names, loops_at_work
 from sunspring.network.network import RecurrentModel
-from sunspring.network.recurrence import has_fused_scan
 from sunspring.storage import write_atomically
 from sunspring.training.gradients import gradients_of
 from sunspring.training.objective import Sequences, objective_of, run_batch
@@ -151,7 +151,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "fused": has_fused_scan(),
+        "loops": loop_names(),
         "versions": [version("sunspring"), torch.__version__],
     }
 
@@ -183,13 +183,18 @@ def _measure(config: ModelConfig, recipe: Recipe, device: torch.device) -> Speed
         tokens = torch.randint(config.vocabulary_size, size).to(device)
         fresh = torch.zeros(recipe.batch_size, dtype=torch.bool, device=device)
         sequences = Sequences(tokens[:, :-1], tokens[:, 1:], fresh, None)
-        fp32_gradient = _gradient(model, recipe, sequences, bf16=False)
-        try:
-            bf16_gradient = _gradient(model, recipe, sequences, bf16=True)
-        except RuntimeError:  # no bf16 kernels for this device or cell
-            return Speed(_time_steps(model, recipe, sequences, bf16=False), 0.0, 0.0)
-        cosine = F.cosine_similarity(fp32_gradient, bf16_gradient, dim=0)
-        fp32, bf16 = (_time_steps(model, recipe, sequences, bf16=each) for each in (False, True))
+        with loops_at_work(model):
+            return _compare_formats(model, recipe, sequences)
+
+
+def _compare_formats(model: RecurrentModel, recipe: Recipe, sequences: Sequences) -> Speed:
+    fp32_gradient = _gradient(model, recipe, sequences, bf16=False)
+    try:
+        bf16_gradient = _gradient(model, recipe, sequences, bf16=True)
+    except RuntimeError:  # no bf16 kernels for this device or cell
+        return Speed(_time_steps(model, recipe, sequences, bf16=False), 0.0, 0.0)
+    cosine = F.cosine_similarity(fp32_gradient, bf16_gradient, dim=0)
+    fp32, bf16 = (_time_steps(model, recipe, sequences, bf16=each) for each in (False, True))
     return Speed(fp32, bf16, float(cosine))
 
 

@@ -22,6 +22,7 @@ from sunspring.corpus.batches import IGNORED, Batch, Batches, Lanes, Windows
 from sunspring.corpus.splits import Split
 from sunspring.errors import SunspringError
 from sunspring.machine import Precision
+from sunspring.network.loops import loops_at_work
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import State
 from sunspring.network.weights import load_weights, model_weights
@@ -204,7 +205,8 @@ class Trainer:
         self._tokens, self._latest_loss = 0, math.nan
         self._tell("on_start", self)
         try:
-            self._train()
+            with loops_at_work(self.model):
+                self._train()
         finally:
             report = self._report()
             self._tell("on_end", report)
