@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sunspring.corpus.vocabulary import (
@@ -169,6 +169,9 @@ def test_what_cannot_be_read_is_an_error_that_names_the_place(
         "[]a]b",
         "(?x) a # the first\n b + \\ ? [ #]",
         "(?x)a\xa0?b",
+        "(?x)a#\\\nb",
+        "(?x)a#\\\\\nb",
+        "(?#a\\)b)ab",
         "[a-]",
         "((a){2}){2}",
         "(a|b)*a(a|b){4}",
@@ -191,6 +194,7 @@ def test_patterns_mean_what_they_mean_in_python(
     flags=st.sampled_from(["", "(?i)", "(?s)", "(?x)"]),
     text=st.text("abAB1 k\u212a\n\xa0#", max_size=4),
 )
+@example(regex="#\\", flags="(?x)", text="")
 @settings(max_examples=500)
 def test_what_is_accepted_means_what_it_means_in_python(regex: str, flags: str, text: str) -> None:
     vocabulary = CharacterVocabulary("abABkK1 \u212a\n-[]{}\xa0#", end=False, unknown=False)

@@ -167,8 +167,9 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     flat = scaled.bfloat16()
     for a, b, c in _POLAR_EXPRESS:
         gram = multiply(flat.T, flat) if is_tall else multiply(flat, flat.T)
-        even = multiply(gram, gram).mul_(c).add_(gram, alpha=b)
-        flat = (multiply(flat, even) if is_tall else multiply(even, flat)).add_(flat, alpha=a)
+        even = multiply(gram, gram, dtype=torch.float32).mul_(c).add_(gram, alpha=b).bfloat16()
+        factors = (flat, even) if is_tall else (even, flat)
+        flat = multiply(*factors, dtype=torch.float32).add_(flat, alpha=a).bfloat16()
     return flat
 
 

@@ -179,12 +179,11 @@ class _Parser:
 
     def _skip_blanks(self) -> None:
         """Skip what is no part of the pattern: comments, and in verbose mode blanks."""
-        skipped = (
-            r"(?:\(\?#[^)]*\)|[ \t\n\r\v\f]|#[^\n]*)*"
-            if self._flags.is_verbose
-            else r"(?:\(\?#[^)]*\))*"
-        )
-        found = re.compile(skipped).match(self._regex, self._place)
+        # what follows a backslash does not end a comment, as in Python
+        comment = r"\(\?#(?:\\.|[^)\\])*\)"
+        blanks = r"[ \t\n\r\v\f]|#(?:\\.|[^\n\\])*"
+        skipped = f"(?:{comment}|{blanks})*" if self._flags.is_verbose else f"(?:{comment})*"
+        found = re.compile(skipped, re.DOTALL).match(self._regex, self._place)
         self._place = found.end() if found else self._place
 
     def _repeated(self, part: Node) -> Node:
