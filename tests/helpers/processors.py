@@ -1,6 +1,7 @@
 """What this processor can do, and what one without AVX-512 could."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
@@ -21,6 +22,12 @@ WITHOUT_AVX512 = {
     "ATEN_CPU_CAPABILITY": "avx2",
 }
 """Variables with which a process computes as on a processor that has AVX2 alone."""
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skip a test where one of some programs is missing."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {' and '.join(missing)}")
 
 
 def require_bf16(config: ModelConfig) -> None:

@@ -4,7 +4,6 @@ Each needs a compiler that is not everywhere: Debian's g++-aarch64-linux-gnu wit
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chains import random_model
+from processors import needs
 
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.network import engine
@@ -33,11 +33,6 @@ CONFIGS = [
     for cell, skip, pointer in product(("rnn", "gru", "lstm"), (False, True), (0, 9))
 ] + [replace(PLAIN, embedding_activation="tanh", labels=("a",), skip=True, hidden_size=33)]
 TOKENS = np.random.default_rng(0).integers(LETTERS.size, size=30)
-
-
-def needs(*programs: str) -> pytest.MarkDecorator:
-    missing = [program for program in programs if shutil.which(program) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"needs {' and '.join(missing)}")
 
 
 def build(

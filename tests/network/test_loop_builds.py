@@ -3,22 +3,17 @@
 Each needs a compiler that is not everywhere: Debian's g++-aarch64-linux-gnu with qemu-user.
 """
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processors import needs
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src" / "native"
 pytestmark = pytest.mark.long
-
-
-def needs(*programs: str) -> pytest.MarkDecorator:
-    missing = [program for program in programs if shutil.which(program) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"needs {' and '.join(missing)}")
 
 
 def run(

@@ -298,7 +298,6 @@ NB_MODULE(fused, module) {
   nb::set_leak_warnings(false);  // loops stay until the process ends
   module.attr("UNITS_PER_BLOCK") = sunspring::kUnitsPerBlock;
   module.attr("QUERIES_PER_BLOCK") = sunspring::kQueriesPerBlock;
-  module.def("packed_size", &sunspring::packed_size);
   module.def("set_threads", &sunspring::set_threads);
   define<float>(module, "Float32Loops");
   define<bfloat16>(module, "BFloat16Loops");

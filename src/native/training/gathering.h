@@ -1,4 +1,4 @@
-// Sums and copies that pass over much memory: small work, but not for one thread.
+// Sums that pass over much memory: small work, but too much for one thread.
 
 #pragma once
 

@@ -17,8 +17,6 @@
 namespace sunspring {
 namespace {
 
-constexpr std::size_t count_of(std::size_t size, std::size_t of) { return (size + of - 1) / of; }
-
 constexpr std::size_t kBlocksAtATime = 8;  // so that what is read of a stays in the L2 cache
 constexpr std::size_t kRowsAtATime = kBlocksAtATime * kMostRows;
 // Room for the vectors of rows, of which some reach beyond them.
@@ -63,12 +61,8 @@ void pack_panel(const Packing& packing, Matrix<Value> b, std::size_t panel, Valu
   if (columns < kWidth) {
     std::memset(static_cast<void*>(to), 0, packing.panel_size() * sizeof(Value));
   } else if (b.column_stride == 1) {
-    for (; done < packing.whole_groups(); ++done) {
-      for (std::size_t place = 0; place < kWidth; place += kLanes) {
-        store_groups(gather_groups(at(done, place), b.row_stride),
-                     to + done * kPanel + place * kGroup);
-      }
-    }
+    done = packing.whole_groups();
+    pack(at(0, 0), b.row_stride, done, kWidth, to);
   }
   constexpr std::size_t kStretch = 64;  // groups, so that the lines written stay in the cache
   for (; done < packing.groups; done = std::min(done + kStretch, packing.groups)) {

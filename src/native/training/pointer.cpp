@@ -66,17 +66,6 @@ void clear(Value* from, Value* end) {
   std::memset(from, 0, static_cast<std::size_t>(end - from) * sizeof(Value));
 }
 
-// Pack some columns of rows into groups: to the weights of `multiply`, or, seen the other way round,
-// to its inputs.
-void pack(const Value* rows, std::size_t stride, std::size_t groups, std::size_t columns,
-          Value* packed) {
-  for (std::size_t group = 0; group < groups; ++group, rows += kGroup * stride) {
-    for (std::size_t place = 0; place < columns; place += kLanes, packed += kLanes * kGroup) {
-      store_groups(gather_groups(rows + place, stride), packed);
-    }
-  }
-}
-
 // What both passes do, with the memory of one thread.
 class Pass {
  protected:
@@ -109,7 +98,7 @@ class Pass {
   }
 
   Value* weights(std::size_t row, const Block& block) const {
-    const std::size_t blocks = (shape_.time + kQueries - 1) / kQueries;
+    const std::size_t blocks = count_of(shape_.time, kQueries);
     return result_.weights +
            (row * blocks + block.first / kQueries) * (shape_.reach + kQueries - 1) * kQueries;
   }
@@ -140,7 +129,8 @@ class Pass {
 
 class ForwardPass : Pass {
  public:
-  ForwardPass(PointerShape shape, PointerInputs<Value> inputs, float sentinel, Pointed<Value> result)
+  ForwardPass(PointerShape shape, PointerInputs<Value> inputs, float sentinel,
+              Pointed<Value> result)
       : Pass(shape, inputs, result),
         sentinel_(fill(sentinel)),
         packed_queries_(shape.size * kQueries),
@@ -225,13 +215,14 @@ class ForwardPass : Pass {
 
   const Floats sentinel_;
   Aligned<Value> packed_queries_;  // (64 / kWidth, size / kGroup, kWidth, kGroup)
-  Aligned<float> scores_;             // (keys, 64)
+  Aligned<float> scores_;          // (keys, 64)
   PerQuery maxima_;
 };
 
 class BackwardPass : Pass {
  public:
-  BackwardPass(PointerShape shape, PointerInputs<Value> inputs, Pointed<Value> result, PointerGradients<Value> gradients)
+  BackwardPass(PointerShape shape, PointerInputs<Value> inputs, Pointed<Value> result,
+               PointerGradients<Value> gradients)
       : Pass(shape, inputs, result),
         gradients_(gradients),
         packed_queries_(kQueries * shape.size),
@@ -307,7 +298,7 @@ class BackwardPass : Pass {
   // dq_t += Σ_s dscore_ts k_s
   void add_to_queries(std::size_t row, std::size_t queries, Range chunk) {
     // If the last group is not full, the key after it stands in it too, and counts nothing.
-    const std::size_t groups = (chunk.size() + kGroup - 1) / kGroup;
+    const std::size_t groups = count_of(chunk.size(), kGroup);
     pack(of_scores_.data(), kQueries, groups, kQueries, packed_of_scores_.data());
     for (std::size_t place = 0; place < shape_.size; place += kWidth) {
       pack(keys(row) + chunk.first * shape_.size + place, shape_.size, groups, kWidth,
@@ -344,11 +335,12 @@ class BackwardPass : Pass {
   Aligned<Value> of_scores_;         // (keys, 64)
   Aligned<Value> packed_of_scores_;  // (keys / kGroup, 64, kGroup)
   Aligned<Value> packed_keys_;       // (keys / kGroup, kWidth, kGroup), of a panel's places
-  Aligned<float> of_queries_;           // (64, size)
-  Aligned<float> of_keys_;              // (time, size)
+  Aligned<float> of_queries_;        // (64, size)
+  Aligned<float> of_keys_;           // (time, size)
 };
 
-void forward(PointerShape shape, PointerInputs<Value> inputs, float sentinel, Pointed<Value> result) {
+void forward(PointerShape shape, PointerInputs<Value> inputs, float sentinel,
+             Pointed<Value> result) {
   in_team([&](const Member& member) {
     ForwardPass(shape, inputs, sentinel, result).run(share(shape.batch, member));
   });

@@ -24,8 +24,8 @@ struct PointerShape {
 // Query t of a row is compared with its keys t, …, t + reach − 1.
 template <typename Value>
 struct PointerInputs {
-  const Value* queries;        // (batch, time, size), scaled
-  const Value* keys;           // (batch, reach + time, size), of which the last is for later
+  const Value* queries;           // (batch, time, size), scaled
+  const Value* keys;              // (batch, reach + time, size), of which the last is for later
   const std::int64_t* followers;  // (batch, reach + time − 1): a token for each key, or kNoToken
   const std::int64_t* targets;    // (batch, time): the token that is asked for
 };
@@ -49,8 +49,8 @@ template <typename Value>
 struct PointerGradients {
   const float* at_targets;  // (batch, time)
   const float* own;         // (batch, time)
-  Value* queries;        // (batch, time, size)
-  Value* keys;           // (batch, time, size)
+  Value* queries;           // (batch, time, size)
+  Value* keys;              // (batch, time, size)
   float* sentinels;         // (batch, time)
 };
 
@@ -58,7 +58,8 @@ struct PointerGradients {
 template <typename Value>
 struct Pointer {
   // sentinel: a score beside those of the keys.
-  void (*forward)(PointerShape shape, PointerInputs<Value> inputs, float sentinel, Pointed<Value> result);
+  void (*forward)(PointerShape shape, PointerInputs<Value> inputs, float sentinel,
+                  Pointed<Value> result);
   void (*backward)(PointerShape shape, PointerInputs<Value> inputs, Pointed<Value> result,
                    PointerGradients<Value> gradients);
 };

@@ -17,10 +17,24 @@
 namespace sunspring {
 namespace {
 
-constexpr std::size_t kLanes = 16;                   // values of a vector
-constexpr std::size_t kWidth = kTileVectors * kLanes;    // columns of a panel of weights
-constexpr std::size_t kPanel = kWidth * kGroup;      // its weights of one group of inputs
-constexpr std::size_t kMostRows = kTileRows;             // whose sums fit the registers
+constexpr std::size_t kLanes = 16;                     // values of a vector
+constexpr std::size_t kWidth = kTileVectors * kLanes;  // columns of a panel of weights
+constexpr std::size_t kPanel = kWidth * kGroup;        // its weights of one group of inputs
+constexpr std::size_t kMostRows = kTileRows;           // whose sums fit the registers
+
+// How many pieces of a size there are in all, the last perhaps not full.
+constexpr std::size_t count_of(std::size_t all, std::size_t of) { return (all + of - 1) / of; }
+
+// Pack some columns of rows into groups: to the weights of `accumulate`, or, seen the other way round,
+// to its inputs.
+void pack(const Value* rows, std::size_t stride, std::size_t groups, std::size_t columns,
+          Value* packed) {
+  for (std::size_t group = 0; group < groups; ++group, rows += kGroup * stride) {
+    for (std::size_t place = 0; place < columns; place += kLanes, packed += kLanes * kGroup) {
+      store_groups(gather_groups(rows + place, stride), packed);
+    }
+  }
+}
 
 // sums (rows, kWidth) += inputs (rows, groups) · weights, packed (groups, kWidth, kGroup); or only
 // the first so many vectors of the columns.
@@ -66,7 +80,7 @@ void dispatch(std::size_t first, std::size_t count, Work& work,
 
 template <typename Work>
 void for_row_blocks(Range rows, Work work) {
-  const std::size_t blocks = (rows.size() + kMostRows - 1) / kMostRows;
+  const std::size_t blocks = count_of(rows.size(), kMostRows);
   for (std::size_t block = 0; block < blocks; ++block) {
     const Range piece = share(rows.size(), block, blocks);
     dispatch(rows.first + piece.first, piece.size(), work,

@@ -12,7 +12,8 @@ namespace {  // each instruction set has its own
 
 constexpr const char* kName = "avx2";
 constexpr std::size_t kBlocks = 2, kTexts = 2;   // 8 of 16 registers for sums of the engine,
-constexpr std::size_t kTileVectors = 1, kTileRows = 6;  // 12 of training: so many vectors of so many rows
+// 12 of training: so many vectors of so many rows
+constexpr std::size_t kTileVectors = 1, kTileRows = 6;
 inline bool is_supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 struct Floats {

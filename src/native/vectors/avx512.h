@@ -12,7 +12,8 @@ namespace {  // each instruction set has its own
 
 constexpr const char* kName = "avx512";
 constexpr std::size_t kBlocks = 4, kTexts = 6;   // 24 of 32 registers for sums of the engine,
-constexpr std::size_t kTileVectors = 4, kTileRows = 6;  // and of training: so many vectors of so many rows
+// and of training: so many vectors of so many rows
+constexpr std::size_t kTileVectors = 4, kTileRows = 6;
 inline bool is_supported() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");

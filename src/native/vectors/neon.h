@@ -17,7 +17,8 @@ namespace {  // each instruction set has its own
 
 constexpr const char* kName = "neon";
 constexpr std::size_t kBlocks = 2, kTexts = 2;   // 16 of 32 registers for sums of the engine,
-constexpr std::size_t kTileVectors = 1, kTileRows = 6;  // 24 of training: so many vectors of so many rows
+// 24 of training: so many vectors of so many rows
+constexpr std::size_t kTileVectors = 1, kTileRows = 6;
 inline bool is_supported() {
 #if defined(__linux__)
   return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;

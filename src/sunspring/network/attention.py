@@ -19,7 +19,6 @@ from sunspring.network.loops import Loops, linear, loops_for
 
 _SHARPNESS, _SENTINEL, _SHARE = 1.0, 3.0, -3.0  # initial values: sharp, and seldom used
 _NOTHING = -1  # in place of a token where nothing has been read yet
-_QUERIES_PER_BLOCK = 64  # of the loops
 _LEAST = 1e-30  # keeps the logarithm of a probability finite
 
 
@@ -255,7 +254,7 @@ class _Point(torch.autograd.Function):
         is_backward_to_come: bool,
     ) -> tuple[Tensor, Tensor]:
         inputs = (queries.contiguous(), keys.contiguous(), followers, targets.contiguous())
-        (batch, time), width = targets.shape, _QUERIES_PER_BLOCK
+        (batch, time), width = targets.shape, loops.queries_per_block
         at_targets, own, sentinels, scales = sentinel.new_empty(4, batch, time)
         weights = None
         if is_backward_to_come:

@@ -40,6 +40,7 @@ class Loops:
     def __init__(self, native: fused.Float32Loops, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.name = native.name
+        self.queries_per_block = fused.QUERIES_PER_BLOCK
         self.scan_forward, self.scan_backward = native.scan_forward, native.scan_backward
         self.pointer_forward = native.pointer_forward
         self.pointer_backward = native.pointer_backward
