@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,11 @@ def check_capacity(plan: Plan, device: torch.device, folder: Path) -> None:
     """
     _check_memory(plan, device)
     _check_disk(plan, folder)
+
+
+def fit_together(plans: Sequence[Plan], device: torch.device) -> bool:
+    """Tell whether several trainings that take turns fit in the memory of their device."""
+    return sum(step_bytes(each.model, each.recipe) for each in plans) <= memory_bytes(device)
 
 
 def _check_memory(plan: Plan, device: torch.device) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sunspring.errors import MissingExtraError, ModelError
 from sunspring.training.pace import Revision
+from sunspring.training.race import Outcome
 from sunspring.training.trainer import Callback, EvaluationReport, StepReport, Trainer
 
 Event = Mapping[str, Any]
@@ -55,6 +56,20 @@ class JsonLog(Callback):
         line = {"event": event, **{name: _rounded(value) for name, value in values.items()}}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def on_race(self, outcome: Outcome) -> None:
+        """Log what was tried before the run."""
+        tries = [
+            {
+                "name": each.name,
+                "seconds": _rounded(each.seconds),
+                "characters_per_second": _rounded(self._units.characters(each.tokens_per_second)),
+                "validation_bpc": _rounded(self._units.bpc(each.nats)),
+                "lead_bpc": _rounded(self._units.bpc(each.lead)),
+            }
+            for each in outcome.tries
+        ]
+        self._write("race", step=outcome.step, chosen=outcome.chosen, tries=tries)
 
     def on_start(self, trainer: Trainer) -> None:
         """Log where training starts, or resumes."""

@@ -5,12 +5,9 @@ The notebook and the command line both come through here.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import signal
-import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TextIO
 
@@ -22,12 +19,9 @@ from sunspring.corpus.settings import TokenSettings
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation.protocols import evaluate_engine, first_tokens
 from sunspring.machine import (
-    ENDING_SIGNALS,
-    HANG_UP,
     Precision,
     choose_device,
     keep_freed_memory,
-    leave_terminal,
 )
 from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.network.model_folder import ModelFiles
@@ -39,11 +33,13 @@ from sunspring.runs.corpus import RequestedText, open_run_corpus, say_if_binary
 from sunspring.runs.folder import RunFolder
 from sunspring.runs.log import JsonLog, TensorBoardLog, Units
 from sunspring.runs.progress import choose_progress
+from sunspring.runs.racing import Start, try_rivals
 from sunspring.runs.record import Setup, read_plan
 from sunspring.runs.request import TrainingRequest
 from sunspring.runs.result import TrainingResult
 from sunspring.runs.resumption import check_budget, names_other_text, resumed_request
 from sunspring.runs.samples import OnSample, SampleWriter
+from sunspring.runs.stopping import stop_on_signals
 from sunspring.settings import settings_of
 from sunspring.storage import cache_folder, writing
 from sunspring.training.budget import Budget
@@ -54,6 +50,7 @@ from sunspring.training.plan import (
     PRESETS,
     Overrides,
     Plan,
+    Throughput,
     check_preset,
     make_plan,
     read_overrides,
@@ -74,6 +71,7 @@ _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of minutes, for the last eval
 _REPORT_SHARE, _MOST_REPORT_SECONDS = 0.04, 6.0  # of it, for the report at the end
 _FIRST_TOKENS, _TIMED_TOKENS = 1024, 8192  # scored to measure the speed; the first are slow
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
+_LOG = "log.jsonl"
 _FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
 
 
@@ -96,7 +94,18 @@ def train(
     notify = notify_on(stream)
     checked = _check(request, notify)
     setup, model = _prepare(checked, notify)
-    return _begin(setup, model, stream, began)
+    reserve = _reserve(setup, model, began)
+
+    def make_trainer(plan: Plan) -> Trainer:
+        return _make_trainer(
+            replace(setup, plan=plan), _new_model(plan, request.seed, None), reserve
+        )
+
+    units = _units(setup.corpus)
+    start = try_rivals(setup, checked.overrides, checked.throughput, make_trainer, units, notify)
+    if start is not None:
+        setup, model = replace(setup, plan=start.plan), start.model
+    return _begin(setup, model, stream, reserve, start)
 
 
 def resume(
@@ -162,7 +171,7 @@ def _resume(
         precision = "fp32"
     setup = Setup(request, corpus, plan, precision, device)
     folder.write_record({**record, **setup.record()})
-    report = _run(setup, folder, model, checkpoint, stream, began)
+    report = _run(setup, folder, model, checkpoint, stream, _reserve(setup, model, began))
     return _report(setup, folder, model, report, notify)
 
 
@@ -190,16 +199,25 @@ def train_copy(
     device = choose_device(request.device)
     check_capacity(plan, device, request.folder)
     setup = Setup(request, corpus, plan, precision, device)
-    return _begin(setup, _new_model(plan, request.seed, _load_base(request)), stream, began)
+    model = _new_model(plan, request.seed, _load_base(request))
+    return _begin(setup, model, stream, _reserve(setup, model, began))
 
 
 def _begin(
-    setup: Setup, model: RecurrentModel, stream: TextIO | None, began: float
+    setup: Setup,
+    model: RecurrentModel,
+    stream: TextIO | None,
+    reserve: float,
+    start: Start | None = None,
 ) -> TrainingResult:
-    """Train a model into a new folder."""
+    """Train a model into a new folder, from its first step or from the end of a race."""
     folder = RunFolder(setup.request.folder)
     with folder.begin(setup.plan.model, setup.corpus.vocabulary, setup.record()):
-        report = _run(setup, folder, model, None, stream, began)
+        if start is not None:
+            folder.save(start.checkpoint)
+            JsonLog(folder.path / _LOG, _units(setup.corpus)).on_race(start.outcome)
+        checkpoint = None if start is None else start.checkpoint
+        report = _run(setup, folder, model, checkpoint, stream, reserve)
         return _report(setup, folder, model, report, notify_on(stream))
 
 
@@ -213,6 +231,7 @@ class _Checked:
         base: the model to start from.
         overrides: its settings of model, recipe and optimiser.
         device: where to train.
+        throughput: of the machine.
     """
 
     request: TrainingRequest
@@ -220,6 +239,7 @@ class _Checked:
     base: ModelFiles | None
     overrides: Overrides
     device: torch.device
+    throughput: Throughput
 
 
 def _check(request: TrainingRequest, notify: Notify) -> _Checked:
@@ -232,7 +252,8 @@ def _check(request: TrainingRequest, notify: Notify) -> _Checked:
     base, device = _load_base(request), choose_device(request.device)
     if base is not None:
         _check_base(request, overrides, base.config)
-    return _Checked(request, RequestedText(request, base, notify), base, overrides, device)
+    text, throughput = RequestedText(request, base, notify), measure_machine(device, cache_folder())
+    return _Checked(request, text, base, overrides, device, throughput)
 
 
 def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
@@ -248,7 +269,7 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
         training_characters=corpus.train.characters,
         documents=corpus.train.document_count,
         budget=request.budget,
-        throughput=measure_machine(device, cache_folder()),
+        throughput=checked.throughput,
         overrides=checked.overrides,
         base=base.config if base else None,
     )
@@ -320,42 +341,59 @@ def _choose_precision(plan: Plan, model: RecurrentModel, device: torch.device) -
     return recipe.precision
 
 
+def _reserve(setup: Setup, model: RecurrentModel, began: float) -> float:
+    """Return the seconds that come before training and after it; the model moves to its device."""
+    model.to(setup.device)
+    ending = _seconds_to_end(model, setup.corpus, setup.request.budget)
+    return time.perf_counter() - began + ending
+
+
+def _make_trainer(
+    setup: Setup,
+    model: RecurrentModel,
+    reserve: float,
+    callbacks: Sequence[Callback] = (),
+    save: Callable[[Checkpoint], None] | None = None,
+) -> Trainer:
+    request, corpus, recipe = setup.request, setup.corpus, setup.plan.recipe
+    start_id = corpus.vocabulary.start_id
+    keep_freed_memory()
+    model.to(setup.device)
+    return Trainer(
+        model,
+        make_batches(corpus.train, start_id, recipe, request.seed),
+        Optimizers(model, recipe.optimization),
+        pace=Pace(request.budget, reserve, recipe.most_epochs),
+        warmup_steps=recipe.optimization.warmup_steps,
+        precision=setup.precision,
+        objective=recipe.objective,
+        quick=QuickSets(
+            quick_batches(corpus.validation, start_id), quick_batches(corpus.heldout, start_id)
+        ),
+        callbacks=callbacks,
+        save=save,
+    )
+
+
 def _run(
     setup: Setup,
     folder: RunFolder,
     model: RecurrentModel,
     checkpoint: Checkpoint | None,
     stream: TextIO | None,
-    began: float,
+    reserve: float,
 ) -> StepReport:
     """Train until the budget is spent or a stop is requested; the best weights are kept.
 
     Returns:
         The report of the last step.
     """
-    request, corpus, plan = setup.request, setup.corpus, setup.plan
-    start_id = corpus.vocabulary.start_id
-    keep_freed_memory()
-    model.to(setup.device)
-    ending = _seconds_to_end(model, corpus, request.budget)
-    reserve = time.perf_counter() - began + ending
-    trainer = Trainer(
-        model,
-        make_batches(corpus.train, start_id, plan.recipe, request.seed),
-        Optimizers(model, plan.recipe.optimization),
-        pace=Pace(request.budget, reserve, plan.recipe.most_epochs),
-        warmup_steps=plan.recipe.optimization.warmup_steps,
-        precision=setup.precision,
-        objective=plan.recipe.objective,
-        quick=QuickSets(
-            quick_batches(corpus.validation, start_id), quick_batches(corpus.heldout, start_id)
-        ),
-        callbacks=_callbacks(request, corpus, plan.model.first_label, stream),
-        save=folder.save,
-    )
+    plan = setup.plan
+    callbacks = _callbacks(setup.request, setup.corpus, plan.model.first_label, stream)
+    trainer = _make_trainer(setup, model, reserve, callbacks, folder.save)
     if checkpoint is not None:
         trainer.resume(checkpoint)
-    with _stop_on_signals(trainer), writing(folder.path), explaining_memory(plan):
+    with stop_on_signals(trainer), writing(folder.path), explaining_memory(plan):
         report = trainer.run()
     load_weights(model, trainer.best)
     return report
@@ -398,11 +436,15 @@ def _seconds_to_end(model: RecurrentModel, corpus: Corpus, budget: Budget) -> fl
     return scoring + saving + min(_REPORT_SHARE * seconds, _MOST_REPORT_SECONDS)
 
 
+def _units(corpus: Corpus) -> Units:
+    return Units(len(corpus.train.tokens) / max(1, corpus.train.characters))
+
+
 def _callbacks(
     request: TrainingRequest, corpus: Corpus, label: str | None, stream: TextIO | None
 ) -> list[Callback]:
-    units = Units(len(corpus.train.tokens) / max(1, corpus.train.characters))
-    log = JsonLog(request.folder / "log.jsonl", units)
+    units = _units(corpus)
+    log = JsonLog(request.folder / _LOG, units)
     callbacks: list[Callback] = [log]
     listeners: list[OnSample] = [log.on_sample]
     if stream is not None:
@@ -417,35 +459,6 @@ def _callbacks(
     if request.budget.unit == "minutes":
         samples = min(samples, int(60 * request.budget.amount / _SECONDS_A_SAMPLE))
     return [SampleWriter(corpus.vocabulary, label, listeners, samples), *callbacks]
-
-
-@contextlib.contextmanager
-def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
-    """Let a signal end training after the current step, and a second one at once.
-
-    The signals are those of Ctrl-C, of systems that shut down, and of terminals that are closed;
-    one that is ignored, as under nohup, stays so.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-    before = {number: each for number, each in before.items() if each != signal.SIG_IGN}
-
-    def stop(number: int, frame: Any) -> None:
-        if number == HANG_UP:
-            leave_terminal()
-        trainer.request_stop()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _describe(corpus: Corpus) -> str:

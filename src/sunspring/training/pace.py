@@ -59,6 +59,16 @@ class Pace:
         self._marks: list[tuple[int, float]] = []  # (step, seconds) at the latest checks
         self._next_check = 0
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of training that the minutes leave room for."""
+        return self._target
+
+    def set_aside(self, seconds: float) -> None:
+        """Take away time that was spent on something else; the next step revises the plan."""
+        self._target -= seconds
+        self._next_check = 0
+
     def share(self, step: int, epochs: float) -> float:
         """Return the share of the budget that is spent: training ends at 1 or above.
 

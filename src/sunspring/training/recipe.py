@@ -97,6 +97,13 @@ class Recipe(ObjectiveSettings):
         "End after this many epochs even if time is left, to avoid overfitting; 0 for no limit.",
         at_least=0,
     )
+    race: float = setting(
+        0.1,
+        "Share of the minutes in which auto may try other plans beside its own, on your text and "
+        "machine; 0 to try none.",
+        at_least=0,
+        below=0.5,
+    )
     optimization: OptimizerSettings = field(default_factory=OptimizerSettings)
 
     def __post_init__(self) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from sunspring.corpus.splits import Split
 from sunspring.errors import SunspringError
 from sunspring.machine import Precision
 from sunspring.network.loops import loops_at_work
-from sunspring.network.network import RecurrentModel
+from sunspring.network.network import RecurrentModel, Weights
 from sunspring.network.predictor import State
 from sunspring.network.weights import load_weights, model_weights
 from sunspring.notices import counted, readable
@@ -132,6 +133,21 @@ def quick_batches(split: Split, start_id: int) -> list[Batch]:
     return drawn
 
 
+def random_state(device: torch.device) -> Weights:
+    """Return the states of the random generators that a training on a device draws from."""
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_random(states: Weights, device: torch.device) -> None:
+    """Go on from what `random_state` returned, perhaps on another device."""
+    torch.set_rng_state(states["random.cpu"])
+    if "random.cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["random.cuda"], device)
+
+
 class Trainer:
     """Trains one model on one stream of batches.
 
@@ -171,7 +187,7 @@ class Trainer:
         self.step = 0
         self.best = model_weights(model)
         self.best_validation = math.inf
-        self._pace = pace
+        self.pace = pace
         self._warmup_steps = warmup_steps
         self._gradients = gradients_of(model, objective, precision == "bf16")
         self._quick = quick
@@ -187,7 +203,7 @@ class Trainer:
         self._next_evaluation = 0.01
         self._tokens, self._latest_loss = 0, math.nan
         self._earlier_seconds = 0.0
-        self._began = clock()
+        self._began: float | None = None  # it stands still
         self._stop = False
 
     def request_stop(self) -> None:
@@ -200,8 +216,8 @@ class Trainer:
         Raises:
             SunspringError: training diverges, however low the learning rate.
         """
-        self._began = self._clock()
         self._good = self.checkpoint()
+        self._began = self._clock()
         self._tokens, self._latest_loss = 0, math.nan
         self._tell("on_start", self)
         try:
@@ -212,11 +228,59 @@ class Trainer:
             self._tell("on_end", report)
         return report
 
-    def _train(self) -> None:
-        """Take step after step, with evaluations, reports and checkpoints now and then."""
+    def try_until(self, step: int) -> bool:
+        """Train up to a step, and then stand still: the training is tried beside others.
+
+        Nobody is told, and nothing is saved.
+
+        Returns:
+            Whether it got there; not if the budget is spent before.
+
+        Raises:
+            SunspringError: training diverges, however low the learning rate.
+        """
+        if self._good is None:
+            self._good = self.checkpoint()
+        with self._at_work(), loops_at_work(self.model):
+            self._train(step)
+        return self.step == step
+
+    def losses(self, batches: Sequence[Batch]) -> Tensor:
+        """Return the losses of batches, each from a fresh state; the time counts as training.
+
+        Returns:
+            (rows, 2) sum of a row's losses in nats, and number of its targets.
+        """
+        with self._at_work(), loops_at_work(self.model):
+            rows = [
+                torch.stack((losses.double().sum(1), (targets != IGNORED).double().sum(1)), dim=1)
+                for losses, targets in self._losses(batches)
+            ]
+            return torch.cat(rows).cpu()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return self._earlier_seconds + self._elapsed()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Let the seconds pass."""
+        self._began = self._clock()
+        try:
+            yield
+        finally:
+            self._earlier_seconds, self._began = self.seconds, None
+
+    def _train(self, until: float = math.inf) -> None:
+        """Take step after step, with evaluations, reports and checkpoints now and then.
+
+        Args:
+            until: the step after which to pause.
+        """
         loss, summed = torch.zeros((), device=self.model.device), 0
         last_checkpoint = began = self._clock()
-        while (spent := self._spent()) < 1 and not self._stop:
+        while (spent := self._spent()) < 1 and self.step < until and not self._stop:
             batch = self.batches.next()
             factor = _LOWER**self._returns * rate_factor(spent, self.step, self._warmup_steps)
             loss += self._train_step(batch, factor)
@@ -225,7 +289,7 @@ class Trainer:
             if self.step == 1:
                 self._untrained_loss = max(self._untrained_loss, float(loss))
             self._tokens += int(np.count_nonzero(batch.targets != IGNORED))
-            if (revision := self._pace.observe(self.step, self._seconds())) is not None:
+            if (revision := self.pace.observe(self.step, self.seconds)) is not None:
                 self._tell_briefly("on_plan", revision)
             if self.step % _REPORT_EVERY == 0:
                 self._report_step(float(loss) / summed)
@@ -266,18 +330,23 @@ class Trainer:
         heldout = self._mean_loss(self._quick.heldout)
         self._tell("on_evaluation", EvaluationReport(self._report(), validation, heldout, best))
 
-    @torch.inference_mode()
     def _mean_loss(self, batches: Sequence[Batch]) -> float:
         """Nats per token over fixed batches, each from a fresh state; NaN if there are none."""
-        self.model.eval()
         total, tokens = 0.0, 0
+        for losses, targets in self._losses(batches):
+            total += float(losses.sum())
+            tokens += int((targets != IGNORED).sum())
+        return total / tokens if tokens else math.nan
+
+    @torch.inference_mode()
+    def _losses(self, batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the losses of each batch in nats, and its targets; both (batch, time)."""
+        self.model.eval()
         for batch in batches:
             sequences = to_device(batch, self.model.device)
             state = self.model.initial_state(len(batch.inputs))
             output = run_batch(self.model, sequences, state, self.precision == "bf16")
-            total += float(output.losses(sequences.targets)[0].sum())
-            tokens += int(np.count_nonzero(batch.targets != IGNORED))
-        return total / tokens if tokens else math.nan
+            yield output.losses(sequences.targets)[0], sequences.targets
 
     def checkpoint(self) -> Checkpoint:
         """Collect everything that the rest of the run depends on."""
@@ -286,19 +355,17 @@ class Trainer:
             for layer, tensors in enumerate(self._state)
             for index, tensor in enumerate(tensors)
         }
-        carried["random.cpu"] = torch.get_rng_state()
-        if self.model.device.type == "cuda":
-            carried["random.cuda"] = torch.cuda.get_rng_state(self.model.device)
+        carried |= random_state(self.model.device)
         state: dict[str, Any] = {
             "step": self.step,
-            "seconds": self._seconds(),
+            "seconds": self.seconds,
             "epochs": self.batches.epochs,
             "position": self.batches.position(),
             "best_validation": self.best_validation,
             "next_evaluation": self._next_evaluation,
             "untrained_loss": self._untrained_loss,
             "returns": self._returns,
-            "pace": self._pace.state(),
+            "pace": self.pace.state(),
         }
         optimizers = {name: tensor.cpu() for name, tensor in self.optimizers.state().items()}
         weights = model_weights(self.model)
@@ -319,10 +386,8 @@ class Trainer:
         self._returns = state.get("returns", 0)  # earlier versions had neither
         self._has_learned = self.step > 0
         self._earlier_seconds = state["seconds"]
-        self._pace.load(state["pace"], self.step, self._earlier_seconds)
-        torch.set_rng_state(carried["random.cpu"])
-        if "random.cuda" in carried and self.model.device.type == "cuda":
-            torch.cuda.set_rng_state(carried["random.cuda"], self.model.device)
+        self.pace.load(state["pace"], self.step, self._earlier_seconds)
+        restore_random(carried, self.model.device)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         """Take the weights, the optimisers' tensors and the lanes' states of a checkpoint."""
@@ -385,20 +450,20 @@ class Trainer:
         for callback in self._callbacks:
             callback.on_notice(self.step, line)
 
-    def _seconds(self) -> float:
-        return self._earlier_seconds + self._clock() - self._began
+    def _elapsed(self) -> float:
+        return 0.0 if self._began is None else self._clock() - self._began
 
     def _spent(self) -> float:
-        return self._pace.share(self.step, self.batches.epochs)
+        return self.pace.share(self.step, self.batches.epochs)
 
     def _report(self) -> StepReport:
-        elapsed = max(1e-9, self._clock() - self._began)
-        seconds, epochs = self._seconds(), self.batches.epochs
+        elapsed = max(1e-9, self._elapsed())
+        seconds, epochs = self.seconds, self.batches.epochs
         return StepReport(
             step=self.step,
             seconds=seconds,
             spent=min(1.0, self._spent()),
-            left=self._pace.left(self.step, epochs, seconds),
+            left=self.pace.left(self.step, epochs, seconds),
             epochs=epochs,
             tokens_per_second=self._tokens / elapsed,
             loss=self._latest_loss,
