@@ -207,7 +207,7 @@ AT_THE_TOP = {
         "weights",
     },
     "writing": {"torch_writer"},
-    "training": {"gradients", "objective", "optimizers", "speeds", "trainer"},
+    "training": {"gradients", "objective", "optimizers", "race", "speeds", "trainer"},
     "evaluation": {"dynamic", "mixture"},
     "runs": {"capacity", "record", "train"},
     "explanation": {"gradient_flow"},
