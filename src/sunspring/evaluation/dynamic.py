@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from sunspring.corpus.batches import IGNORED
 from sunspring.corpus.splits import Split
 from sunspring.errors import SunspringError
-from sunspring.evaluation.mixture import Mixture
 from sunspring.evaluation.protocols import Evaluation, evaluation_of, first_tokens
 from sunspring.evaluation.settings import LearningSettings
 from sunspring.network.config import check_labels
+from sunspring.network.mixture import Mixture
 from sunspring.network.network import RecurrentModel, detach
 from sunspring.network.predictor import State
 from sunspring.notices import Progress, unnoticed
