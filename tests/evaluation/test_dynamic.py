@@ -191,11 +191,12 @@ def test_mixture_without_learning_is_the_static_mixture() -> None:
     train = make_split([500], seed=2)
     ngrams = count_ngrams(train.tokens, train.starts, VOCABULARY, START, highest_order=3)
     mixture = Mixture(model, ngrams)
-    still = evaluate_dynamic(model, split, START, STILL, mixture)
+    mixtures = {"dynamic": None, "dynamic_mixture": mixture}
+    still = evaluate_dynamic(model, split, START, STILL, mixtures)
     assert list(still) == ["dynamic", "dynamic_mixture"]
     static = evaluate_stream(mixture, split, START).nats_per_token
     assert math.isclose(still["dynamic_mixture"].nats_per_token, static, rel_tol=1e-5)
-    learning = evaluate_dynamic(model, split, START, FAST, mixture)
+    learning = evaluate_dynamic(model, split, START, FAST, mixtures)
     assert learning["dynamic_mixture"].nats_per_token != still["dynamic_mixture"].nats_per_token
     assert math.isclose(learning["dynamic"].nats_per_token, dynamic(model, split, FAST))
 

@@ -19,6 +19,7 @@ from sunspring.corpus.splits import Split
 from sunspring.errors import SourceError
 from sunspring.evaluation.protocols import first_tokens, measure_stream
 from sunspring.network.counts import encode_counts, encode_level
+from sunspring.network.loops import loops_at_work
 from sunspring.network.mixture import Mixture
 from sunspring.network.network import RecurrentModel
 from sunspring.network.ngrams import NGramModel, count_ngrams, growing_ngrams
@@ -29,6 +30,7 @@ _HIGHEST_ORDER = 10
 _COUNTED_TOKENS = 4_000_000  # characters of English: 150 MB, and 530 MB while they are counted
 _MOST_KEPT_ORDERS = 8  # in a model's own file
 _GATE_TOKENS = 100_000
+_KEPT_GATE_TOKENS = 50_000  # the same for that file
 _LEAST_GATE_TOKENS = 1_000
 _BATCH = 2048  # tokens of a step
 _STEPS = 400
@@ -76,41 +78,49 @@ def learn_mixture(network: RecurrentModel, corpus: Corpus, notify: Notify = igno
 
 
 def learn_counts(
-    network: RecurrentModel, corpus: Corpus, most_bytes: float, notify: Notify = ignore
+    network: RecurrentModel,
+    corpus: Corpus,
+    most_bytes: float,
+    notify: Notify = ignore,
+    part: int = 1,
 ) -> bytes | None:
     """Count the training text, as far as a file of so many bytes can hold, and learn the gate.
 
     Args:
         network: trained on `corpus.train`.
-        corpus: its text; see `learn_mixture` for which part is used for what.
+        corpus: its text. The strings are counted in the training part (of a long one, the last four
+            million tokens); the shares are learned on at most the first fifty thousand tokens of
+            the validation part.
         most_bytes: the limit for the strings of all orders together: there are as many orders as
             fit, at most eight.
         notify: shows the progress.
+        part: count and learn on only one token of so many, to see how long all will take.
 
     Returns:
         The content of a counts.safetensors; None if the text is too short for a validation part
         that can tell how far to trust counts, or the limit too low for pairs of tokens.
     """
-    if len(corpus.validation.tokens) < _LEAST_GATE_TOKENS:
+    train, validation, vocabulary = corpus.train, corpus.validation, corpus.vocabulary
+    if len(validation.tokens) < _LEAST_GATE_TOKENS:
         return None
-    train, vocabulary = corpus.train, corpus.vocabulary
+    most_tokens = min(len(train.tokens), _COUNTED_TOKENS) // part
     growing = growing_ngrams(
-        train.tokens, train.starts, vocabulary.size, vocabulary.start_id, _COUNTED_TOKENS
+        train.tokens, train.starts, vocabulary.size, vocabulary.start_id, most_tokens
     )
     on_progress = Work(notify, "counting n-grams")
     kept: dict[str, NDArray[np.generic]] = {}
     chosen: NGramModel | None = None
     for ngrams in itertools.islice(growing, _MOST_KEPT_ORDERS):
         level = encode_level(ngrams)
-        if sum(each.nbytes for each in (*kept.values(), *level.values())) > most_bytes:
+        if sum(each.nbytes for each in (*kept.values(), *level.values())) * part > most_bytes:
             break
         kept, chosen = kept | level, ngrams
         on_progress(ngrams.highest_order, _MOST_KEPT_ORDERS)
     if chosen is None or chosen.highest_order < 2:
         return None
-    validation = first_tokens(corpus.validation, _GATE_TOKENS)
-    on_progress = Work(notify, "learning the mixture")
-    gate = _learn_gate(Mixture(network, chosen), validation, vocabulary.start_id, on_progress)
+    on_progress = Work(notify, "learning how far to trust the counts")
+    seen = first_tokens(validation, min(len(validation.tokens), _KEPT_GATE_TOKENS) // part)
+    gate = _learn_gate(Mixture(network, chosen), seen, vocabulary.start_id, on_progress)
     return encode_counts(kept, gate)
 
 
@@ -118,9 +128,9 @@ def _learn_gate(
     mixture: Mixture, validation: Split, start_id: int, on_progress: Progress
 ) -> NDArray[np.float64]:
     """Find the gate's weights (features, experts) that minimise the loss on the validation part."""
-    known = np.concatenate(
-        list(measure_stream(mixture, validation, start_id, mixture.examine, on_progress))
-    )
+    with loops_at_work(mixture.network):
+        examined = measure_stream(mixture, validation, start_id, mixture.examine, on_progress)
+        known = np.concatenate(list(examined))
     features, scores = np.split(known, [len(mixture.gate)], axis=1)
     gate = torch.from_numpy(mixture.gate.copy())
     mean, square = torch.zeros_like(gate), torch.zeros_like(gate)

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sunspring.network.counts import decode_counts
+from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel
 from sunspring.network.ngrams import NGramModel
 from sunspring.network.predictor import Predictor, State
@@ -163,6 +165,22 @@ class Mixture(Predictor):
 
     def _join(self, state: State, contexts: NDArray[np.int64]) -> State:
         return (*state, (torch.from_numpy(np.ascontiguousarray(contexts)),))
+
+
+def with_counts(network: RecurrentModel, files: ModelFiles) -> Predictor:
+    """Return what a model predicts with: the network, mixed with its counts if it has any.
+
+    Args:
+        network: the model's.
+        files: the model's, of which only vocabulary and counts are read.
+
+    Raises:
+        ModelError: the counts are damaged.
+    """
+    if files.counts is None:
+        return network
+    vocabulary = files.vocabulary
+    return Mixture(network, *decode_counts(files.counts, vocabulary.size, vocabulary.start_id))
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
