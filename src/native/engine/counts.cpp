@@ -108,7 +108,8 @@ Counts::Order Counts::decode_tokens(const Container& file, std::size_t vocabular
     result.strings.push_back({static_cast<std::int32_t>(result.strings.size()), count});
   }
   check(total <= kMost && result.strings.size() <= static_cast<std::size_t>(kMost));
-  result.begins = {0, static_cast<std::uint32_t>(vocabulary_size)};
+  const auto end = static_cast<std::uint32_t>(vocabulary_size);
+  result.contexts = {{0, static_cast<std::int32_t>(total)}, {end, 0}};
   return result;
 }
 
@@ -126,13 +127,13 @@ Counts::Order Counts::decode(const Container& file, std::size_t number, const Or
   std::vector<std::uint32_t> longer;  // suffixes of the strings, which are the next contexts
   std::size_t passed = 0;             // of those that are empty
   for (std::size_t context = 0; context < suffixes.size(); ++context) {
-    result.begins.push_back(static_cast<std::uint32_t>(result.strings.size()));
+    result.contexts.push_back({static_cast<std::uint32_t>(result.strings.size()), 0});
     if (passed < empty.size() && empty[passed] == static_cast<std::int64_t>(context)) {
       ++passed;
       continue;
     }
-    const std::uint32_t first = below.begins[suffixes[context]];
-    const std::uint32_t candidates = below.begins[suffixes[context] + 1] - first;
+    const Context* shortened = &below.contexts[suffixes[context]];
+    const std::uint32_t first = shortened[0].begin, candidates = shortened[1].begin - first;
     check(candidates > 0);
     const std::size_t width = bit_length(candidates - 1);
     const std::size_t count = candidates > 1 ? 1 + followers.take_unary() : 1;
@@ -153,8 +154,9 @@ Counts::Order Counts::decode(const Container& file, std::size_t number, const Or
       longer.push_back(first + rank);
     }
     check(total <= kMost && result.strings.size() <= static_cast<std::size_t>(kMost));
+    result.contexts.back().count = static_cast<std::int32_t>(total);
   }
-  result.begins.push_back(static_cast<std::uint32_t>(result.strings.size()));
+  result.contexts.push_back({static_cast<std::uint32_t>(result.strings.size()), 0});
   check(passed == empty.size());
   for (const Bits* bits : {&followers, &ranks, &classes, &digits}) check(bits->is_over());
   suffixes = std::move(longer);
@@ -163,7 +165,7 @@ Counts::Order Counts::decode(const Container& file, std::size_t number, const Or
 
 Counts::Followers Counts::Order::followers(std::int32_t context) const {
   if (context == kUnseen) return {nullptr, nullptr};
-  return {strings.data() + begins[context], strings.data() + begins[context + 1]};
+  return {strings.data() + contexts[context].begin, strings.data() + contexts[context + 1].begin};
 }
 
 void Counts::read(Contexts& contexts, std::int32_t token) const {
@@ -197,9 +199,9 @@ void Counts::mix(const Contexts& contexts, float* logits, float* room,
   std::fill_n(logarithms, kRows, 1.0f);
   logarithms[0] = total;
   for (std::size_t order = 0; order < orders_.size(); ++order) {
-    const Followers followers = orders_[order].followers(contexts[order]);
-    std::int64_t count = 0;
-    for (const Follower& each : followers) count += each.count;
+    const std::int32_t context = contexts[order];
+    const Followers followers = orders_[order].followers(context);
+    const std::int64_t count = context == kUnseen ? 0 : orders_[order].contexts[context].count;
     const std::int64_t types = std::max<std::int64_t>(followers.last - followers.first, 1);
     const auto sum = static_cast<float>(count + types);
     shares[order] = {followers, sum, static_cast<float>(types) / sum, 0};

@@ -46,9 +46,14 @@ class Counts {
     const Follower* end() const { return last; }
   };
 
+  struct Context {
+    std::uint32_t begin;  // its first follower; they end where those of the next context begin
+    std::int32_t count;
+  };
+
   // The strings of one order: contexts, each with the tokens that followed it, ascending.
   struct Order {
-    std::vector<std::uint32_t> begins;  // (contexts + 1)
+    std::vector<Context> contexts;  // and one more, for the end
     std::vector<Follower> strings;
 
     Followers followers(std::int32_t context) const;
