@@ -200,6 +200,7 @@ AT_THE_TOP = {
         "dropout",
         "fused",
         "loops",
+        "mixture",
         "network",
         "predictor",
         "recurrence",

@@ -19,8 +19,8 @@ import numpy as np
 
 import sunspring
 from sunspring.corpus.corpus import Corpus
-from sunspring.evaluation.ngrams import NGramModel
 from sunspring.explanation.line_scores import UNSEEN_BITS, score_lines
+from sunspring.network.ngrams import count_ngrams
 
 LINES, JUDGED = 60_000, 20_000
 VERBS = ("opened", "closed", "read", "deleted", "moved")
@@ -66,7 +66,7 @@ BREAKS: dict[str, Callable[[str, random.Random], str]] = {
 def ngram_scores(corpus: Corpus, lines: list[str]) -> np.ndarray:
     """Return the bits per character of lines for each order of n-grams, (orders, lines)."""
     vocabulary, train = corpus.vocabulary, corpus.train
-    model = NGramModel(train.tokens, train.starts, vocabulary.size, vocabulary.start_id)
+    model = count_ngrams(train.tokens, train.starts, vocabulary.size, vocabulary.start_id)
     ids, counts = vocabulary.encode_batch(lines)
     tokens = np.insert(ids, np.cumsum(counts), vocabulary.end_id)
     starts = np.concatenate(([0], np.cumsum(counts + 1)))

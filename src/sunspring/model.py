@@ -192,7 +192,8 @@ class Model:
             return self._files
         from sunspring.network.weights import pack_model
 
-        return pack_model(self._network, self.vocabulary, self.card, self.quantized)
+        counts = self._files.counts
+        return pack_model(self._network, self.vocabulary, self.card, self.quantized, counts)
 
     def _open(self) -> Engine:
         if self._engine is None:
@@ -537,6 +538,7 @@ class Model:
         """
         from sunspring.evaluation.measure import check_protocol, measure
         from sunspring.evaluation.settings import LearningSettings
+        from sunspring.network.mixture import with_counts
 
         check_protocol(protocol, dynamic=bool(dynamic))
         with self._text.to_measure(
@@ -550,7 +552,7 @@ class Model:
                 self.vocabulary,
                 protocol,
                 engine=self._open(),
-                predictor=self._mixture,
+                predictor=self._mixture or with_counts(self.network, self._files),
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
                 notify=notify,
@@ -569,7 +571,8 @@ class Model:
             notify: called with a line about what was repaired.
 
         Returns:
-            A model that writes, scores and evaluates as the mixture; only the network is saved.
+            A model that writes, scores and evaluates as the mixture, in place of its own counts; the
+            mixture is not saved.
 
         Raises:
             SettingsError: the native engine was asked for.
@@ -682,7 +685,8 @@ class Model:
             learned = learn_from(
                 self.network, pages, vocabulary.start_id, settings, index, progress
             )
-            model = self._with(pack_model(learned, vocabulary, self.card))
+            counts = self._files.counts
+            model = self._with(pack_model(learned, vocabulary, self.card, counts=counts))
             if reading.documents != "lines":
                 last = pages.tokens[pages.starts[-2] :].astype(np.int64)
                 model._pages = last[last != vocabulary.end_id][-_REMEMBERED:]
@@ -727,7 +731,9 @@ class Model:
                     raise
                 notify(f"the loss of quality was not measured: {error}")
             kind: Any = "sources" if names else "heldout"
-            files = quantize_model(self.network, self.vocabulary, self.card, text, kind, notify)
+            files = quantize_model(
+                self.network, self.vocabulary, self.card, self._files.counts, text, kind, notify
+            )
             return self._with(files)
 
     def save(self, folder: str | Path) -> None:

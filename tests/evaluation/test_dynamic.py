@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from sunspring.corpus.splits import Split
 from sunspring.errors import SettingsError, SourceError, SunspringError
 from sunspring.evaluation.dynamic import LearningSettings, evaluate_dynamic, learn_from
-from sunspring.evaluation.mixture import Mixture
-from sunspring.evaluation.ngrams import NGramModel
 from sunspring.evaluation.protocols import evaluate_stream
 from sunspring.network.config import DROPOUTS, ModelConfig
+from sunspring.network.mixture import Mixture
 from sunspring.network.network import RecurrentModel
+from sunspring.network.ngrams import count_ngrams
 
 VOCABULARY = 7
 START = 6
@@ -189,13 +189,14 @@ def test_one_label_may_stand_for_all_documents() -> None:
 def test_mixture_without_learning_is_the_static_mixture() -> None:
     model, split = random_model(CONFIG), make_split([90, 5, 4, 4, 80])
     train = make_split([500], seed=2)
-    ngrams = NGramModel(train.tokens, train.starts, VOCABULARY, START, highest_order=3)
+    ngrams = count_ngrams(train.tokens, train.starts, VOCABULARY, START, highest_order=3)
     mixture = Mixture(model, ngrams)
-    still = evaluate_dynamic(model, split, START, STILL, mixture)
+    mixtures = {"dynamic": None, "dynamic_mixture": mixture}
+    still = evaluate_dynamic(model, split, START, STILL, mixtures)
     assert list(still) == ["dynamic", "dynamic_mixture"]
     static = evaluate_stream(mixture, split, START).nats_per_token
     assert math.isclose(still["dynamic_mixture"].nats_per_token, static, rel_tol=1e-5)
-    learning = evaluate_dynamic(model, split, START, FAST, mixture)
+    learning = evaluate_dynamic(model, split, START, FAST, mixtures)
     assert learning["dynamic_mixture"].nats_per_token != still["dynamic_mixture"].nats_per_token
     assert math.isclose(learning["dynamic"].nats_per_token, dynamic(model, split, FAST))
 

@@ -15,11 +15,11 @@ from writers import seeded, write_texts
 
 from sunspring.corpus.splits import Split
 from sunspring.corpus.vocabulary import CharacterVocabulary
-from sunspring.evaluation.mixture import Mixture
-from sunspring.evaluation.ngrams import NGramModel
 from sunspring.evaluation.protocols import evaluate_stream, evaluate_windows
 from sunspring.network.config import ModelConfig
+from sunspring.network.mixture import Mixture
 from sunspring.network.network import RecurrentModel
+from sunspring.network.ngrams import count_ngrams
 from sunspring.writing.settings import ProposalSettings
 from sunspring.writing.torch_writer import TorchWriter
 
@@ -43,7 +43,7 @@ networks = st.sampled_from((NETWORK, make_network(pointer=4, pointer_size=3)))
 def make_mixture(
     train: list[list[int]], gate: Any = None, network: RecurrentModel = NETWORK
 ) -> Mixture:
-    ngrams = NGramModel(*join(train), VOCABULARY, START, highest_order=ORDER)
+    ngrams = count_ngrams(*join(train), VOCABULARY, START, highest_order=ORDER)
     return Mixture(network, ngrams, gate)
 
 
@@ -179,7 +179,7 @@ def test_copies_share_the_counts() -> None:
 @pytest.fixture
 def mixture() -> Mixture:
     ids = LETTERS.encode("abcab\nbca\nabcabc\n" * 5)
-    ngrams = NGramModel(
+    ngrams = count_ngrams(
         ids, np.array([0, len(ids)]), LETTERS.size, LETTERS.start_id, highest_order=ORDER
     )
     return Mixture(make_network(), ngrams)

@@ -29,6 +29,7 @@ def native_model(
     vocabulary: Vocabulary,
     quantized: bool = False,
     instruction_set: str = "",
+    counts: bytes = b"",
 ) -> engine.Model:
     """What the engine reads of a model folder."""
     files = pack_model(copy.deepcopy(model).float(), vocabulary, quantized=quantized)
@@ -37,6 +38,7 @@ def native_model(
         files.weights,
         json.dumps(vocabulary.to_json()).encode(),
         instruction_set,
+        counts,
     )
 
 

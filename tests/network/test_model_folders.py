@@ -8,7 +8,7 @@ import torch
 from chains import load_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError
@@ -64,6 +64,25 @@ def test_model_without_a_card_loads(tmp_path: Path) -> None:
     save_example(tmp_path)
     (tmp_path / "card.json").unlink()
     assert ModelFiles.read(tmp_path).card == {}
+
+
+def test_counts_come_back_from_their_model_and_go_with_it(tmp_path: Path) -> None:
+    counts = save({"gate": torch.zeros(2, 2)})
+    files = pack_model(make_model(), VOCABULARY)
+    replace(files, counts=counts).write(tmp_path)
+    assert ModelFiles.read(tmp_path).counts == counts
+    files.write(tmp_path)  # a model without counts in its place
+    assert ModelFiles.read(tmp_path).counts is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(MODEL_FILES)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 50, b"[1]", b"\x02" + bytes(7) + b"[]"])
+def test_foreign_file_for_counts_is_one_clear_line(content: bytes, tmp_path: Path) -> None:
+    save_example(tmp_path)
+    (tmp_path / "counts.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match=r"counts\.safetensors is damaged") as caught:
+        ModelFiles.read(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_loading_a_model_leaves_the_random_generator_as_it_was(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from writers import seeded, write_texts
 
 from sunspring.corpus.vocabulary import CharacterVocabulary
 from sunspring.errors import ModelError, SettingsError
-from sunspring.evaluation.mixture import Mixture
-from sunspring.evaluation.ngrams import NGramModel
 from sunspring.network.config import ModelConfig
+from sunspring.network.mixture import Mixture
 from sunspring.network.model_folder import ModelFiles
+from sunspring.network.ngrams import count_ngrams
 from sunspring.network.weights import build_network, pack_model
 from sunspring.writing import engines
 from sunspring.writing.engine import Engine, EngineName
@@ -118,7 +118,7 @@ class TestOpening:
         files = files_of(PLAIN)
         network = build_network(files)
         text = LETTERS.encode("abc abc\n" * 9)
-        ngrams = NGramModel(text, np.array([0, len(text)]), LETTERS.size, LETTERS.start_id)
+        ngrams = count_ngrams(text, np.array([0, len(text)]), LETTERS.size, LETTERS.start_id)
         mixed = open_engine(
             files, "auto", network=lambda: network, predictor=Mixture(network, ngrams)
         )

@@ -86,13 +86,15 @@ NB_MODULE(engine, module) {
       .def(
           "__init__",
           [](Model* model, const nb::bytes& configuration, const nb::bytes& weights,
-             const nb::bytes& tokenizer, const std::string& instruction_set) {
+             const nb::bytes& tokenizer, const std::string& instruction_set,
+             const nb::bytes& counts) {
             const std::string_view files[] = {view_of(configuration), view_of(weights),
-                                              view_of(tokenizer)};
+                                              view_of(tokenizer), view_of(counts)};
             const nb::gil_scoped_release release;
-            new (model) Model(files[0], files[1], files[2], instruction_set);
+            new (model) Model(files[0], files[1], files[2], instruction_set, files[3]);
           },
-          "configuration"_a, "weights"_a, "tokenizer"_a, "instruction_set"_a = "")
+          "configuration"_a, "weights"_a, "tokenizer"_a, "instruction_set"_a = "",
+          "counts"_a = nb::bytes("", 0))
       .def_prop_ro("instruction_set",
                    [](const Model& model) { return model.network.kernels().name; });
 

@@ -5,11 +5,20 @@
 #include "dispatch.h"
 
 namespace sunspring {
+namespace {
+
+std::optional<Counts> read_counts(std::string_view content, std::size_t tokens) {
+  if (content.empty()) return std::nullopt;
+  return Counts(content, tokens);
+}
+
+}  // namespace
 
 Model::Model(std::string_view configuration, std::string_view weights, std::string_view tokenizer,
-             std::string_view instruction_set)
+             std::string_view instruction_set, std::string_view counts)
     : vocabulary(read_vocabulary(tokenizer)),
-      network(read_model(configuration, weights), find_kernels(instruction_set)) {
+      network(read_model(configuration, weights), read_counts(counts, tokens()),
+              find_kernels(instruction_set)) {
   if (tokens() != network.configuration().vocabulary_size) {
     throw ModelError("config.json and tokenizer.json are of different vocabularies");
   }

@@ -13,10 +13,11 @@
 namespace sunspring {
 
 struct Model {
-  // From what is in config.json, model.safetensors and tokenizer.json; throws ModelError. The
-  // instruction set is one for `find_kernels`.
+  // From what is in config.json, model.safetensors, tokenizer.json and counts.safetensors, which is
+  // empty if there is no such file; throws ModelError. The instruction set is one for
+  // `find_kernels`.
   Model(std::string_view configuration, std::string_view weights, std::string_view tokenizer,
-        std::string_view instruction_set = "");
+        std::string_view instruction_set = "", std::string_view counts = "");
 
   std::size_t tokens() const { return vocabulary.pieces.size(); }
   std::size_t outputs() const;  // of all layers, in one step

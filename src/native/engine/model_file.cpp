@@ -2,10 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
-#include <optional>
-#include <string_view>
 
 #include "json.h"
 
@@ -59,84 +55,6 @@ Configuration read_configuration(const Json& json) {
   return result;
 }
 
-// A tensor in a safetensors file, its bytes not read yet.
-struct Entry {
-  std::string type;
-  std::vector<std::size_t> shape;
-  std::string_view data;
-};
-
-class Container {
- public:
-  explicit Container(std::string_view file) {
-    std::uint64_t length = 0;
-    if (file.size() < sizeof length) fail("model.safetensors is cut off");
-    for (int byte = 7; byte >= 0; --byte) {
-      length = length << 8 | static_cast<unsigned char>(file[byte]);
-    }
-    file.remove_prefix(sizeof length);
-    if (length > file.size()) fail("model.safetensors is cut off");
-    const Json header = Json::parse(file.substr(0, length));
-    const std::string_view data = file.substr(length);
-    std::size_t total = 0;
-    for (const auto& [name, member] : header.object()) {
-      if (name == "__metadata__") {
-        if (const Json* kept = member.find("quantization")) quantization_ = kept->text();
-      } else if (!entries_.emplace(name, entry(member, data)).second) {
-        fail("model.safetensors has " + name + " twice");
-      } else {
-        total += entries_.at(name).data.size();
-      }
-    }
-    if (total != data.size()) fail("model.safetensors has bytes that belong to no tensor, or to two");
-    if (!quantization_.empty() && quantization_ != kQuantization) {
-      fail("it is quantized as " + quantization_ + ", which this version does not run");
-    }
-  }
-
-  bool is_quantized() const { return !quantization_.empty(); }
-  std::size_t count() const { return entries_.size(); }
-
-  std::vector<float> floats(const std::string& name, std::vector<std::size_t> shape) const {
-    return values<float>(name, "F32", std::move(shape));
-  }
-  std::vector<std::int8_t> bytes(const std::string& name, std::vector<std::size_t> shape) const {
-    return values<std::int8_t>(name, "I8", std::move(shape));
-  }
-
- private:
-  static Entry entry(const Json& member, std::string_view data) {
-    Entry result{member.at("dtype").text(), {}, {}};
-    for (const Json& axis : member.at("shape").array()) result.shape.push_back(axis.whole());
-    const Json::Array& offsets = member.at("data_offsets").array();
-    if (offsets.size() != 2) fail("model.safetensors has a tensor without a place");
-    const std::size_t begin = offsets[0].whole(), end = offsets[1].whole();
-    if (begin > end || end > data.size()) fail("model.safetensors is cut off");
-    result.data = data.substr(begin, end - begin);
-    return result;
-  }
-
-  template <typename Value>
-  std::vector<Value> values(const std::string& name, const char* type,
-                            std::vector<std::size_t> shape) const {
-    const auto found = entries_.find(name);
-    if (found == entries_.end()) fail("model.safetensors lacks the " + name + " that config.json asks for");
-    const Entry& entry = found->second;
-    std::size_t count = 1;
-    for (const std::size_t axis : shape) count *= axis;  // each was held below kLargest
-    if (entry.type != type || entry.shape != shape || entry.data.size() / sizeof(Value) != count ||
-        entry.data.size() % sizeof(Value)) {
-      fail("model.safetensors has not the " + name + " that config.json asks for");
-    }
-    std::vector<Value> result(count);
-    if (count) std::memcpy(result.data(), entry.data.data(), entry.data.size());
-    return result;
-  }
-
-  std::map<std::string, Entry> entries_;
-  std::string quantization_;
-};
-
 class Reader {
  public:
   Reader(const Configuration& configuration, const Container& container)
@@ -153,7 +71,7 @@ class Reader {
       const std::size_t embedded = layer == 0 || c.skip ? c.embedding_size : 0;
       matrix(name + "weight_ih_l0", gates, below + embedded);
       matrix(name + "weight_hh_l0", gates, c.hidden_size);
-      if (container_.is_quantized() && c.cell != "gru") {
+      if (is_quantized() && c.cell != "gru") {
         vector(name + "bias", gates);
       } else {
         vector(name + "bias_ih_l0", gates);
@@ -177,11 +95,13 @@ class Reader {
   }
 
  private:
+  bool is_quantized() const { return !container_.quantization().empty(); }
+
   void matrix(const std::string& name, std::size_t rows, std::size_t columns) {
     if (columns && rows > kLargest / columns) fail("the " + name + " that config.json asks for is too large");
     Tensor& tensor = tensors_[name];
     tensor.rows = rows, tensor.columns = columns;
-    if (container_.is_quantized() && rows > 1) {
+    if (is_quantized() && rows > 1) {
       if (columns > kWidest) fail(name + " is too wide for 8 bits");
       tensor.bytes = container_.bytes(name, {rows, columns});
       tensor.scales = container_.floats(name + ".scale", {rows});
@@ -229,17 +149,20 @@ class Reader {
 }  // namespace
 
 ModelFile read_model(std::string_view configuration, std::string_view weights) {
+  ModelFile result;
   try {
-    ModelFile result;
     result.configuration = read_configuration(Json::parse(configuration));
-    const Container container(weights);
-    result.is_quantized = container.is_quantized();
-    result.tensors = Reader(result.configuration, container).read();
-    return result;
   } catch (const JsonError& error) {
-    throw ModelError(std::string("config.json or the head of model.safetensors is damaged: ") +
-                     error.what());
+    fail(std::string("config.json is damaged: ") + error.what());
   }
+  const Container container("model.safetensors", "config.json", weights);
+  const std::string& quantization = container.quantization();
+  if (!quantization.empty() && quantization != kQuantization) {
+    fail("it is quantized as " + quantization + ", which this version does not run");
+  }
+  result.is_quantized = !quantization.empty();
+  result.tensors = Reader(result.configuration, container).read();
+  return result;
 }
 
 }  // namespace sunspring

@@ -4,17 +4,13 @@
 
 #include <cstdint>
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace sunspring {
+#include "safetensors.h"
 
-// What is wrong with a model, for people.
-struct ModelError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+namespace sunspring {
 
 // config.json; the words are those of sunspring.network.config.ModelConfig.
 struct Configuration {

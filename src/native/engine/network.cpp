@@ -52,8 +52,9 @@ float sigmoid(const Kernels& kernels, float x) {
 
 }  // namespace
 
-Network::Network(const ModelFile& file, const Kernels& kernels)
+Network::Network(const ModelFile& file, std::optional<Counts> counts, const Kernels& kernels)
     : configuration_(file.configuration),
+      counts_(std::move(counts)),
       kernels_(kernels),
       has_bytes_(file.is_quantized),
       hidden_(padded(file.configuration.hidden_size)),
@@ -146,6 +147,10 @@ State Network::initial() const {
     state.masses = Aligned<float>(vocabulary_);
     state.query.emplace(c.pointer_size);
   }
+  if (counts_) {
+    state.contexts = counts_->initial();
+    state.mixed = Aligned<float>(vocabulary_);
+  }
   return state;
 }
 
@@ -199,9 +204,7 @@ void Network::step(const Input* inputs, std::size_t texts, const Worker& worker)
   worker.wait();
   if (!worker.is_first()) return;
   for (std::size_t text = 0; text < texts; ++text) {
-    State& state = *inputs[text].state;
-    if (pointer_) point(state, state, inputs[text].token);
-    std::fill(&state.logits[configuration_.vocabulary_size], state.logits.end(), kForbidden);
+    predict(*inputs[text].state, *inputs[text].state, inputs[text].token);
   }
 }
 
@@ -242,11 +245,7 @@ void Network::read(State& state, const Input* tokens, std::size_t count,
   }
   worker.wait();
   if (!worker.is_first()) return;
-  for (std::size_t i = 0; i < count; ++i) {
-    Aligned<float>& logits = tokens[i].state->logits;
-    if (pointer_) point(state, *tokens[i].state, tokens[i].token);
-    std::fill(&logits[configuration_.vocabulary_size], logits.end(), kForbidden);
-  }
+  for (std::size_t i = 0; i < count; ++i) predict(state, *tokens[i].state, tokens[i].token);
   for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
     state.slots[layer] = tokens[count - 1].state->slots[layer];
   }
@@ -302,6 +301,17 @@ void Network::attend(State& state, State& made) const {
     kernels_.accumulate(sums, carried, features.data(), weight, features.size());
     kernels_.scale(sums, 1 / state.total, average.floats.data(), features.size());
     if (has_bytes_) keep_bytes(average);
+  }
+}
+
+// Make of the head's logits those of the whole model.
+void Network::predict(State& state, State& made, std::int32_t token) const {
+  if (pointer_) point(state, made, token);
+  float* logits = made.logits.data();
+  std::fill(logits + configuration_.vocabulary_size, made.logits.end(), kForbidden);
+  if (counts_) {
+    counts_->read(state.contexts, token);
+    counts_->mix(state.contexts, logits, state.mixed.data(), kernels_);
   }
 }
 

@@ -1,4 +1,5 @@
-// The network: a token in, logits of the next one out, for one text or many at once.
+// The network: a token in, logits of the next one out, for one text or many at once. If the model
+// has counts, its logits are those of the mixture.
 
 #pragma once
 
@@ -10,12 +11,9 @@
 
 namespace sunspring {
 
-constexpr float kForbidden = -1e30f;  // the logit of what is no token
-constexpr float kLeast = 1e-30f;      // keeps the logarithm of a probability finite
-
 class Network {
  public:
-  Network(const ModelFile& file, const Kernels& kernels);
+  Network(const ModelFile& file, std::optional<Counts> counts, const Kernels& kernels);
 
   const Configuration& configuration() const { return configuration_; }
   const Kernels& kernels() const { return kernels_; }
@@ -60,11 +58,13 @@ class Network {
   // These read and change what `state` remembers, and make of it what `made` has room for.
   void run_cells(std::size_t layer, State& state, State& made, Range blocks) const;
   void attend(State& state, State& made) const;
+  void predict(State& state, State& made, std::int32_t token) const;
   void point(State& state, State& made, std::int32_t token) const;
   void keep_key(State& state, const float* key) const;
   void keep_bytes(Values& values) const;
 
   Configuration configuration_;
+  std::optional<Counts> counts_;
   const Kernels& kernels_;
   bool has_bytes_;
   std::size_t hidden_, vocabulary_, key_;  // padded

@@ -7,9 +7,13 @@
 #include <vector>
 
 #include "aligned.h"
+#include "counts.h"
 #include "packed.h"
 
 namespace sunspring {
+
+constexpr float kForbidden = -1e30f;  // the logit of what is no token
+constexpr float kLeast = 1e-30f;      // keeps the logarithm of a probability finite
 
 // A vector that products are taken of.
 struct Values {
@@ -34,8 +38,10 @@ struct State {
   std::vector<std::int32_t> followers;
   std::size_t steps = 0;
 
+  Counts::Contexts contexts;
+
   Aligned<float> logits;
-  Aligned<float> gates, recurrent_gates, projected, scores, masses;
+  Aligned<float> gates, recurrent_gates, projected, scores, masses, mixed;
   std::optional<Values> query;
 };
 

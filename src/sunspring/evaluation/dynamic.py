@@ -10,7 +10,7 @@ and can also be used for writing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -23,14 +23,15 @@ from torch import Tensor, nn
 from sunspring.corpus.batches import IGNORED
 from sunspring.corpus.splits import Split
 from sunspring.errors import SunspringError
-from sunspring.evaluation.mixture import Mixture
 from sunspring.evaluation.protocols import Evaluation, evaluation_of, first_tokens
 from sunspring.evaluation.settings import LearningSettings
 from sunspring.network.config import check_labels
+from sunspring.network.mixture import Mixture
 from sunspring.network.network import RecurrentModel, detach
 from sunspring.network.predictor import State
 from sunspring.notices import Progress, unnoticed
 
+_ALONE: Mapping[str, Mixture | None] = {"dynamic": None}
 _EPSILON = 1e-5  # added to a root mean square gradient
 
 
@@ -39,7 +40,7 @@ def evaluate_dynamic(
     split: Split,
     start_id: int,
     settings: LearningSettings | None = None,
-    mixture: Mixture | None = None,
+    mixtures: Mapping[str, Mixture | None] = _ALONE,
     on_progress: Progress = unnoticed,
 ) -> dict[str, Evaluation]:
     """Read a text once in order, and learn from each segment after scoring it.
@@ -52,11 +53,12 @@ def evaluate_dynamic(
         split: the text.
         start_id: the token read before a document's first.
         settings: how fast it learns.
-        mixture: also mix the learning network's predictions as this mixture does.
+        mixtures: by names of the figures, what the learning network's predictions are mixed as;
+            None for these alone.
         on_progress: called with the tokens read so far and the total.
 
     Returns:
-        The figures `dynamic`, and `dynamic_mixture` if there is a mixture.
+        The figures, by the names of `mixtures`.
 
     Raises:
         SettingsError: the model needs labels and the text has none.
@@ -64,22 +66,24 @@ def evaluate_dynamic(
         SunspringError: the weights grew without bounds.
     """
     split = first_tokens(split, None)
-    nats = {"dynamic": 0.0} | ({} if mixture is None else {"dynamic_mixture": 0.0})
-    contexts = torch.empty(0)
+    nats = dict.fromkeys(mixtures, 0.0)
+    contexts: dict[str, Tensor] = {}
     learner = _Learner(network, settings or LearningSettings())
     for segment in _read(learner, split, start_id, on_progress):
-        nats["dynamic"] += segment.nats
-        if mixture is not None:
+        for name, mixture in mixtures.items():
+            if mixture is None:
+                nats[name] += segment.nats
+                continue
             if segment.is_fresh:
-                contexts = mixture.initial_state(len(segment.inputs))[-1][0]
-            mixed, contexts = mixture.mix(segment.logits, segment.inputs, contexts)
+                contexts[name] = mixture.initial_state(len(segment.inputs))[-1][0]
+            mixed, contexts[name] = mixture.mix(segment.logits, segment.inputs, contexts[name])
             losses = F.nll_loss(
                 mixed.flatten(0, 1),
                 segment.targets.flatten(),
                 ignore_index=IGNORED,
                 reduction="sum",
             )
-            nats["dynamic_mixture"] += float(losses)
+            nats[name] += float(losses)
     return {
         name: evaluation_of(
             "stream", total + split.unseen_nats, len(split.tokens), split.characters

@@ -19,6 +19,7 @@ from sunspring.evaluation.protocols import (
     evaluate_windows,
 )
 from sunspring.evaluation.settings import LearningSettings
+from sunspring.network.mixture import Mixture
 from sunspring.network.network import RecurrentModel
 from sunspring.network.predictor import Predictor
 from sunspring.notices import Notify, Work, ignore
@@ -48,7 +49,7 @@ def measure(
     protocol: Protocol = "stream",
     *,
     engine: Engine,
-    predictor: Predictor | None = None,
+    predictor: Predictor,
     mixture: bool = False,
     learning: LearningSettings | None = None,
     notify: Notify = ignore,
@@ -62,7 +63,7 @@ def measure(
         vocabulary: the model's.
         protocol: `stream` or `windows`.
         engine: what runs the model, the mixture included.
-        predictor: a mixture that contains the network, to measure in its place.
+        predictor: what predicts: the network, or a mixture that contains it.
         mixture: also measure the network mixed with n-grams of the corpus.
         learning: also measure it while it keeps learning, with these settings.
         notify: shows the progress.
@@ -81,8 +82,7 @@ def measure(
     if protocol == "stream":
         figures = evaluate_engine(engine, heldout, scoring)
     else:
-        whole = network if predictor is None else predictor
-        figures = evaluate_windows(whole, heldout, start_id, on_progress=scoring)
+        figures = evaluate_windows(predictor, heldout, start_id, on_progress=scoring)
     beyond = {}
     mixed = learn_mixture(network, corpus, notify) if mixture and corpus else None
     if mixed:
@@ -90,7 +90,10 @@ def measure(
         beyond["mixture"] = evaluate(mixed, heldout, start_id, on_progress=progress)
     if learning is not None:
         progress = Work(notify, "scoring and learning")
-        beyond |= evaluate_dynamic(network, heldout, start_id, learning, mixed, progress)
+        mixtures = {"dynamic": predictor if isinstance(predictor, Mixture) else None}
+        if mixed:
+            mixtures["dynamic_mixture"] = mixed
+        beyond |= evaluate_dynamic(network, heldout, start_id, learning, mixtures, progress)
     figures = replace(figures, beyond=beyond)
     if corpus is None:
         return figures, {}

@@ -1,10 +1,4 @@
-"""A network and n-gram models of its training text as one model, a mixture of their predictions.
-
-p(w | past) = g_0 p_network(w | past) + Σ_k g_k P_k(w | last k − 1 tokens), where P_k are the orders
-of an `NGramModel` and the shares g, which sum to one, depend on the past alone: on how sure the
-network is and how often the n-grams saw it. So the mixture sums to one as well. The shares are a
-softmax of linear functions, the gate of a mixture of experts (Jacobs et al. 1991, "Adaptive
-mixtures of local experts").
+"""Learning how far to trust n-grams beside a network: the gate of a `Mixture`.
 
 The n-grams are counted in the text that the network was trained on. How far to trust them is
 learned on the validation part, which neither has seen: in the counted text itself every long
@@ -14,181 +8,35 @@ estimation, Jelinek and Mercer 1980).
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sunspring.corpus.corpus import Corpus
 from sunspring.corpus.splits import Split
 from sunspring.errors import SourceError
-from sunspring.evaluation.ngrams import NGramModel
 from sunspring.evaluation.protocols import first_tokens, measure_stream
+from sunspring.network.counts import encode_counts, encode_level
+from sunspring.network.loops import loops_at_work
+from sunspring.network.mixture import Mixture
 from sunspring.network.network import RecurrentModel
-from sunspring.network.predictor import Predictor, State
+from sunspring.network.ngrams import NGramModel, count_ngrams, growing_ngrams
 from sunspring.notices import Notify, Progress, Work, ignore
 from sunspring.training.optimizers import adamw_step
 
 _HIGHEST_ORDER = 10
 _COUNTED_TOKENS = 4_000_000  # characters of English: 150 MB, and 530 MB while they are counted
+_MOST_KEPT_ORDERS = 8  # in a model's own file
 _GATE_TOKENS = 100_000
+_KEPT_GATE_TOKENS = 50_000  # the same for that file
+_LEAST_GATE_TOKENS = 1_000
 _BATCH = 2048  # tokens of a step
 _STEPS = 400
 _RATE = 0.05  # of Adam, falling to zero
 _PENALTY = 1.0  # half of it times the squared weights is added to the total loss
 _DECAYS = (0.9, 0.99)  # β₁ and β₂ of Adam
-
-_VALUES = 1 << 20  # of a distribution in memory at a time
-_COUNT_SCALE = 5.0  # ln 150: brings logarithms of counts near one, like the other features
-
-
-class Mixture(Predictor):
-    """A model that mixes a network with n-grams.
-
-    Its state is the network's, and the contexts of the n-grams as one more entry (batch, orders).
-
-    Args:
-        network: on any device.
-        ngrams: with the same vocabulary.
-        gate: (2 · orders, 1 + orders) weights that turn the features, see `examine`, into logits of
-            the experts' shares: the network's and each order's. None for equal shares.
-    """
-
-    def __init__(
-        self,
-        network: RecurrentModel,
-        ngrams: NGramModel,
-        gate: NDArray[np.float64] | None = None,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.ngrams = ngrams
-        orders = ngrams.highest_order
-        self.gate = np.zeros((2 * orders, 1 + orders)) if gate is None else gate
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of token ids."""
-        return self.network.vocabulary_size
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the labels that the network was trained with."""
-        return self.network.labels
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self.network.device
-
-    def initial_state(self, batch_size: int) -> State:
-        """The state before any text, for `batch_size` rows."""
-        return self._join(
-            self.network.initial_state(batch_size), self.ngrams.initial_contexts(batch_size)
-        )
-
-    def forward(
-        self, tokens: Tensor, state: State, labels: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Read tokens, starting from a state.
-
-        Args:
-            tokens: (batch, time) ids, int64.
-            state: from `initial_state` or an earlier call, for the same batch.
-            labels: (batch,) as for the network.
-
-        Returns:
-            Log-probabilities (batch, time, vocabulary_size) of the token after each one, float64,
-            and the state after the last.
-        """
-        logits, network_state = self.network(tokens, state[:-1], labels)
-        mixed, contexts = self.mix(logits, tokens, state[-1][0])
-        return mixed, (*network_state, (contexts,))
-
-    def mix(self, logits: Tensor, tokens: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix a network's predictions with those of the n-grams.
-
-        Args:
-            logits: (batch, time, vocabulary_size) of the network, after each token.
-            tokens: (batch, time) read by the network.
-            contexts: (batch, orders) of the n-grams, before the first token.
-
-        Returns:
-            The log-probabilities that `forward` returns, and the contexts after the last token.
-        """
-        after = self.ngrams.contexts(tokens.cpu().numpy(), contexts.cpu().numpy())
-        expected = logits.detach().double().log_softmax(-1).cpu().numpy()
-        flat, positions = expected.reshape(-1, expected.shape[-1]), after.reshape(len(after), -1)
-        mixed = np.empty_like(flat)
-        step = max(1, _VALUES // flat.shape[1])
-        for begin in range(0, len(flat), step):
-            part = slice(begin, begin + step)
-            mixed[part] = self._mixed(flat[part], positions[:, part])
-        logarithms = torch.from_numpy(np.log(mixed).reshape(expected.shape))
-        return logarithms.to(logits.device), torch.from_numpy(after[:, :, -1].T.copy())
-
-    def _mixed(
-        self, expected: NDArray[np.float64], contexts: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        shares = _softmax(self._features(expected, contexts) @ self.gate)
-        mixed: NDArray[np.float64] = shares[:, :1] * np.exp(expected)
-        for order, distribution in enumerate(self.ngrams.distributions(contexts), start=1):
-            mixed += shares[:, order, None] * distribution
-        return mixed
-
-    @torch.inference_mode()
-    def examine(
-        self, ids: NDArray[np.int64], state: State, labels: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.float64], State]:
-        """Collect what the gate learns from, for each token after the first.
-
-        Args:
-            ids: (batch, time + 1).
-            state: before the first.
-            labels: (batch,) or None.
-
-        Returns:
-            (batch, time, features + experts): the features of the past, and the natural logarithm
-            of the token's probability by each expert; and the state.
-        """
-        tokens = torch.from_numpy(ids[:, :-1]).to(self.device)
-        indices = None if labels is None else torch.from_numpy(labels).to(self.device)
-        logits, network_state = self.network(tokens, state[:-1], indices)
-        after = self.ngrams.contexts(ids[:, :-1], state[-1][0].numpy())
-        expected = logits.double().log_softmax(-1).cpu().numpy().reshape(-1, logits.shape[-1])
-        contexts, targets = after.reshape(len(after), -1), ids[:, 1:].ravel()
-        known = np.concatenate(
-            (
-                self._features(expected, contexts),
-                np.take_along_axis(expected, targets[:, None], axis=1),
-                np.log(self.ngrams.probabilities(contexts, targets)).T,
-            ),
-            axis=1,
-        )
-        return known.reshape(*tokens.shape, -1), self._join(network_state, after[:, :, -1].T)
-
-    def _features(
-        self, expected: NDArray[np.float64], contexts: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Return what the shares depend on, (positions, 2 · orders).
-
-        The number one; the entropy of the network's prediction, in nats; for each order above 1 the
-        share it leaves to lower orders, T(c) / (count(c) + T(c)), and ln(1 + count(c)), scaled.
-        """
-        entropy = -(np.exp(expected) * expected.clip(min=-1e4)).sum(axis=1)
-        totals, types = (each[1:].T for each in self.ngrams.totals_and_types(contexts))
-        one = np.ones(len(expected))
-        counts = np.log1p(totals) / _COUNT_SCALE
-        return np.column_stack((one, entropy, types / (totals + types), counts))
-
-    def _join(self, state: State, contexts: NDArray[np.int64]) -> State:
-        return (*state, (torch.from_numpy(np.ascontiguousarray(contexts)),))
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return shares
 
 
 def learn_mixture(network: RecurrentModel, corpus: Corpus, notify: Notify = ignore) -> Mixture:
@@ -213,7 +61,7 @@ def learn_mixture(network: RecurrentModel, corpus: Corpus, notify: Notify = igno
             "learned: train on more text"
         )
     start_id = corpus.vocabulary.start_id
-    ngrams = NGramModel(
+    ngrams = count_ngrams(
         corpus.train.tokens,
         corpus.train.starts,
         corpus.vocabulary.size,
@@ -229,13 +77,60 @@ def learn_mixture(network: RecurrentModel, corpus: Corpus, notify: Notify = igno
     return Mixture(network, ngrams, gate)
 
 
+def learn_counts(
+    network: RecurrentModel,
+    corpus: Corpus,
+    most_bytes: float,
+    notify: Notify = ignore,
+    part: int = 1,
+) -> bytes | None:
+    """Count the training text, as far as a file of so many bytes can hold, and learn the gate.
+
+    Args:
+        network: trained on `corpus.train`.
+        corpus: its text. The strings are counted in the training part (of a long one, the last four
+            million tokens); the shares are learned on at most the first fifty thousand tokens of
+            the validation part.
+        most_bytes: the limit for the strings of all orders together: there are as many orders as
+            fit, at most eight.
+        notify: shows the progress.
+        part: count and learn on only one token of so many, to see how long all will take.
+
+    Returns:
+        The content of a counts.safetensors; None if the text is too short for a validation part
+        that can tell how far to trust counts, or the limit too low for pairs of tokens.
+    """
+    train, validation, vocabulary = corpus.train, corpus.validation, corpus.vocabulary
+    if len(validation.tokens) < _LEAST_GATE_TOKENS:
+        return None
+    most_tokens = min(len(train.tokens), _COUNTED_TOKENS) // part
+    growing = growing_ngrams(
+        train.tokens, train.starts, vocabulary.size, vocabulary.start_id, most_tokens
+    )
+    on_progress = Work(notify, "counting n-grams")
+    kept: dict[str, NDArray[np.generic]] = {}
+    chosen: NGramModel | None = None
+    for ngrams in itertools.islice(growing, _MOST_KEPT_ORDERS):
+        level = encode_level(ngrams)
+        if sum(each.nbytes for each in (*kept.values(), *level.values())) * part > most_bytes:
+            break
+        kept, chosen = kept | level, ngrams
+        on_progress(ngrams.highest_order, _MOST_KEPT_ORDERS)
+    if chosen is None or chosen.highest_order < 2:
+        return None
+    on_progress = Work(notify, "learning how far to trust the counts")
+    seen = first_tokens(validation, min(len(validation.tokens), _KEPT_GATE_TOKENS) // part)
+    gate = _learn_gate(Mixture(network, chosen), seen, vocabulary.start_id, on_progress)
+    return encode_counts(kept, gate)
+
+
 def _learn_gate(
     mixture: Mixture, validation: Split, start_id: int, on_progress: Progress
 ) -> NDArray[np.float64]:
     """Find the gate's weights (features, experts) that minimise the loss on the validation part."""
-    known = np.concatenate(
-        list(measure_stream(mixture, validation, start_id, mixture.examine, on_progress))
-    )
+    with loops_at_work(mixture.network):
+        examined = measure_stream(mixture, validation, start_id, mixture.examine, on_progress)
+        known = np.concatenate(list(examined))
     features, scores = np.split(known, [len(mixture.gate)], axis=1)
     gate = torch.from_numpy(mixture.gate.copy())
     mean, square = torch.zeros_like(gate), torch.zeros_like(gate)

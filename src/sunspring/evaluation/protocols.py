@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sunspring.corpus.splits import Split
 from sunspring.errors import SourceError
-from sunspring.evaluation.ngrams import NGramModel
+from sunspring.network.ngrams import count_ngrams
 from sunspring.network.predictor import Predictor
 from sunspring.network.scoring import BATCH, Measure, Rows, measure_rows
 from sunspring.notices import Notify, Progress, Work, ignore, unnoticed, within
@@ -230,7 +230,7 @@ def baselines(
     """Score n-gram models of the orders 1 to 6, fitted to the training text, by `stream`.
 
     Args:
-        train: what they learn from; see `NGramModel` for how much of it.
+        train: what they learn from; see `count_ngrams` for how much of it.
         heldout: the text to score.
         vocabulary_size: number of ids.
         start_id: the token read before a document's first.
@@ -244,7 +244,7 @@ def baselines(
         SourceError: the held-out text is empty.
     """
     heldout = first_tokens(heldout, maximum_tokens)
-    model = NGramModel(
+    model = count_ngrams(
         train.tokens,
         train.starts,
         vocabulary_size,

@@ -84,6 +84,7 @@ def quantize_model(
     network: RecurrentModel,
     vocabulary: Vocabulary,
     card: Mapping[str, Any],
+    counts: bytes | None,
     text: Split | None,
     kind: Literal["heldout", "sources"],
     notify: Notify = ignore,
@@ -94,6 +95,7 @@ def quantize_model(
         network: the model's.
         vocabulary: the model's.
         card: the model's.
+        counts: the model's, which stay as they are.
         text: what to measure the loss on; None not to measure it.
         kind: which text it is.
         notify: shows the progress.
@@ -103,8 +105,8 @@ def quantize_model(
         SettingsError: the model needs labels and the text has none.
         SourceError: the text is empty.
     """
-    whole = pack_model(network, vocabulary, card)
-    rounded = pack_model(network, vocabulary, card, quantized=True)
+    whole = pack_model(network, vocabulary, card, counts=counts)
+    rounded = pack_model(network, vocabulary, card, quantized=True, counts=counts)
     loss = None if text is None else measure_loss(whole, rounded, text, kind, notify)
     figures = {
         "bytes": len(rounded.weights),

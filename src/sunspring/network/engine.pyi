@@ -13,10 +13,18 @@ def instruction_sets() -> list[str]:
     """The instruction sets that this build and this processor support, the fastest first."""
 
 class Model:
-    """A model, loaded from the contents of its files; `instruction_set` "" takes the fastest."""
+    """A model, loaded from the contents of its files.
+
+    `instruction_set` "" takes the fastest; without `counts` the network predicts alone.
+    """
 
     def __init__(
-        self, configuration: bytes, weights: bytes, tokenizer: bytes, instruction_set: str = ""
+        self,
+        configuration: bytes,
+        weights: bytes,
+        tokenizer: bytes,
+        instruction_set: str = "",
+        counts: bytes = b"",
     ) -> None: ...
     @property
     def instruction_set(self) -> str: ...

@@ -1,7 +1,7 @@
 """The files of a model folder: config.json, tokenizer.json, model.safetensors and card.json.
 
-The weights are bytes here; weights.py turns them into tensors, and the native engine reads them as
-they are, so writing with that engine needs no PyTorch.
+A model that also counts has counts.safetensors, too. Weights and counts are bytes here, and the
+native engine reads them as they are, so writing with that engine needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -57,12 +57,14 @@ class ModelFiles(ModelHead):
         weights: the content of model.safetensors.
         quantization: how they are rounded; None if they are not.
         name: the name of the weights' file in messages.
+        counts: the content of counts.safetensors; None if there is no such file.
     """
 
     card: Mapping[str, Any]
     weights: bytes
     quantization: str | None = None
     name: str = "model.safetensors"
+    counts: bytes | None = None
 
     @classmethod
     def read(cls, folder: Path) -> ModelFiles:
@@ -70,7 +72,7 @@ class ModelFiles(ModelHead):
 
         Raises:
             ModelError: the folder is missing or incomplete, or a file is truncated or damaged. The
-                values of the weights are not checked.
+                values of the weights and the counts are not checked.
         """
         head, folder = read_head(folder), find_model(folder)
         path = folder / "model.safetensors"
@@ -81,15 +83,15 @@ class ModelFiles(ModelHead):
             )
         card_path = folder / "card.json"
         card = read_json(card_path) if card_path.exists() else {}
-        try:
-            weights = path.read_bytes()
-            quantization = quantization_of(weights)
-        except (OSError, ValueError, AttributeError, RecursionError) as error:
-            raise damaged(str(path), error) from None
-        return cls(head.config, head.vocabulary, card, weights, quantization, str(path))
+        counts_path = folder / "counts.safetensors"
+        weights, quantization = _read_tensors(path)
+        counts = _read_tensors(counts_path)[0] if counts_path.exists() else None
+        return cls(head.config, head.vocabulary, card, weights, quantization, str(path), counts)
 
     def write(self, folder: Path) -> None:
         """Write a model folder; each file is replaced whole or not at all.
+
+        Without counts, those of a model that was there before are removed.
 
         Args:
             folder: created if it does not exist.
@@ -105,10 +107,23 @@ class ModelFiles(ModelHead):
             write_atomically(folder / "config.json", self.config.to_json().encode())
             write_json(folder / "card.json", self.card)
             write_atomically(folder / "model.safetensors", self.weights)
+            if self.counts is None:
+                (folder / "counts.safetensors").unlink(missing_ok=True)
+            else:
+                write_atomically(folder / "counts.safetensors", self.counts)
+
+
+def _read_tensors(path: Path) -> tuple[bytes, str | None]:
+    """Read a safetensors file whose header is valid; see `quantization_of`."""
+    try:
+        data = path.read_bytes()
+        return data, quantization_of(data)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise damaged(str(path), error) from None
 
 
 def quantization_of(weights: bytes) -> str | None:
-    """Read from the header of a model.safetensors how it is rounded; None if it is not.
+    """Read from the header of a safetensors file how it is rounded; None if it is not.
 
     Raises:
         ValueError, AttributeError, RecursionError: it has no valid header.

@@ -38,8 +38,9 @@ def load_native(files: ModelFiles) -> engine.Model:
             f"{', '.join(instruction_sets())}: set one of these, or nothing"
         )
     tokenizer = json.dumps(files.vocabulary.to_json()).encode("utf-8", "surrogatepass")
+    config, counts = files.config.to_json().encode(), files.counts or b""
     try:
-        return engine.Model(files.config.to_json().encode(), files.weights, tokenizer, wanted)
+        return engine.Model(config, files.weights, tokenizer, wanted, counts)
     except engine.FormatError as error:
         raise ModelError(
             f"{files.name} cannot be run ({error}): train, quantize or copy the model again"

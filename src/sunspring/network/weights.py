@@ -212,6 +212,7 @@ def pack_model(
     vocabulary: Vocabulary,
     card: Mapping[str, Any] | None = None,
     quantized: bool = False,
+    counts: bytes | None = None,
 ) -> ModelFiles:
     """Turn a network into the files of a model folder.
 
@@ -220,12 +221,14 @@ def pack_model(
         vocabulary: the model's.
         card: what is known about the training.
         quantized: store the weights in 8 bits.
+        counts: the model's, if it has any.
 
     Raises:
         ModelError: the weights cannot be quantized.
     """
     encoded = encode_weights(model_weights(model), model.config.cell, quantized)
-    return ModelFiles(model.config, vocabulary, card or {}, encoded, FORMAT if quantized else None)
+    kind = FORMAT if quantized else None
+    return ModelFiles(model.config, vocabulary, card or {}, encoded, kind, counts=counts)
 
 
 def build_network(files: ModelFiles) -> RecurrentModel:

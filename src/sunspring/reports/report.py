@@ -85,6 +85,7 @@ class Report:
         settings: settings of the model and of its training.
         command: the command that repeats the run.
         log: log of the training.
+        plan: what was chosen to train, and why, line by line.
         verdict: an assessment of the training.
         ngrams: bits per character of n-gram models of orders 1 to 6, by `stream`.
         passage: beginning of the held-out text as the model reads it, see `Trace.passage`.
@@ -103,6 +104,7 @@ class Report:
     settings: Mapping[str, Any]
     command: str
     log: RunLog
+    plan: Sequence[str]
     verdict: Verdict
     ngrams: Mapping[str, float]
     passage: Mapping[str, Any]
@@ -150,6 +152,7 @@ def make_report(folder: Path, notify: Notify, most_searched: int | None = None) 
         settings={"model": asdict(files.config), "training": files.card["recipe"]},
         command=train_command(request),
         log=log,
+        plan=str(record["plan"]["reason"]).splitlines(),
         verdict=judge(_facts(model, corpus, files.card, log, ngrams), request),
         ngrams=ngrams,
         passage=_passage(model, first_documents(corpus.heldout, corpus.labels, _SHOWN)),

@@ -17,6 +17,7 @@ from sunspring.corpus.batches import check_window
 from sunspring.corpus.corpus import Corpus
 from sunspring.corpus.settings import TokenSettings
 from sunspring.errors import MissingExtraError, ModelError, SettingsError
+from sunspring.evaluation.mixture import learn_counts
 from sunspring.evaluation.protocols import evaluate_engine, first_tokens
 from sunspring.machine import (
     Precision,
@@ -27,7 +28,7 @@ from sunspring.network.config import DROPOUTS, ModelConfig
 from sunspring.network.model_folder import ModelFiles
 from sunspring.network.network import RecurrentModel, extend
 from sunspring.network.weights import build_network, load_weights, pack_model
-from sunspring.notices import Notify, Work, counted, notify_on, screen_on
+from sunspring.notices import Notify, Work, counted, ignore, notify_on, screen_on
 from sunspring.runs.capacity import check_capacity, explaining_memory
 from sunspring.runs.corpus import RequestedText, open_run_corpus, say_if_binary
 from sunspring.runs.folder import RunFolder
@@ -42,7 +43,6 @@ from sunspring.runs.samples import OnSample, SampleWriter
 from sunspring.runs.stopping import stop_on_signals
 from sunspring.settings import settings_of
 from sunspring.storage import cache_folder, writing
-from sunspring.training.budget import Budget
 from sunspring.training.checkpoint import Checkpoint
 from sunspring.training.optimizers import Optimizers
 from sunspring.training.pace import Pace
@@ -70,6 +70,7 @@ from sunspring.writing.engines import open_engine
 _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of minutes, for the last evaluation and files
 _REPORT_SHARE, _MOST_REPORT_SECONDS = 0.04, 6.0  # of it, for the report at the end
 _FIRST_TOKENS, _TIMED_TOKENS = 1024, 8192  # scored to measure the speed; the first are slow
+_COUNTED_PART = 8  # one token of so many is counted to see how long it takes
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
 _LOG = "log.jsonl"
 _FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
@@ -344,7 +345,7 @@ def _choose_precision(plan: Plan, model: RecurrentModel, device: torch.device) -
 def _reserve(setup: Setup, model: RecurrentModel, began: float) -> float:
     """Return the seconds that come before training and after it; the model moves to its device."""
     model.to(setup.device)
-    ending = _seconds_to_end(model, setup.corpus, setup.request.budget)
+    ending = _seconds_to_end(model, setup)
     return time.perf_counter() - began + ending
 
 
@@ -406,12 +407,19 @@ def _report(
     corpus = setup.corpus
     if report.spent < 1:
         return setup.result(report, None)
-    files = pack_model(model, corpus.vocabulary)
+    counts = _count(model, setup, notify)
+    files = pack_model(model, corpus.vocabulary, counts=counts)
     on_progress = Work(notify, "scoring the held-out text")
     heldout = evaluate_engine(_scorer(model, files), corpus.heldout, on_progress)
     result = setup.result(report, heldout.with_overlap(corpus.overlap))
     folder.finish(replace(files, card=setup.card(result)))
     return result
+
+
+def _count(model: RecurrentModel, setup: Setup, notify: Notify, part: int = 1) -> bytes | None:
+    """Count the text, or a part of it, if the recipe says so."""
+    most_bytes = 1e6 * setup.plan.recipe.counts
+    return learn_counts(model, setup.corpus, most_bytes, notify, part) if most_bytes else None
 
 
 def _scorer(model: RecurrentModel, files: ModelFiles) -> Engine:
@@ -422,18 +430,23 @@ def _scorer(model: RecurrentModel, files: ModelFiles) -> Engine:
     )
 
 
-def _seconds_to_end(model: RecurrentModel, corpus: Corpus, budget: Budget) -> float:
-    """Foresee how long scoring, saving and reporting take; only a budget of minutes asks for it."""
+def _seconds_to_end(model: RecurrentModel, setup: Setup) -> float:
+    """Foresee how long it takes to count, score, save and report; only minutes ask for it."""
+    corpus, budget = setup.corpus, setup.request.budget
     if budget.unit != "minutes":
         return 0.0
-    scorer, heldout = _scorer(model, pack_model(model, corpus.vocabulary)), corpus.heldout
+    began = time.perf_counter()
+    counts = _count(model, setup, ignore, _COUNTED_PART)
+    counting = (time.perf_counter() - began) * _COUNTED_PART
+    files, heldout = pack_model(model, corpus.vocabulary, counts=counts), corpus.heldout
+    scorer = _scorer(model, files)
     evaluate_engine(scorer, first_tokens(heldout, _FIRST_TOKENS))
     began = time.perf_counter()
     timed = evaluate_engine(scorer, first_tokens(heldout, _TIMED_TOKENS))
     scoring = (time.perf_counter() - began) * len(heldout.tokens) / timed.tokens
     seconds = 60 * budget.amount
     saving = min(_SAVING_SHARE * seconds, _MOST_SAVING_SECONDS)
-    return scoring + saving + min(_REPORT_SHARE * seconds, _MOST_REPORT_SECONDS)
+    return counting + scoring + saving + min(_REPORT_SHARE * seconds, _MOST_REPORT_SECONDS)
 
 
 def _units(corpus: Corpus) -> Units:

@@ -94,17 +94,17 @@ PRESETS: Mapping[str, Preset] = {
     "tiny": Preset(
         "one LSTM layer of 128 units, for short texts and slow machines",
         {"layers": 1, "hidden_size": 128, "embedding_size": 32, "skip": True},
-        Recipe(batch_size=16, activation_penalty=0.2),
+        Recipe(batch_size=16, activation_penalty=0.2, counts=0.5),
     ),
     "small": Preset(
         "two LSTM layers of 256 units, skip connections, a pointer: for minutes on a laptop",
         {"hidden_size": 256, "embedding_size": 32, "skip": True, "pointer": 1024},
-        Recipe(activation_penalty=0.2, network_loss=0.5),
+        Recipe(activation_penalty=0.2, network_loss=0.5, counts=0.5),
     ),
     "large": Preset(
         "two LSTM layers of 512 units, skip connections, a pointer: for a GPU or a long evening",
         {"hidden_size": 512, "embedding_size": 64, "skip": True, "pointer": 1024},
-        Recipe(batch_size=64, window=128, activation_penalty=0.2, network_loss=0.5),
+        Recipe(batch_size=64, window=128, activation_penalty=0.2, network_loss=0.5, counts=0.5),
     ),
 }
 

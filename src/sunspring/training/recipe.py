@@ -92,6 +92,12 @@ class Recipe(ObjectiveSettings):
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "Number format of matrix products; auto measures which is faster here."
     )
+    counts: float = setting(
+        0.0,
+        "Megabytes of the model for counts of which characters followed which in the training text "
+        "(n-grams), mixed with what the network predicts; 0 for none.",
+        at_least=0,
+    )
     most_epochs: float = setting(
         0.0,
         "End after this many epochs even if time is left, to avoid overfitting; 0 for no limit.",

@@ -75,9 +75,9 @@ def open_engine(
         from sunspring.writing.native_writer import NativeEngine
 
         return NativeEngine(files)
+    from sunspring.network.mixture import with_counts
     from sunspring.network.weights import build_network
     from sunspring.writing.torch_writer import TorchEngine
 
-    if network is None:
-        return TorchEngine(build_network(files), files.vocabulary, predictor)
-    return TorchEngine(network(), files.vocabulary, predictor)
+    built = build_network(files) if network is None else network()
+    return TorchEngine(built, files.vocabulary, predictor or with_counts(built, files))

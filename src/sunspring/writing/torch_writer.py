@@ -160,19 +160,19 @@ class TorchEngine(Engine):
     """A network, or a mixture of one with n-grams, in PyTorch.
 
     Args:
-        network: encodes texts, and predicts unless there is a predictor.
+        network: encodes texts.
         vocabulary: the network's.
-        predictor: a mixture that contains the network, to predict in its place.
+        predictor: what predicts: the network, or a mixture that contains it.
     """
 
     name = "torch"
 
     def __init__(
-        self, network: RecurrentModel, vocabulary: Vocabulary, predictor: Predictor | None = None
+        self, network: RecurrentModel, vocabulary: Vocabulary, predictor: Predictor
     ) -> None:
         super().__init__(network.config, vocabulary)
         self._network = network
-        self._predictor: Predictor = network if predictor is None else predictor
+        self._predictor = predictor
 
     def writer(self, before: Tokens | None = None, blend: Blend = ()) -> Writer[Any]:
         """See `Engine.writer`."""

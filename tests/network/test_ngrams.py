@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from naive_ngrams import START, VOCABULARY, NaiveModel, documents, join
 from numpy.typing import NDArray
 
-from sunspring.evaluation.ngrams import NGramModel
+from sunspring.network.ngrams import NGramModel, count_ngrams
 
 
 def make_model(texts: list[list[int]], order: int = 4, **settings: int) -> NGramModel:
-    return NGramModel(*join(texts), VOCABULARY, START, highest_order=order, **settings)
+    return count_ngrams(*join(texts), VOCABULARY, START, highest_order=order, **settings)
 
 
 def distributions(model: NGramModel, context: list[int]) -> list[NDArray[np.float64]]:
@@ -120,14 +120,14 @@ def random_documents(tokens: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 def test_total_over_blocks_is_the_sum_of_the_scores() -> None:
     tokens, starts = random_documents((1 << 20) + 5000)
-    model = NGramModel(tokens[:2000], np.array([0, 700, 2000]), VOCABULARY, START)
+    model = count_ngrams(tokens[:2000], np.array([0, 700, 2000]), VOCABULARY, START)
     expected = model.log_probabilities(tokens, starts).sum(axis=1)
     np.testing.assert_allclose(model.total_log_probabilities(tokens, starts), expected, rtol=1e-12)
 
 
 def test_memory_of_scoring_does_not_grow_with_the_text() -> None:
     tokens, starts = random_documents(3 << 20)
-    model = NGramModel(tokens[:2000], np.array([0, 2000]), VOCABULARY, START, highest_order=2)
+    model = count_ngrams(tokens[:2000], np.array([0, 2000]), VOCABULARY, START, highest_order=2)
     peaks = []
     for length in (1 << 20, 3 << 20):
         inside = starts[starts < length]
@@ -140,10 +140,10 @@ def test_memory_of_scoring_does_not_grow_with_the_text() -> None:
 
 def test_longer_text_is_counted_from_its_end() -> None:
     tokens, starts = random_documents(5000)
-    bounded = NGramModel(tokens, starts, VOCABULARY, START, maximum_tokens=1200)
+    bounded = count_ngrams(tokens, starts, VOCABULARY, START, maximum_tokens=1200)
     begin = 5000 - 1200
     rest = np.array([0, *(starts[starts > begin] - begin)])
-    expected = NGramModel(tokens[begin:], rest, VOCABULARY, START)
+    expected = count_ngrams(tokens[begin:], rest, VOCABULARY, START)
     assert bounded.trained_on == expected.trained_on == 1200
     assert np.array_equal(
         bounded.log_probabilities(tokens, starts), expected.log_probabilities(tokens, starts)
@@ -158,7 +158,7 @@ def test_model_of_nothing_expects_every_token_alike() -> None:
 def test_text_of_the_largest_vocabulary_is_counted_without_overflow() -> None:
     size = 1 << 17
     tokens = np.random.default_rng(0).integers(0, size, 3000)
-    model = NGramModel(tokens, np.array([0, 3000]), size, 0)
+    model = count_ngrams(tokens, np.array([0, 3000]), size, 0)
     scores = model.log_probabilities(tokens, np.array([0, 3000]))
     assert (np.diff(scores.sum(axis=1)) > 0).all()  # each order knows its own text better
     assert math.isclose(distribution(model, tokens[:5].tolist()).sum(), 1)
@@ -181,7 +181,9 @@ def test_model_approaches_the_entropy_of_a_markov_source(order: int) -> None:
     for draw in draws:
         tokens.append(int(np.searchsorted(cumulative[tokens[-1]], draw)))
     ids = np.minimum(np.array(tokens), VOCABULARY - 1)
-    model = NGramModel(ids[:40_000], np.array([0, 40_000]), VOCABULARY, START, highest_order=order)
+    model = count_ngrams(
+        ids[:40_000], np.array([0, 40_000]), VOCABULARY, START, highest_order=order
+    )
     test = ids[40_000:]
     totals = model.total_log_probabilities(test, np.array([0, len(test)]))
     assert math.isclose(-totals[order - 1] / len(test), entropy, abs_tol=0.02)

@@ -7,7 +7,8 @@ text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from sunspring.notices import Progress, unnoticed
 
 _BLOCK = 1 << 20  # tokens scored at a time
-_UNSEEN = -1  # id of a string that did not occur in training
+UNSEEN = -1
+"""The id of a string that did not occur in training."""
 
 
 class NGramModel:
@@ -31,45 +33,20 @@ class NGramModel:
     A context begins no earlier than its document's start token, so it is shorter there.
 
     Args:
-        tokens: (tokens,) ids of the training documents, one after another.
-        starts: (documents + 1,) document i is `tokens[starts[i]:starts[i + 1]]`.
-        vocabulary_size: number of ids.
+        levels: the n-grams of each order from 1 on.
         start_id: the token read before each document's first; context only.
-        highest_order: tokens in the longest n-gram counted.
-        maximum_tokens: count only this many tokens at the end of a longer text, nearest to a
-            held-out end; bounds time and memory.
-        on_progress: called with the orders counted so far, and their number.
-
-    Attributes:
-        trained_on: number of tokens counted.
     """
 
-    def __init__(
-        self,
-        tokens: NDArray[np.integer[Any]],
-        starts: NDArray[np.int64],
-        vocabulary_size: int,
-        start_id: int,
-        *,
-        highest_order: int = 6,
-        maximum_tokens: int = 10_000_000,
-        on_progress: Progress = unnoticed,
-    ) -> None:
-        begin = max(0, len(tokens) - maximum_tokens)
-        tokens, starts = _slice(tokens, starts, begin, len(tokens))
-        self.vocabulary_size = vocabulary_size
-        self.highest_order = highest_order
-        self.trained_on = len(tokens)
+    def __init__(self, levels: Sequence[Level], start_id: int) -> None:
+        self.levels = tuple(levels)
+        self.highest_order = len(levels)
+        self.vocabulary_size = levels[0].vocabulary_size
         self._start_id = start_id
-        self._levels = [_count_tokens(tokens, vocabulary_size)]
-        strings = tokens
-        for order in range(2, highest_order + 1):
-            contexts = self._contexts(strings, starts, order)
-            level, strings = _count(
-                contexts, tokens, vocabulary_size, self._levels[-1].number_of_strings
-            )
-            self._levels.append(level)
-            on_progress(order, highest_order)
+
+    @property
+    def trained_on(self) -> int:
+        """Number of tokens that were counted."""
+        return int(self.levels[0].counts.sum())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NGramModel:
         """Return itself: the counts never change, so copies can share them."""
@@ -81,7 +58,7 @@ class NGramModel:
         Returns:
             (rows, highest_order), as `contexts` takes them.
         """
-        contexts = np.full((rows, self.highest_order), _UNSEEN)
+        contexts = np.full((rows, self.highest_order), UNSEEN)
         contexts[:, 0] = 0
         return contexts
 
@@ -99,7 +76,7 @@ class NGramModel:
             last k tokens.
         """
         contexts = np.zeros((self.highest_order, *tokens.shape), dtype=np.int64)
-        for length, level in enumerate(self._levels[:-1]):
+        for length, level in enumerate(self.levels[:-1]):
             earlier = np.concatenate((before[:, length, None], contexts[length]), axis=1)[:, :-1]
             contexts[length + 1] = level.find(earlier, tokens)
         return contexts
@@ -117,7 +94,7 @@ class NGramModel:
         """
         pairs = [
             (level.totals[each], level.types[each])
-            for level, each in zip(self._levels, contexts, strict=True)
+            for level, each in zip(self.levels, contexts, strict=True)
         ]
         totals, types = zip(*pairs, strict=True)
         return np.stack(totals), np.stack(types)
@@ -136,7 +113,7 @@ class NGramModel:
         """
         result = np.empty(contexts.shape)
         probabilities = np.full(len(tokens), 1 / self.vocabulary_size)
-        for order, level in enumerate(self._levels):
+        for order, level in enumerate(self.levels):
             strings = level.find(contexts[order], tokens)
             probabilities = level.interpolate(contexts[order], strings, probabilities)
             result[order] = probabilities
@@ -152,7 +129,7 @@ class NGramModel:
             (positions, vocabulary_size) of the orders 1 to `highest_order`, each in the same array.
         """
         probabilities = np.full((contexts.shape[1], self.vocabulary_size), 1 / self.vocabulary_size)
-        for level, each in zip(self._levels, contexts, strict=True):
+        for level, each in zip(self.levels, contexts, strict=True):
             level.interpolate_all(each, probabilities)
             yield probabilities
 
@@ -171,8 +148,8 @@ class NGramModel:
         ids = tokens.astype(np.int64)
         contexts = np.empty((self.highest_order, len(ids)), dtype=np.int64)
         strings = ids
-        for order, level in enumerate(self._levels, start=1):
-            contexts[order - 1] = self._contexts(strings, starts, order)
+        for order, level in enumerate(self.levels, start=1):
+            contexts[order - 1] = _contexts(strings, starts, order, self._start_id)
             strings = level.find(contexts[order - 1], ids)
         result: NDArray[np.float64] = np.log(self.probabilities(contexts, ids))
         return result
@@ -196,25 +173,14 @@ class NGramModel:
             on_progress(end, len(tokens))
         return totals
 
-    def _contexts(
-        self, strings: NDArray[np.int64], starts: NDArray[np.int64], order: int
-    ) -> NDArray[np.int64]:
-        """Shift `strings`, one token shorter than those of `order`, to the token after each."""
-        if order == 1:
-            return np.zeros_like(strings)
-        contexts = np.roll(strings, 1)
-        firsts = starts[:-1][starts[:-1] < starts[1:]]
-        contexts[firsts] = self._start_id if order == 2 else _UNSEEN
-        return contexts
-
 
 @dataclass(frozen=True)
-class _Level:
-    """The n-grams of one order.
+class Level:
+    """The n-grams of one order of an `NGramModel`.
 
     A string of k tokens is represented by its rank among the sorted keys of order k, and is the
     context in a key of order k + 1: key = context * vocabulary_size + token. So 64 bits hold the
-    keys of any vocabulary. Each array ends with the entry for unseen strings, which `_UNSEEN`
+    keys of any vocabulary. Each array ends with the entry for unseen strings, which `UNSEEN`
     indexes.
 
     Args:
@@ -224,6 +190,7 @@ class _Level:
         totals: (contexts + 1,) count(c).
         types: (contexts + 1,) T(c), but 1 where that is 0: such a context leaves the lower order's
             probability as it is.
+        suffixes: (strings,) each string without its oldest token, as a string of the order below.
     """
 
     vocabulary_size: int
@@ -231,16 +198,18 @@ class _Level:
     counts: NDArray[np.int32]
     totals: NDArray[np.int32]
     types: NDArray[np.int32]
+    suffixes: NDArray[np.int64]
 
     @property
     def number_of_strings(self) -> int:
+        """Number of different strings."""
         return len(self.keys) - 1
 
     def find(self, contexts: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """Find the ids of the strings of contexts and their next tokens; all (positions,)."""
         wanted = contexts * self.vocabulary_size + tokens
         places = np.searchsorted(self.keys, wanted)
-        return np.where(self.keys[places] == wanted, places, _UNSEEN)
+        return np.where(self.keys[places] == wanted, places, UNSEEN)
 
     def interpolate(
         self,
@@ -248,7 +217,7 @@ class _Level:
         strings: NDArray[np.int64],
         lower: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """P_k from `lower`, P_{k-1}; all (positions,)."""
+        """Compute P_k from `lower`, P_{k-1}; all (positions,)."""
         types = self.types[contexts]
         probabilities: NDArray[np.float64] = (self.counts[strings] + types * lower) / (
             self.totals[contexts] + types
@@ -271,44 +240,130 @@ class _Level:
         probabilities /= (self.totals[contexts] + types)[:, None]
 
 
-def _count_tokens(tokens: NDArray[np.int64], vocabulary_size: int) -> _Level:
-    """Order 1: a string's id is the token itself, for the start token too, which is not counted."""
-    counts = np.bincount(tokens, minlength=vocabulary_size)
-    return _make_level(np.arange(vocabulary_size), counts, vocabulary_size, 1)
-
-
-def _count(
-    contexts: NDArray[np.int64],
-    tokens: NDArray[np.int64],
+def count_ngrams(
+    tokens: NDArray[np.integer[Any]],
+    starts: NDArray[np.int64],
     vocabulary_size: int,
-    number_of_contexts: int,
-) -> tuple[_Level, NDArray[np.int64]]:
-    """Count one order's n-grams; returns them and the string that ends at each token."""
-    whole = contexts != _UNSEEN
-    keys, ranks, counts = np.unique(
-        contexts[whole] * vocabulary_size + tokens[whole], return_inverse=True, return_counts=True
-    )
-    strings = np.full(len(tokens), _UNSEEN)
-    strings[whole] = ranks
-    return _make_level(keys, counts, vocabulary_size, number_of_contexts), strings
+    start_id: int,
+    *,
+    highest_order: int = 6,
+    maximum_tokens: int = 10_000_000,
+    on_progress: Progress = unnoticed,
+) -> NGramModel:
+    """Count all orders of a text up to the highest; see `growing_ngrams`.
+
+    `on_progress` is called with the orders counted so far, and their number.
+    """
+    growing = growing_ngrams(tokens, starts, vocabulary_size, start_id, maximum_tokens)
+    for order in range(1, highest_order):
+        next(growing)
+        on_progress(order, highest_order)
+    return next(growing)
 
 
-def _make_level(
+def growing_ngrams(
+    tokens: NDArray[np.integer[Any]],
+    starts: NDArray[np.int64],
+    vocabulary_size: int,
+    start_id: int,
+    maximum_tokens: int,
+) -> Iterator[NGramModel]:
+    """Count a text, order by order.
+
+    Args:
+        tokens: (tokens,) ids of the training documents, one after another.
+        starts: (documents + 1,) document i is `tokens[starts[i]:starts[i + 1]]`.
+        vocabulary_size: number of ids.
+        start_id: the token read before each document's first; context only.
+        maximum_tokens: count only this many tokens at the end of a longer text, nearest to a
+            held-out end; bounds time and memory.
+
+    Yields:
+        A model of the first order, one of the first two, and so on without end.
+    """
+    begin = max(0, len(tokens) - maximum_tokens)
+    ids, starts = _slice(tokens, starts, begin, len(tokens))
+    levels = [_count_tokens(ids, vocabulary_size)]
+    strings = ids
+    for order in itertools.count(2):
+        yield NGramModel(levels, start_id)
+        contexts = _contexts(strings, starts, order, start_id)
+        level, strings = _count(contexts, ids, strings, levels[-1])
+        levels.append(level)
+
+
+def make_level(
     keys: NDArray[np.int64],
-    counts: NDArray[np.int64],
+    counts: NDArray[np.integer[Any]],
+    suffixes: NDArray[np.int64],
     vocabulary_size: int,
     number_of_contexts: int,
-) -> _Level:
+) -> Level:
+    """Make a level of its strings, given as (strings,) keys, counts and suffixes: see `Level`."""
     contexts = keys // vocabulary_size
     totals = np.bincount(contexts, counts, minlength=number_of_contexts + 1).astype(np.int32)
     types = np.bincount(contexts[counts > 0], minlength=number_of_contexts + 1)
-    return _Level(
+    return Level(
         vocabulary_size,
         np.append(keys, np.iinfo(np.int64).max),
         np.append(counts, 0).astype(np.int32),
         totals,
         np.maximum(types, 1).astype(np.int32),
+        suffixes,
     )
+
+
+def token_level(counts: NDArray[np.integer[Any]]) -> Level:
+    """Make the level of order 1 from how often each token was counted, (vocabulary_size,).
+
+    A string's id is the token itself, for the start token too, which is not counted.
+    """
+    size = len(counts)
+    return make_level(np.arange(size), counts, np.zeros(size, np.int64), size, 1)
+
+
+def _contexts(
+    strings: NDArray[np.int64], starts: NDArray[np.int64], order: int, start_id: int
+) -> NDArray[np.int64]:
+    """Shift `strings`, one token shorter than those of `order`, to the token after each."""
+    if order == 1:
+        return np.zeros_like(strings)
+    contexts = np.roll(strings, 1)
+    firsts = starts[:-1][starts[:-1] < starts[1:]]
+    contexts[firsts] = start_id if order == 2 else UNSEEN
+    return contexts
+
+
+def _count_tokens(tokens: NDArray[np.int64], vocabulary_size: int) -> Level:
+    return token_level(np.bincount(tokens, minlength=vocabulary_size))
+
+
+def _count(
+    contexts: NDArray[np.int64],
+    tokens: NDArray[np.int64],
+    shorter: NDArray[np.int64],
+    below: Level,
+) -> tuple[Level, NDArray[np.int64]]:
+    """Count one order's n-grams; returns them and the string that ends at each token.
+
+    Args:
+        contexts: (tokens,) the context before each token.
+        tokens: (tokens,) ids.
+        shorter: (tokens,) the string of the order below that ends at each token.
+        below: that order.
+    """
+    whole = contexts != UNSEEN
+    keys, ranks, counts = np.unique(
+        contexts[whole] * below.vocabulary_size + tokens[whole],
+        return_inverse=True,
+        return_counts=True,
+    )
+    strings = np.full(len(tokens), UNSEEN)
+    strings[whole] = ranks
+    suffixes = np.empty(len(keys), dtype=np.int64)
+    suffixes[ranks] = shorter[whole]
+    contexts_below = below.number_of_strings
+    return make_level(keys, counts, suffixes, below.vocabulary_size, contexts_below), strings
 
 
 def _slice(
