@@ -13,7 +13,7 @@ from sunspring.runs.racing import describe_race
 from sunspring.training.race import FIRST, Outcome, Try
 
 SMALL = (
-    *("--set", "hidden_size=16", "--set", "embedding_size=8", "--set", "window=16"),
+    *("--set", "hidden_size=64", "--set", "embedding_size=8", "--set", "window=16"),
     *("--set", "batch_size=4", "--set", "precision=fp32", "--minutes", "0.1"),
 )
 WITHOUT = "the plan without its pointer"
@@ -24,7 +24,7 @@ def long_english(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sunspring.text.sources import embedded_text
 
     path = tmp_path_factory.mktemp("text") / "english.txt"
-    path.write_text(embedded_text()[:400_000])
+    path.write_text(embedded_text()[:600_000])
     return path
 
 
@@ -100,7 +100,7 @@ def interrupt(command: Command, folder: Path) -> None:
 
 
 def test_a_run_interrupted_after_its_race_is_resumed_to_the_same_bytes(long_english: Path) -> None:
-    options = (*SMALL[:-1], "5", "--set", "race=0.01")
+    options = (*SMALL[:-1], "0.3")
     interrupt(Command("train", long_english, "--out", "run", *options), Path("run"))
     (race,) = RunLog.read(Path("run")).of("race")
     shutil.copytree("run", "other")

@@ -191,7 +191,10 @@ def judging_batches(validation: Split, start_id: int) -> list[Batch]:
     if len(validation.tokens) < _JUDGED_WINDOW * _JUDGED_ROWS:
         return []
     batches = Windows(validation, start_id, batch_size=_JUDGED_ROWS, window=_JUDGED_WINDOW, seed=0)
-    return [_second_half(batches.next()) for _ in range(_JUDGED_BATCHES)]
+    drawn: list[Batch] = []
+    while batches.epochs < 1 and len(drawn) < _JUDGED_BATCHES:
+        drawn.append(_second_half(batches.next()))
+    return drawn
 
 
 def _second_half(batch: Batch) -> Batch:
