@@ -14,7 +14,7 @@ from sunspring.training.race import FIRST, Outcome, Try
 
 SMALL = (
     *("--set", "hidden_size=64", "--set", "embedding_size=8", "--set", "window=16"),
-    *("--set", "batch_size=4", "--set", "precision=fp32", "--minutes", "0.1"),
+    *("--set", "batch_size=4", "--set", "precision=fp32", "--minutes", "0.2"),
 )
 WITHOUT = "the plan without its pointer"
 
@@ -31,7 +31,7 @@ def long_english(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def raced(long_english: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     folder = tmp_path_factory.mktemp("run") / "raced"
-    return folder, succeed("train", long_english, "--out", folder, *SMALL)
+    return folder, succeed("train", long_english, "--out", folder, *SMALL, "--set", "race=0.2")
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def test_the_report_tells_it_too(raced: tuple[Path, Done]) -> None:
 def test_there_is_no_race_where_it_is_not_wanted(
     long_english: Path, given: tuple[str, ...]
 ) -> None:
-    budget = SMALL[:-2] if "--steps" in given else SMALL
+    budget = SMALL[:-2] if "--steps" in given else (*SMALL[:-1], "0.05")
     done = succeed("train", long_english, "--out", "run", *budget, *given)
     assert "tried for" not in done.err
     assert RunLog.read(Path("run")).of("race") == []
@@ -100,7 +100,7 @@ def interrupt(command: Command, folder: Path) -> None:
 
 
 def test_a_run_interrupted_after_its_race_is_resumed_to_the_same_bytes(long_english: Path) -> None:
-    options = (*SMALL[:-1], "0.3")
+    options = (*SMALL[:-1], "0.3", "--set", "race=0.2")
     interrupt(Command("train", long_english, "--out", "run", *options), Path("run"))
     (race,) = RunLog.read(Path("run")).of("race")
     shutil.copytree("run", "other")

@@ -66,6 +66,7 @@ class JsonLog(Callback):
                 "characters_per_second": _rounded(self._units.characters(each.tokens_per_second)),
                 "validation_bpc": _rounded(self._units.bpc(each.nats)),
                 "lead_bpc": _rounded(self._units.bpc(each.lead)),
+                "diverged": each.diverged,
             }
             for each in outcome.tries
         ]
