@@ -571,7 +571,8 @@ class Model:
             notify: called with a line about what was repaired.
 
         Returns:
-            A model that writes, scores and evaluates as the mixture; only the network is saved.
+            A model that writes, scores and evaluates as the mixture, in place of its own counts; the
+            mixture is not saved.
 
         Raises:
             SettingsError: the native engine was asked for.
