@@ -571,8 +571,8 @@ class Model:
             notify: called with a line about what was repaired.
 
         Returns:
-            A model that writes, scores and evaluates as the mixture, in place of its own counts; the
-            mixture is not saved.
+            A model that writes, scores and evaluates as the mixture, in place of its own counts.
+            The mixture is not saved.
 
         Raises:
             SettingsError: the native engine was asked for.

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::uint64_t kTexts = 3;
 
-std::string content(const std::string& path) {
+std::string content(const std::string& path) {  // empty if there is no such file
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -33,7 +33,8 @@ int main(int count, char** arguments) {
   const std::string folder = arguments[1];
   const auto model = std::make_shared<const Model>(content(folder + "/config.json"),
                                                    content(folder + "/model.safetensors"),
-                                                   content(folder + "/tokenizer.json"));
+                                                   content(folder + "/tokenizer.json"), "",
+                                                   content(folder + "/counts.safetensors"));
   Reader reader(model);
   std::puts(model->network.kernels().name);
   for (int i = 2; i < count; ++i) {

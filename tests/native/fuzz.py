@@ -7,14 +7,19 @@ import argparse
 import json
 import subprocess
 import tempfile
+from collections import ChainMap
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary
+from sunspring.corpus.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary
 from sunspring.network.config import ModelConfig
+from sunspring.network.counts import encode_counts, encode_level
 from sunspring.network.network import RecurrentModel
+from sunspring.network.ngrams import growing_ngrams
 from sunspring.network.weights import encode_weights, model_weights
 
 HERE = Path(__file__).parent
@@ -34,8 +39,16 @@ def build(program: Path) -> None:
     subprocess.run(command, check=True)
 
 
+def count_something(vocabulary: Vocabulary, orders: int) -> bytes:
+    """Count a random text of the first three tokens."""
+    text, ends = np.random.default_rng(0).integers(3, size=60), np.array([0, 20, 60])
+    growing = growing_ngrams(text, ends, vocabulary.size, vocabulary.start_id, len(text))
+    levels = [encode_level(ngrams) for ngrams in islice(growing, orders)]
+    return encode_counts(dict(ChainMap(*levels)), np.ones((2 * orders, 1 + orders)))
+
+
 def write_corpus(folder: Path) -> None:
-    """Write the files of a small model of every kind."""
+    """Write the files of a small model of every kind, some with counts."""
     letters = CharacterVocabulary("ab\n", end=True, unknown=True)
     plain = ModelConfig(letters.size, layers=1, hidden_size=2, embedding_size=2)
     variants = [
@@ -53,7 +66,8 @@ def write_corpus(folder: Path) -> None:
     torch.manual_seed(0)
     for index, (config, vocabulary) in enumerate(variants):
         weights = model_weights(RecurrentModel(config))
-        parts = config.to_json().encode(), json.dumps(vocabulary.to_json()).encode()
+        counts = count_something(vocabulary, index) if index else b""
+        parts = config.to_json().encode(), json.dumps(vocabulary.to_json()).encode(), counts
         lengths = b"".join(len(part).to_bytes(2, "little") for part in parts)
         for quantized in (False, True):
             data = encode_weights(weights, config.cell, quantized)

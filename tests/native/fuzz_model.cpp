@@ -1,7 +1,7 @@
 // For libFuzzer: files of a model that nobody wrote, and some steps of what they make.
 //
-// The input is the lengths of config.json and tokenizer.json, two bytes each, little-endian, these
-// two files, and model.safetensors. `make fuzz` builds and runs it.
+// The input is the lengths of config.json, tokenizer.json and counts.safetensors, two bytes each,
+// little-endian, these three files, and model.safetensors. `make fuzz` builds and runs it.
 
 #include <cstdint>
 #include <string_view>
@@ -24,9 +24,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                     static_cast<unsigned char>(bytes[1]) << 8);
   };
   const std::size_t configuration_size = take_length(), tokenizer_size = take_length();
+  const std::size_t counts_size = take_length();
   const std::string_view configuration = take(configuration_size), tokenizer = take(tokenizer_size);
+  const std::string_view counts = take(counts_size);
   try {
-    const Model model(configuration, rest, tokenizer);
+    const Model model(configuration, rest, tokenizer, "", counts);
     const DraftSettings settings = {20, {"a\n"}, nullptr};
     Draft draft(model.vocabulary, settings, 1);
     State state = model.network.initial();

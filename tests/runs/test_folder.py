@@ -54,7 +54,7 @@ def test_run_begins_with_what_does_not_change(tmp_path: Path) -> None:
 
 def test_record_is_replaced_whole(tmp_path: Path) -> None:
     run = begin_run(tmp_path / "run")
-    run.write_record({"seed": 2, "name": "é"})
+    run.write_record(CONFIG, {"seed": 2, "name": "é"})
     assert run.record() == {"seed": 2, "name": "é"}
 
 

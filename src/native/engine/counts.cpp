@@ -163,19 +163,24 @@ Counts::Order Counts::decode(const Container& file, std::size_t number, const Or
   return result;
 }
 
-Counts::Followers Counts::Order::followers(std::int32_t context) const {
-  if (context == kUnseen) return {nullptr, nullptr};
-  return {strings.data() + contexts[context].begin, strings.data() + contexts[context + 1].begin};
+Counts::Seen Counts::look_up(std::size_t order, std::int32_t context) const {
+  if (context == kUnseen) return {{}, 0, 1};
+  const Order& in = orders_[order];
+  const Context* found = &in.contexts[context];  // and the next one
+  const Span<Follower> followers = {in.strings.data() + found[0].begin,
+                                    found[1].begin - found[0].begin};
+  const std::size_t types = std::max<std::size_t>(followers.size, 1);
+  return {followers, static_cast<float>(found->count), static_cast<float>(types)};
 }
 
 void Counts::read(Contexts& contexts, std::int32_t token) const {
   if (contexts.empty()) return;
   for (std::size_t order = contexts.size() - 1; order-- > 0;) {
-    const Followers followers = orders_[order].followers(contexts[order]);
+    const Span<Follower> followers = look_up(order, contexts[order]).followers;
     const Follower* found =
-        std::lower_bound(followers.first, followers.last, token,
+        std::lower_bound(followers.begin(), followers.end(), token,
                          [](const Follower& each, std::int32_t than) { return each.token < than; });
-    const bool is_seen = found != followers.last && found->token == token;
+    const bool is_seen = found != followers.end() && found->token == token;
     contexts[order + 1] =
         is_seen ? static_cast<std::int32_t>(found - orders_[order].strings.data()) : kUnseen;
   }
@@ -187,61 +192,59 @@ void Counts::read(Contexts& contexts, std::int32_t token) const {
 // weight of its own.
 void Counts::mix(const Contexts& contexts, float* logits, float* room,
                  const Kernels& kernels) const {
-  const std::size_t size = lowest_.size(), width = padded(orders_.size() + 2);
+  const std::size_t size = lowest_.size(), orders = orders_.size();
   const float largest = kernels.largest(logits, size);
   for (std::size_t i = 0; i < size; ++i) logits[i] -= largest;
   std::copy_n(logits, size, room);
-  const float total = kernels.exponentials(room, size, 0, 1);
+  alignas(64) float total[kRows];
+  std::fill_n(total, kRows, kernels.exponentials(room, size, 0, 1));
   std::fill(room + vocabulary_size_, room + size, 0.0f);
+  const float network = 1 / total[0], mean = kernels.dot(room, logits, size) * network;
+  kernels.logarithms(total, kRows);
 
-  Share shares[kHighest];
-  alignas(64) float logarithms[kRows];
-  std::fill_n(logarithms, kRows, 1.0f);
-  logarithms[0] = total;
-  for (std::size_t order = 0; order < orders_.size(); ++order) {
-    const std::int32_t context = contexts[order];
-    const Followers followers = orders_[order].followers(context);
-    const std::int64_t count = context == kUnseen ? 0 : orders_[order].contexts[context].count;
-    const std::int64_t types = std::max<std::int64_t>(followers.last - followers.first, 1);
-    const auto sum = static_cast<float>(count + types);
-    shares[order] = {followers, sum, static_cast<float>(types) / sum, 0};
-    logarithms[1 + order] = static_cast<float>(1 + count);
-  }
-  kernels.logarithms(logarithms, kRows);
+  Seen seen[kHighest];
+  for (std::size_t order = 0; order < orders; ++order) seen[order] = look_up(order, contexts[order]);
+  alignas(64) float shares[kMostShares];
+  const float all = weigh(total[0] - mean, seen, shares, kernels);
 
-  alignas(64) float gates[2 * kRows] = {};
-  std::fill(gates + orders_.size() + 2, gates + width, kForbidden);
-  const float* row = gate_.data();
-  const auto add = [&](float feature) {
-    kernels.accumulate(gates, 1, row, feature, width);
-    row += width;
-  };
-  add(1);
-  add(logarithms[0] - kernels.dot(room, logits, size) / total);  // the network's entropy
-  for (std::size_t order = 0; order < orders_.size(); ++order) add(shares[order].left);
-  for (std::size_t order = 0; order < orders_.size(); ++order) {
-    add(logarithms[1 + order] / kCountScale);
+  float weights[kHighest];  // of each time that a follower was counted
+  float rest = 0;           // the share of an order and what the higher ones leave it
+  for (std::size_t order = orders; order-- > 0;) {
+    rest += shares[2 + order] / all;
+    weights[order] = rest / seen[order].sum();
+    rest *= seen[order].types / seen[order].sum();
   }
-  const float all = kernels.exponentials(gates, width, kernels.largest(gates, width), 1);
-
-  float rest = 0;  // the share of the orders up to this one
-  for (std::size_t order = orders_.size(); order-- > 0;) {
-    Share& share = shares[order];
-    rest += gates[2 + order] / all;
-    share.weight = rest / share.sum;
-    rest *= share.left;
-  }
-  rest += gates[1] / all;
-  kernels.accumulate(room, gates[0] / all / total, lowest_.data(), rest, size);
-  for (std::size_t order = 0; order < orders_.size(); ++order) {
-    const Share& share = shares[order];
-    for (const Follower& each : share.followers) {
-      room[each.token] += share.weight * static_cast<float>(each.count);
+  rest += shares[1] / all;
+  kernels.accumulate(room, shares[0] / all * network, lowest_.data(), rest, size);
+  for (std::size_t order = 0; order < orders; ++order) {
+    for (const Follower& each : seen[order].followers) {
+      room[each.token] += weights[order] * static_cast<float>(each.count);
     }
   }
   for (std::size_t i = 0; i < size; ++i) room[i] += kLeast;
   kernels.logarithms(room, size);
   std::copy_n(room, vocabulary_size_, logits);
+}
+
+float Counts::weigh(float entropy, const Seen* seen, float* shares, const Kernels& kernels) const {
+  const std::size_t orders = orders_.size(), width = padded(orders + 2);
+  alignas(64) float logarithms[kRows];
+  std::fill_n(logarithms, kRows, 1.0f);
+  for (std::size_t order = 0; order < orders; ++order) logarithms[order] = 1 + seen[order].count;
+  kernels.logarithms(logarithms, kRows);
+
+  std::fill_n(shares, width, 0.0f);
+  std::fill(shares + orders + 2, shares + width, kForbidden);
+  const float* row = gate_.data();
+  const auto add = [&](float feature) {
+    kernels.accumulate(shares, 1, row, feature, width);
+    row += width;
+  };
+  add(1);
+  add(entropy);
+  for (std::size_t order = 0; order < orders; ++order) add(seen[order].types / seen[order].sum());
+  for (std::size_t order = 0; order < orders; ++order) add(logarithms[order] / kCountScale);
+  return kernels.exponentials(shares, width, kernels.largest(shares, width), 1);
 }
 
 }  // namespace sunspring

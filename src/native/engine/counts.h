@@ -8,6 +8,7 @@
 
 #include "aligned.h"
 #include "kernels.h"
+#include "span.h"
 
 namespace sunspring {
 
@@ -24,7 +25,7 @@ class Counts {
   // Parse what is in counts.safetensors; throws ModelError.
   Counts(std::string_view file, std::size_t vocabulary_size);
 
-  // Before a text, the token that stands before every text included.
+  // Before a text, and before the token that stands before every text.
   Contexts initial() const { return Contexts(orders_.size(), kUnseen); }
   void read(Contexts& contexts, std::int32_t token) const;
 
@@ -38,14 +39,6 @@ class Counts {
   struct Follower {
     std::int32_t token, count;
   };
-  struct Followers {
-    const Follower* first;
-    const Follower* last;
-
-    const Follower* begin() const { return first; }
-    const Follower* end() const { return last; }
-  };
-
   struct Context {
     std::uint32_t begin;  // its first follower; they end where those of the next context begin
     std::int32_t count;
@@ -56,16 +49,19 @@ class Counts {
     std::vector<Context> contexts;  // and one more, for the end
     std::vector<Follower> strings;
 
-    Followers followers(std::int32_t context) const;
   };
 
-  // What an order makes of a context.
-  struct Share {
-    Followers followers;
-    float sum;   // of how often the context was seen and the number of its followers
-    float left;  // the share that the lower orders get
-    float weight;  // of each time that a follower was counted
+  // What an order knows of a context.
+  struct Seen {
+    Span<Follower> followers;
+    float count, types;  // how often it was seen, and the number of its followers, or 1 without any
+
+    float sum() const { return count + types; }
   };
+  // The shares of the network and of each order, not divided by their sum, which it gives.
+  static constexpr std::size_t kMostShares = 2 * kRows;
+  float weigh(float entropy, const Seen* seen, float* shares, const Kernels& kernels) const;
+  Seen look_up(std::size_t order, std::int32_t context) const;
 
   static Order decode_tokens(const Container& file, std::size_t vocabulary_size);
   // `suffixes` are those of the contexts, numbered as contexts of the order below, and then those

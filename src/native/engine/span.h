@@ -14,6 +14,8 @@ struct Span {
   Span(const std::vector<Value>& of) : Span(of.data(), of.size()) {}
 
   const Value& operator[](std::size_t index) const { return values[index]; }
+  const Value* begin() const { return values; }
+  const Value* end() const { return values + size; }
 
   const Value* values = nullptr;
   std::size_t size = 0;

@@ -22,7 +22,11 @@ from sunspring.network.model_folder import ModelFiles
 from sunspring.storage import read_json, write_atomically, write_json, writing
 from sunspring.training.checkpoint import Checkpoint, Checkpoints
 
-_ABOUT_THE_MODEL = ("card.json", "report.html")  # true until the weights change
+_ABOUT_THE_MODEL = (
+    "card.json",
+    "report.html",
+    "counts.safetensors",
+)  # true until the weights change
 _BEFORE_A_CHECKPOINT = ("tokenizer.json", "config.json", "run.json", "log.jsonl")
 
 
@@ -114,13 +118,14 @@ class RunFolder:
             raise ModelError(f"{self.path} is not a run, as it has no run.json: check the path")
         return read_json(self.path / "run.json")
 
-    def write_record(self, record: Mapping[str, Any]) -> None:
-        """Replace run.json.
+    def write_record(self, config: ModelConfig, record: Mapping[str, Any]) -> None:
+        """Replace config.json and run.json.
 
         Raises:
             ModelError: the folder cannot be written.
         """
         with writing(self.path):
+            write_atomically(self.path / "config.json", config.to_json().encode())
             write_json(self.path / "run.json", record)
 
     def save(self, checkpoint: Checkpoint) -> None:

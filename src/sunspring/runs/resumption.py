@@ -57,19 +57,34 @@ def check_budget(budget: Budget, kept: Budget, trained: Mapping[str, Any], folde
     Raises:
         SettingsError: it has been trained for longer.
     """
-    done = Budget(
-        budget.unit,
-        {
-            "steps": trained["step"],
-            "epochs": trained["epochs"],
-            "minutes": trained["seconds"] / 60,
-        }[budget.unit],
-    )
+    done = Budget(budget.unit, _amount(budget.unit, trained))
     if budget != kept and budget.amount < done.amount:
         raise SettingsError(
             f"--{budget.unit} is {budget.amount:g}, but the run in {folder} has already trained "
             f"{done}: give more, or leave it out"
         )
+
+
+def epochs_within(budget: Budget, trained: Mapping[str, Any]) -> float:
+    """Foresee how many epochs a run will have read when its budget is spent.
+
+    Args:
+        budget: how long it should be trained.
+        trained: the steps, epochs and seconds of its last checkpoint.
+    """
+    done = _amount(budget.unit, trained)
+    return float(trained["epochs"] * budget.amount / done if done else trained["epochs"])
+
+
+def _amount(unit: str, trained: Mapping[str, Any]) -> float:
+    """How much of a kind of budget a checkpoint has spent."""
+    return float(
+        {
+            "steps": trained["step"],
+            "epochs": trained["epochs"],
+            "minutes": trained["seconds"] / 60,
+        }[unit]
+    )
 
 
 def names_other_text(kept: TrainingRequest, request: TrainingRequest) -> bool:

@@ -38,7 +38,12 @@ from sunspring.runs.racing import Start, try_rivals
 from sunspring.runs.record import Setup, read_plan
 from sunspring.runs.request import TrainingRequest
 from sunspring.runs.result import TrainingResult
-from sunspring.runs.resumption import check_budget, names_other_text, resumed_request
+from sunspring.runs.resumption import (
+    check_budget,
+    epochs_within,
+    names_other_text,
+    resumed_request,
+)
 from sunspring.runs.samples import OnSample, SampleWriter
 from sunspring.runs.stopping import stop_on_signals
 from sunspring.settings import settings_of
@@ -53,6 +58,7 @@ from sunspring.training.plan import (
     Throughput,
     check_preset,
     make_plan,
+    prolonged,
     read_overrides,
 )
 from sunspring.training.speeds import measure_machine, measure_speed, runs_in_bf16
@@ -152,6 +158,9 @@ def _resume(
         )
     if checkpoint is not None:
         check_budget(request.budget, kept.budget, checkpoint.state, out)
+        if request.budget != kept.budget:
+            epochs = epochs_within(request.budget, checkpoint.state)
+            plan = prolonged(plan, epochs, read_overrides(request.settings or {}))
     corpus = open_run_corpus(record, notify, request if names_other_text(kept, request) else None)
     device = choose_device(request.device)
     base = None
@@ -171,7 +180,7 @@ def _resume(
         notify(f"this {device.type} cannot continue in bf16, as the run was started: using fp32")
         precision = "fp32"
     setup = Setup(request, corpus, plan, precision, device)
-    folder.write_record({**record, **setup.record()})
+    folder.write_record(plan.model, {**record, **setup.record()})
     report = _run(setup, folder, model, checkpoint, stream, _reserve(setup, model, began))
     return _report(setup, folder, model, report, notify)
 

@@ -10,14 +10,15 @@ import math
 
 SIZES = range(64, 1025, 64)  # hidden sizes to choose from: the fused loop supports no others
 USUAL_LANES, MOST_LANES = 16, 256
-WORTHWHILE_GAIN = 1.6  # of speed, for twice the lanes
+WORTHWHILE_GAIN = 1.6  # of speed, for twice the lanes,
+MANY_EPOCHS = 12.0  # if fewer are read
 
 _OF_WEIGHTS, _POWER_OF_WEIGHTS = 6.34e6, 1.434
 _OF_READING, _POWER_OF_READING = 7.76e5, 1.089
-_SIZE_AT_TEXT, _TEXT, _GROWTH_WITH_TEXT = 112, 20_000, 0.25
-_EPOCHS, _LEAST_READ = 12.0, 1_000_000
+_FADING_EPOCHS = 15.0  # after so many epochs, another is worth 1/e of the first
+_SIZE_AT_TEXT, _TEXT, _GROWTH_WITH_TEXT = 112, 20_000, 0.39
 _FREE_EPOCHS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
-_MANY_EPOCHS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
+_SOME_EPOCHS, _OUTPUT_DROPOUT_A_DOUBLING, _MOST_OUTPUT_DROPOUT = 6.0, 0.15, 0.4
 _USUAL_PENALTY, _MOST_PENALTY = 0.2, 1.0
 _USUAL_DECAY, _MOST_DECAY = 0.01, 0.04
 _RESTRAINT_FROM, _RESTRAINT_TO = 3.0, 5.0  # epochs
@@ -61,9 +62,19 @@ def largest_size(characters: int) -> int:
     return min(SIZES, key=lambda each: abs(each - size))
 
 
-def most_epochs(characters: int) -> float:
-    """Choose after how many epochs of a text to stop, to avoid overfitting."""
-    return max(_EPOCHS, _LEAST_READ / max(1, characters))
+def worth_of_reading(read: float, characters: int) -> float:
+    """Return how much fresh text would teach as much as reading a text again and again.
+
+    Each further epoch teaches less (Muennighoff et al. 2023, "Scaling data-constrained language
+    models", equation 5, whose constant is 15.4).
+
+    Args:
+        read: tokens read, repeated ones included.
+        characters: length of the text.
+    """
+    repeated = max(0.0, read / characters - 1)
+    worth = 1 + _FADING_EPOCHS * (1 - math.exp(-repeated / _FADING_EPOCHS))
+    return min(read, worth * characters)
 
 
 def recurrent_dropout(epochs: float) -> float:
@@ -74,7 +85,7 @@ def recurrent_dropout(epochs: float) -> float:
 
 def output_dropout(epochs: float) -> float:
     """Choose the share of the layers' outputs to drop if a text is read very often."""
-    doublings = math.log2(max(1.0, epochs / _MANY_EPOCHS))
+    doublings = math.log2(max(1.0, epochs / _SOME_EPOCHS))
     return round(min(_MOST_OUTPUT_DROPOUT, _OUTPUT_DROPOUT_A_DOUBLING * doublings), 2)
 
 

@@ -7,7 +7,6 @@ settings, and says in a line what was chosen and why. It uses no clock and no fi
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -253,51 +252,68 @@ def _choose(
         architecture["pointer"] = 0  # a document is too short to look back in
     characters = max(1, training_characters)
     in_minutes = budget.unit == "minutes"
-    enough = laws.most_epochs(characters) if in_minutes else math.inf
 
     def plan_lanes(size: int) -> tuple[int, float]:
         config = ModelConfig(vocabulary_size, **{**architecture, "hidden_size": size})
         if in_minutes:
-            return _lanes(60 * budget.amount, characters, enough, config, throughput)
+            return _lanes(60 * budget.amount, characters, config, throughput)
         tokens = _tokens_of(budget, characters)
         return laws.batch_size(tokens, tokens / characters), tokens
 
     def avoidable_nats(size: int) -> float:
         # without a time, assume the one that a model of the usual size would take
         share = 1.0 if in_minutes else (usual.model["hidden_size"] / size) ** 2
-        return laws.avoidable_nats(size, min(share * plan_lanes(size)[1], enough * characters))
+        read = laws.worth_of_reading(share * plan_lanes(size)[1], characters)
+        return laws.avoidable_nats(size, read)
 
     largest = laws.largest_size(characters)
     size = min((each for each in laws.SIZES if each <= largest), key=avoidable_nats)
     lanes, tokens = plan_lanes(size)
-    epochs = min(tokens / characters, enough)
-    left_out, of_outputs = laws.recurrent_dropout(epochs), laws.output_dropout(epochs)
-    architecture |= {
-        "hidden_size": size,
-        "recurrent_dropout": left_out,
-        "output_dropout": of_outputs,
-        "layer_dropout": of_outputs / 2,
-    }
-    rate = laws.learning_rate(epochs)
-    recipe = dataclasses.replace(
-        usual.recipe,
-        batch_size=lanes,
-        activation_penalty=laws.activation_penalty(epochs),
-        optimization=dataclasses.replace(
-            usual.recipe.optimization,
-            learning_rate=rate,
-            head_rate_factor=round(laws.head_learning_rate(epochs) / rate, 4),
-            weight_decay=laws.weight_decay(epochs),
-        ),
-        most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
-    )
+    epochs = tokens / characters
+    recipe = dataclasses.replace(usual.recipe, batch_size=lanes)
+    dropouts, recipe = _restrained(recipe, epochs)
     reason = f"{training_characters:,} characters to train on in {budget}"
     if in_minutes:
         reason += f" at {tokens / laws.training_seconds(60 * budget.amount):,.0f} a second"
-    reason += f", about {tokens / characters:.2g} epochs"
-    if epochs < tokens / characters:
-        reason += f", of which {epochs:.2g} are enough"
-    return architecture, recipe, reason
+    reason += f", about {epochs:.2g} epochs"
+    return {**architecture, "hidden_size": size, **dropouts}, recipe, reason
+
+
+def _restrained(recipe: Recipe, epochs: float) -> tuple[dict[str, float], Recipe]:
+    """Choose dropouts, penalties and rates by how often a text will be read."""
+    of_outputs, rate = laws.output_dropout(epochs), laws.learning_rate(epochs)
+    dropouts = {
+        "recurrent_dropout": laws.recurrent_dropout(epochs),
+        "output_dropout": of_outputs,
+        "layer_dropout": of_outputs / 2,
+    }
+    optimization = dataclasses.replace(
+        recipe.optimization,
+        learning_rate=rate,
+        head_rate_factor=round(laws.head_learning_rate(epochs) / rate, 4),
+        weight_decay=laws.weight_decay(epochs),
+    )
+    penalty = laws.activation_penalty(epochs)
+    return dropouts, dataclasses.replace(
+        recipe, activation_penalty=penalty, optimization=optimization
+    )
+
+
+def prolonged(plan: Plan, epochs: float, overrides: Overrides) -> Plan:
+    """Change what a plan by the laws does against overfitting, for a text that is read more often.
+
+    Args:
+        plan: what was chosen for a smaller budget; its architecture stays.
+        epochs: how often the text will be read in all.
+        overrides: the user's own settings, which stay too.
+    """
+    if plan.preset != "auto":
+        return plan
+    dropouts, recipe = _restrained(plan.recipe, epochs)
+    optimization = dataclasses.replace(recipe.optimization, **overrides.optimization)
+    recipe = dataclasses.replace(recipe, optimization=optimization, **overrides.recipe)
+    model = dataclasses.replace(plan.model, **{**dropouts, **overrides.model})
+    return dataclasses.replace(plan, model=model, recipe=recipe)
 
 
 def _described(config: ModelConfig, recipe: Recipe, is_kept: bool) -> str:
@@ -320,12 +336,13 @@ def _tokens_of(budget: Budget, characters: int) -> float:
 
 
 def _lanes(
-    seconds: float, characters: int, enough: float, config: ModelConfig, throughput: Throughput
+    seconds: float, characters: int, config: ModelConfig, throughput: Throughput
 ) -> tuple[int, float]:
     """Choose the number of lanes for a time, and estimate how many tokens will be read in it.
 
     Few lanes are best, as they make for more steps; but if twice as many read nearly twice as much
-    in the same time, and the text is not read often enough yet, these are better.
+    in the same time, and the text is not read so often yet that more is of little use, these are
+    better.
     """
     seconds = laws.training_seconds(seconds)
 
@@ -336,7 +353,7 @@ def _lanes(
     tokens = readable(lanes)
     if not throughput.is_gpu:  # other numbers of lanes read about as much: not worth timing
         return laws.batch_size(tokens, tokens / characters), tokens
-    while tokens < enough * characters and lanes < laws.MOST_LANES:
+    while tokens < laws.MANY_EPOCHS * characters and lanes < laws.MOST_LANES:
         in_twice = readable(2 * lanes)
         if in_twice < laws.WORTHWHILE_GAIN * tokens:
             break

@@ -65,7 +65,7 @@ class Outcome:
 
     Args:
         chosen: name of the winner.
-        step: that each had reached, if it neither diverged nor fell behind before.
+        step: that the winner had reached.
         tries: the first plan and its rivals, in this order.
     """
 
@@ -114,7 +114,7 @@ class Entrant:
         return is_there
 
     def judge(self, batches: Sequence[Batch]) -> None:
-        """Measure the losses of batches."""
+        """Measure its losses."""
         before = self.trainer.seconds
         self.losses = self.trainer.losses(batches)
         self._judging += self.trainer.seconds - before
@@ -156,10 +156,9 @@ def rivals(plan: Plan, overrides: Overrides) -> list[tuple[str, Plan]]:
 
     Nothing that the user has set is changed.
     """
-    is_free = plan.model.pointer > 0 and not {"pointer", "pointer_size"} & overrides.model.keys()
-    return [
-        ("the plan without its pointer", replace(plan, model=replace(plan.model, pointer=0)))
-    ] * is_free
+    if not plan.model.pointer or {"pointer", "pointer_size"} & overrides.model.keys():
+        return []
+    return [("the plan without its pointer", replace(plan, model=replace(plan.model, pointer=0)))]
 
 
 def is_worthwhile(plan: Plan, budget: Budget, characters: int, throughput: Throughput) -> bool:
@@ -175,10 +174,9 @@ def is_worthwhile(plan: Plan, budget: Budget, characters: int, throughput: Throu
         return False
     model, recipe = plan.model, plan.recipe
     seconds = laws.training_seconds(60 * budget.amount)
-    most = (recipe.most_epochs or math.inf) * characters
     read = seconds * throughput.tokens_per_second(model, recipe.batch_size)
     steps = recipe.race * read / (recipe.batch_size * recipe.window)
-    gain = _of_reading(plan, min(read, most)) - _of_reading(plan, min(_FASTER * read, most))
+    gain = _of_reading(plan, read, characters) - _of_reading(plan, _FASTER * read, characters)
     return steps >= 2 * _FIRST_LOOK and gain > _LEAST_LEAD
 
 
@@ -280,17 +278,18 @@ def _lead(one: Entrant, other: Entrant, spent: float) -> float:
 
 def _to_come(entrant: Entrant, spent: float) -> float:
     """Return what the loss will owe to little reading, if the entrant trains for the time left."""
-    trainer, most_epochs = entrant.trainer, entrant.plan.recipe.most_epochs or math.inf
+    trainer = entrant.trainer
     tokens = len(trainer.batches.split.tokens)
     left = max(0.0, trainer.pace.seconds - spent)
     read = trainer.batches.epochs * tokens + entrant.tokens_per_second * left
-    return _of_reading(entrant.plan, min(read, most_epochs * tokens))
+    return _of_reading(entrant.plan, read, tokens)
 
 
-def _of_reading(plan: Plan, tokens: float) -> float:
-    """Return how much loss is due to reading no more than so many tokens."""
-    size = plan.model.hidden_size
-    return laws.avoidable_nats(size, tokens) - laws.avoidable_nats(size, math.inf)
+def _of_reading(plan: Plan, read: float, tokens: int) -> float:
+    """Return how much loss is due to reading no more than this of a text of so many tokens."""
+    size, most = plan.model.hidden_size, (plan.recipe.most_epochs or math.inf) * tokens
+    worth = laws.worth_of_reading(min(read, most), tokens)
+    return laws.avoidable_nats(size, worth) - laws.avoidable_nats(size, math.inf)
 
 
 def _needed(one: Entrant, other: Entrant) -> float:
