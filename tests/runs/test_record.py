@@ -57,7 +57,7 @@ def test_the_plan_of_the_first_format_is_read(name: str) -> None:
     record = json.loads((GOLDEN / name / "run.json").read_text("utf-8"))
     config = ModelConfig.read(GOLDEN / name / "config.json")
     plan, precision = read_plan(record, config)
-    assert asdict(plan.recipe) == {**record["plan"]["recipe"], "counts": 0.0}
+    assert asdict(plan.recipe) == {**record["plan"]["recipe"], "counts": 0.0, "race": 0.1}
     assert (plan.model, plan.preset, precision) == (config, record["plan"]["preset"], "fp32")
 
 
