@@ -51,10 +51,10 @@ def _examine_training() -> dict[str, Any]:
     from sunspring.machine import choose_device
     from sunspring.network.loops import loop_names
     from sunspring.training.plan import Overrides, make_plan
-    from sunspring.training.speeds import measure_machine, measure_speed
+    from sunspring.training.speeds import Speeds
 
     device = choose_device("auto")
-    budget = Budget("minutes", 3)
+    budget, speeds = Budget("minutes", 3), Speeds(device)
     plan = make_plan(
         preset="auto",
         vocabulary_size=len(string.printable),
@@ -62,10 +62,10 @@ def _examine_training() -> dict[str, Any]:
         training_characters=_CHARACTERS,
         documents=1,
         budget=budget,
-        throughput=measure_machine(device),
+        throughput=speeds.throughput,
         overrides=Overrides({}, {}, {}),
     )
-    speed = measure_speed(plan.model, plan.recipe, device)
+    speed = speeds.of(plan.model, plan.recipe)
     return {
         "device": device.type,
         "speed": speed.tokens_per_second,

@@ -24,6 +24,7 @@ from sunspring.evaluation.protocols import evaluate_engine, first_tokens
 from sunspring.machine import (
     ENDING_SIGNALS,
     HANG_UP,
+    OtherWork,
     Precision,
     choose_device,
     keep_freed_memory,
@@ -58,7 +59,7 @@ from sunspring.training.plan import (
     make_plan,
     read_overrides,
 )
-from sunspring.training.speeds import measure_machine, measure_speed, runs_in_bf16
+from sunspring.training.speeds import Speeds, measuring_seconds, runs_in_bf16
 from sunspring.training.trainer import (
     Callback,
     QuickSets,
@@ -72,6 +73,7 @@ from sunspring.writing.engines import open_engine
 
 _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of minutes, for the last evaluation and files
 _REPORT_SHARE, _MOST_REPORT_SECONDS = 0.04, 6.0  # of it, for the report at the end
+_TELLING_SECONDS = 3.0  # of training, from which on its speed says how fast this machine is
 _FIRST_TOKENS, _TIMED_TOKENS = 1024, 8192  # scored to measure the speed; the first are slow
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
 _FREE_IN_FINE_TUNING = {"vocabulary_size", "labels", *DROPOUTS}
@@ -95,8 +97,9 @@ def train(
     began = time.perf_counter() if began is None else began
     notify = notify_on(stream)
     checked = _check(request, notify)
-    setup, model = _prepare(checked, notify)
-    return _begin(setup, model, stream, began)
+    speeds = Speeds(checked.device, cache_folder(), measuring_seconds(request.budget))
+    setup, model = _prepare(checked, speeds, notify)
+    return _begin(setup, model, stream, began, speeds)
 
 
 def resume(
@@ -194,12 +197,16 @@ def train_copy(
 
 
 def _begin(
-    setup: Setup, model: RecurrentModel, stream: TextIO | None, began: float
+    setup: Setup,
+    model: RecurrentModel,
+    stream: TextIO | None,
+    began: float,
+    speeds: Speeds | None = None,
 ) -> TrainingResult:
-    """Train a model into a new folder."""
+    """Train a model into a new folder, and correct the speeds by which that was planned."""
     folder = RunFolder(setup.request.folder)
     with folder.begin(setup.plan.model, setup.corpus.vocabulary, setup.record()):
-        report = _run(setup, folder, model, None, stream, began)
+        report = _run(setup, folder, model, None, stream, began, speeds)
         return _report(setup, folder, model, report, notify_on(stream))
 
 
@@ -235,7 +242,7 @@ def _check(request: TrainingRequest, notify: Notify) -> _Checked:
     return _Checked(request, RequestedText(request, base, notify), base, overrides, device)
 
 
-def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
+def _prepare(checked: _Checked, speeds: Speeds, notify: Notify) -> tuple[Setup, RecurrentModel]:
     """Read the text, plan the training, and draw the weights."""
     request, base, device = checked.request, checked.base, checked.device
     if not request.source_names:
@@ -248,7 +255,7 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
         training_characters=corpus.train.characters,
         documents=corpus.train.document_count,
         budget=request.budget,
-        throughput=measure_machine(device, cache_folder()),
+        throughput=speeds.throughput,
         overrides=checked.overrides,
         base=base.config if base else None,
     )
@@ -267,7 +274,7 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
     notify(f"preset {plan.preset}: {plan.reason}")
     model = _new_model(plan, request.seed, base)
     with explaining_memory(plan):
-        precision = _choose_precision(plan, model, device)
+        precision = _choose_precision(plan, model, device, speeds)
     return Setup(request, corpus, plan, precision, device), model
 
 
@@ -308,10 +315,12 @@ def _new_model(plan: Plan, seed: int, base: ModelFiles | None) -> RecurrentModel
     return model
 
 
-def _choose_precision(plan: Plan, model: RecurrentModel, device: torch.device) -> Precision:
+def _choose_precision(
+    plan: Plan, model: RecurrentModel, device: torch.device, speeds: Speeds
+) -> Precision:
     recipe = plan.recipe
     if recipe.precision == "auto":
-        return measure_speed(plan.model, recipe, device, cache_folder()).choice
+        return speeds.of(plan.model, recipe).choice
     if recipe.precision == "bf16" and not runs_in_bf16(model.to(device), recipe):
         raise SettingsError(
             f"this {device.type} cannot train {plan.model.cell} layers in bf16: leave out "
@@ -327,6 +336,7 @@ def _run(
     checkpoint: Checkpoint | None,
     stream: TextIO | None,
     began: float,
+    speeds: Speeds | None = None,
 ) -> StepReport:
     """Train until the budget is spent or a stop is requested; the best weights are kept.
 
@@ -355,8 +365,12 @@ def _run(
     )
     if checkpoint is not None:
         trainer.resume(checkpoint)
+    other_work = OtherWork()
     with _stop_on_signals(trainer), writing(folder.path), explaining_memory(plan):
         report = trainer.run()
+    if speeds is not None and report.seconds > _TELLING_SECONDS:
+        speed, load = trainer.steps_per_second, other_work.cores()
+        speeds.correct(plan.model, plan.recipe, setup.precision, speed, load)
     load_weights(model, trainer.best)
     return report
 

@@ -186,8 +186,8 @@ class Trainer:
         self._state: State = model.initial_state(batches.batch_size)
         self._next_evaluation = 0.01
         self._tokens, self._latest_loss = 0, math.nan
-        self._earlier_seconds = 0.0
-        self._began = clock()
+        self._earlier_seconds = self._evaluating = 0.0
+        self._began, self._first_step = clock(), 0
         self._stop = False
 
     def request_stop(self) -> None:
@@ -200,7 +200,7 @@ class Trainer:
         Raises:
             SunspringError: training diverges, however low the learning rate.
         """
-        self._began = self._clock()
+        self._began, self._first_step, self._evaluating = self._clock(), self.step, 0.0
         self._good = self.checkpoint()
         self._tokens, self._latest_loss = 0, math.nan
         self._tell("on_start", self)
@@ -211,6 +211,12 @@ class Trainer:
             report = self._report()
             self._tell("on_end", report)
         return report
+
+    @property
+    def steps_per_second(self) -> float:
+        """The speed since `run` was called, without the evaluations between the steps."""
+        seconds = self._clock() - self._began - self._evaluating
+        return (self.step - self._first_step) / max(1e-9, seconds)
 
     def _train(self) -> None:
         """Take step after step, with evaluations, reports and checkpoints now and then."""
@@ -232,7 +238,9 @@ class Trainer:
                 loss, summed = loss.zero_(), 0
                 if spent >= self._next_evaluation:
                     self._next_evaluation = spent + min(0.08, max(0.02, 0.5 * spent))
+                    began = self._clock()
                     self._evaluate()
+                    self._evaluating += self._clock() - began
             began = self._clock()
             if began - last_checkpoint > _CHECKPOINT_SECONDS:
                 self._checkpoint()
