@@ -185,17 +185,26 @@ def test_measuring_takes_three_seconds_and_a_twentieth_of_the_time_at_most(
     assert measuring_seconds(budget) == pytest.approx(seconds)
 
 
-def test_training_corrects_what_it_was_planned_by(tmp_path: Path) -> None:
-    asked = speeds(tmp_path, 0.0)
-    first, other = asked.of(CONFIG, RECIPE), asked.of(replace(CONFIG, hidden_size=32), RECIPE)
+def test_training_corrects_the_speed_of_its_model(tmp_path: Path) -> None:
+    asked, other = speeds(tmp_path, 0.0), replace(CONFIG, hidden_size=32)
+    first, second = asked.of(CONFIG, RECIPE), asked.of(other, RECIPE)
     steps_per_second = first.fp32 / 3 / (RECIPE.batch_size * RECIPE.window)
     asked.correct(CONFIG, RECIPE, "fp32", steps_per_second, 1.0)
-    later = speeds(tmp_path, 1.0)
-    for before, config in ((first, CONFIG), (other, replace(CONFIG, hidden_size=32))):
-        after = later.of(config, RECIPE)
-        assert after.fp32 == pytest.approx(before.fp32 / 3)
-        assert after.bf16 == pytest.approx(before.bf16 / 3)
-        assert (after.cosine, after.load) == (before.cosine, 1.0)
+    after = speeds(tmp_path, 1.0).of(CONFIG, RECIPE)
+    assert after.fp32 == pytest.approx(first.fp32 / 3)
+    assert after.bf16 == pytest.approx(first.bf16 / 3)
+    assert (after.cosine, after.load) == (first.cosine, 1.0)
+    assert speeds(tmp_path, 0.0).of(other, RECIPE) == second
+
+
+def test_training_corrects_the_speeds_that_it_was_planned_by(tmp_path: Path) -> None:
+    asked, config = speeds(tmp_path, 0.0), ModelConfig(96, hidden_size=64)
+    planned = asked.throughput.tokens_per_second(config, 2)
+    steps_per_second = planned / 3 / (RECIPE.batch_size * RECIPE.window)
+    asked.correct(config, RECIPE, "fp32", steps_per_second, 1.0)
+    later = speeds(tmp_path, 1.0).throughput.tokens_per_second(config, 2)
+    assert later == pytest.approx(planned / 3)
+    assert [each.load for each in remembered(tmp_path)] == [1.0, 1.0]
 
 
 def test_nothing_is_remembered_of_a_training_that_was_not_planned_by_speeds(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ class Speeds:
         self._clock = clock
         self._load = OtherWork().cores if load is None else load
         self._known: dict[str, Speed] = {}  # answers of this object, by question
+        self._predicted: dict[ModelConfig, float] = {}  # tokens a second
         self._usual = Speed(_USUAL_WORK * usable_cores(), 0.0, 0.0, None)  # of one parameter
 
     def of(self, config: ModelConfig, recipe: Recipe) -> Speed:
@@ -157,7 +158,9 @@ class Speeds:
             )
             power = math.log(fast / slow) / math.log(large / small)
             size = min(config.hidden_size, _LARGEST_PREDICTED)
-            return slow * math.pow(size / small, power) / least_parameters(config)
+            predicted = slow * math.pow(size / small, power) / least_parameters(config)
+            self._predicted[_without_dropout(config)] = predicted
+            return predicted
 
         return Throughput(tokens_per_second, self._device.type == "cuda")
 
@@ -169,7 +172,9 @@ class Speeds:
         steps_per_second: float,
         load: float | None,
     ) -> None:
-        """Correct what was answered, and is remembered, by what a training has measured.
+        """Correct what is remembered by what a training has measured.
+
+        That is the model's own speed, and those from which it was predicted for the plan.
 
         Args:
             config: the model's architecture.
@@ -178,18 +183,20 @@ class Speeds:
             steps_per_second: of the training.
             load: the cores that other programs kept busy meanwhile; None if unknown.
         """
-        if not self._known:
+        if steps_per_second <= 0:
             return
         config = _without_dropout(config)
-        expected = self._known.get(self._question(config, recipe), self._estimate(config))
-        tokens_per_second = expected.bf16 if precision == "bf16" else expected.fp32
-        if min(tokens_per_second, steps_per_second) > 0:
-            factor = steps_per_second * recipe.batch_size * recipe.window / tokens_per_second
-            self._known = {
-                question: replace(speed.times(factor), load=load)
-                for question, speed in self._known.items()
-            }
-            self._remember(self._known)
+        tokens_per_second = steps_per_second * recipe.batch_size * recipe.window
+        own, planned = self._question(config, recipe), self._predicted.get(config, 0.0)
+        corrected = {}
+        for question, speed in self._known.items():
+            of_own = speed.bf16 if precision == "bf16" else speed.fp32
+            expected = of_own if question == own else planned
+            if expected > 0:
+                faster = speed.times(tokens_per_second / expected)
+                corrected[question] = replace(faster, load=load)
+        self._known |= corrected
+        self._remember(corrected)
 
     def _question(self, config: ModelConfig, recipe: Recipe) -> str:
         """Describe all that a speed depends on."""
@@ -233,7 +240,7 @@ class Speeds:
 
     def _remember(self, answers: dict[str, Speed]) -> None:
         """Put answers into the file."""
-        if self._path is None:
+        if self._path is None or not answers:
             return
         kept = {question: asdict(each) for question, each in (self._remembered() | answers).items()}
         try:
