@@ -47,21 +47,24 @@ class Crew {
 
   static constexpr std::size_t kTurns = 32;  // until another choice is tried again
 
-  // Choose for the next turn, by the speed of the last one.
+  // Choose for the next turn, by the speed of the last one. The first does not count: caches are cold.
   void choose(double speed) {
+    if (turns_++ == 0) return;
     choices_[now_].speed = speed;
-    if (++turns_ < choices_.size()) {
-      now_ = turns_;
-    } else if (turns_ % kTurns == 0) {
-      now_ = turns_ / kTurns % choices_.size();
-    } else {
-      const auto is_slower = [](const Choice& a, const Choice& b) { return a.speed < b.speed; };
-      now_ = std::max_element(choices_.begin(), choices_.end(), is_slower) - choices_.begin();
+    if (turns_ <= choices_.size()) {
+      now_ = turns_ - 1;
+      return;
     }
+    const auto is_slower = [](const Choice& a, const Choice& b) { return a.speed < b.speed; };
+    const auto best = std::max_element(choices_.begin(), choices_.end(), is_slower);
+    now_ = best - choices_.begin();
+    if (turns_ % kTurns) return;
+    if (tried_++ % choices_.size() == now_) ++tried_;
+    now_ = (tried_ - 1) % choices_.size();
   }
 
   std::vector<Choice> choices_;
-  std::size_t now_ = 0, turns_ = 0;
+  std::size_t now_ = 0, turns_ = 0, tried_ = 0;
 };
 
 }  // namespace sunspring
