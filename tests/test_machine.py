@@ -1,5 +1,8 @@
 import json
 import platform
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import torch
 from commands import fresh
 
 from sunspring.errors import SettingsError
-from sunspring.machine import choose_device, describe_machine, usable_cores
+from sunspring.machine import OtherWork, choose_device, describe_machine, usable_cores
 
 CPU = torch.device("cpu")
 
@@ -63,3 +66,24 @@ print(given_back, faults())
 """
     given_back, kept = map(int, fresh("-c", program).stdout.split())
     assert kept < given_back / 4
+
+
+def test_the_work_of_other_programs_is_seen_and_our_own_is_not() -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        other_work, began = OtherWork(), time.process_time()
+        while time.process_time() < began + 0.5:
+            pass  # so that this process is busy too
+        cores = other_work.cores()
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
+    if cores is not None:  # on Linux
+        assert 0.3 < cores <= usable_cores()
+
+
+def test_the_work_of_others_is_looked_at_for_a_moment_at_least() -> None:
+    began = time.perf_counter()
+    OtherWork().cores()
+    assert time.perf_counter() - began >= 0.1

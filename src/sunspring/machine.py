@@ -10,6 +10,7 @@ import platform
 import shutil
 import signal
 import stat
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -31,6 +32,10 @@ HANG_UP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 ENDING_SIGNALS = [each for each in (signal.SIGINT, signal.SIGTERM, HANG_UP) if each is not None]
 """What a process gets that is to end."""
+
+_LEAST_SECONDS = 0.1  # in which the system's count of processor time, in hundredths, says something
+_IDLE_COLUMNS = (3, 4)  # of a line in /proc/stat: idle, and waiting for a disk
+_GUEST_COLUMNS = 8  # from here on, what stands in other columns too
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
@@ -135,6 +140,54 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class OtherWork:
+    """How busy other programs keep the processor cores that this process may use, from now on."""
+
+    def __init__(self) -> None:
+        self._began, self._before = time.perf_counter(), _others_seconds()
+        self._load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+    def cores(self) -> float | None:
+        """Return how many cores' worth of time they have had since this was made.
+
+        Waits if that was only just now. Where the system is not Linux, it is the system's load when
+        this was made; None if it does not tell that.
+        """
+        time.sleep(max(0.0, self._began + _LEAST_SECONDS - time.perf_counter()))
+        others = _others_seconds()
+        if others is None or self._before is None:
+            return self._load
+        cores = (others - self._before) / (time.perf_counter() - self._began)
+        return min(max(0.0, cores), float(usable_cores()))
+
+
+def _others_seconds() -> float | None:
+    """Return the time that other processes have had on the usable cores, if the system tells it.
+
+    Time that another virtual machine took counts as theirs.
+    """
+    busy = _busy_seconds()
+    return None if busy is None else busy - sum(os.times()[:4])
+
+
+def _busy_seconds() -> float | None:
+    """Return for how long the usable cores have been busy; None if the system is not Linux."""
+    try:
+        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    usable = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    columns = (line.split() for line in lines)
+    ticks = (
+        int(count)
+        for name, *counts in columns
+        if name in usable
+        for column, count in enumerate(counts[:_GUEST_COLUMNS])
+        if column not in _IDLE_COLUMNS
+    )
+    return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _free_gigabytes(path: Path) -> float:

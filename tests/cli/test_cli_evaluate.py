@@ -1,11 +1,15 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import error_of, succeed
+
+from sunspring.machine import usable_cores
 
 FIGURES = {
     *("protocol", "nats_per_token", "nats_per_character", "bpc", "perplexity", "characters"),
@@ -154,6 +158,7 @@ class TestDoctor:
         report = succeed("doctor", "--json", environment={"SUNSPRING_CACHE": cache}).json
         assert set(report) >= {
             *("device", "processor", "cores", "threads", "gpu", "bf16", "speeds", "engine"),
+            "busy",
             *("free_disk_gb", "cache", "versions", "train_would_choose"),
         }
         assert report["cache"] == cache
@@ -164,10 +169,28 @@ class TestDoctor:
         assert {"python", "torch", "sunspring"} <= set(report["versions"])
         assert not Path(cache).exists()
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells at once")
+    def test_says_whether_the_machine_is_busy_and_what_that_costs(self) -> None:
+        cores = usable_cores()
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
+        try:
+            report, words = succeed("doctor", "--json").json["busy"], succeed("doctor").out
+        finally:
+            for each in busy:
+                each.kill()
+                each.wait()
+        assert report["is_busy"] is True
+        assert 0.25 < report["other_cores"] <= cores
+        assert report["speed_left"] == pytest.approx(1 - report["other_cores"] / cores, abs=0.02)
+        (line,) = (line for line in words.splitlines() if line.startswith("busy"))
+        assert line.startswith("busy       yes, other programs use ")
+        assert "training and writing have" in line
+
     def test_says_so_in_lines(self) -> None:
         done = succeed("doctor")
         for fact in (
             "processor",
+            "busy",
             "threads",
             "bf16",
             "training",

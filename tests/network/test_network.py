@@ -443,3 +443,17 @@ def test_configuration_knows_the_number_of_its_parameters(
     config = replace(config, labels=labels, pointer=pointer)
     model = RecurrentModel(config)
     assert config.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_weights_at_the_start_do_not_depend_on_the_number_of_threads() -> None:
+    before, drawn = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            drawn.append(RecurrentModel(ModelConfig(20, hidden_size=200)).state_dict())
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    one, two = drawn
+    assert all(torch.equal(one[name], two[name]) for name in one)

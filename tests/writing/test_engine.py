@@ -318,6 +318,17 @@ class TestSessions:
         assert len(whole) == 5
         assert self.texts(session, slice_seconds) == whole
 
+    @pytest.mark.parametrize("quantized", [False, True])
+    def test_write_one_text_the_same_however_many_threads_share_it(self, quantized: bool) -> None:
+        large = make_model(replace(ENDLESS, hidden_size=400, skip=True, pointer=50))
+        model, texts = native_model(large, ENDLESS_LETTERS, quantized), []
+        for threads in (1, 2, 5):
+            session = engine.Session(model, blend=[], lanes=1, threads=threads)
+            session.add([engine.Reader(model)], **{**SETTINGS, "length": 400, "texts": 2})
+            texts.append(self.texts(session, 1e-3))
+        assert [len(text) for text in texts[0].values()] == [400, 400]
+        assert texts[1:] == texts[:1] * 2
+
     def test_let_texts_of_other_settings_join_at_any_time(self) -> None:
         requests: list[dict[str, Any]] = [
             {"prompt": "abc", "length": 400, "seed": 3},

@@ -20,11 +20,11 @@ PROMPT = "abc abba cab\n" * 400
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2, 5])
 def test_reading_at_once_is_reading_token_by_token(cell: Any, threads: int) -> None:
     config = ModelConfig(LETTERS.size, cell=cell, hidden_size=256, embedding_size=8, pointer=4)
     model = native_model(random_model(config, 0.1), LETTERS)
-    tokens = LETTERS.encode(PROMPT[:150]).astype(np.int64)
+    tokens = LETTERS.encode(PROMPT[:1100]).astype(np.int64)
     one_by_one, at_once = engine.Reader(model), engine.Reader(model)
     for token in tokens:
         expected = one_by_one.read(np.array([token]))

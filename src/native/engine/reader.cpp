@@ -2,9 +2,27 @@
 
 #include <algorithm>
 
-#include "team.h"
+#include "crew.h"
 
 namespace sunspring {
+namespace {
+
+constexpr std::size_t kTurn = 8 * kMostTexts;  // tokens
+
+// Call work(first, last, worker) in threads that take steps together, for one turn after another.
+template <typename Work>
+void in_turns(std::size_t tokens, std::size_t threads, const Work& work) {
+  Crew crew(threads);
+  for (std::size_t first = 0; first < tokens; first += kTurn) {
+    const std::size_t last = std::min(tokens, first + kTurn);
+    crew.take_turn(1, [&](std::size_t, const Worker& worker) {
+      work(first, last, worker);
+      return last - first;
+    });
+  }
+}
+
+}  // namespace
 
 Reader::Reader(std::shared_ptr<const Model> model, std::int64_t label)
     : model_(std::move(model)),
@@ -17,13 +35,11 @@ std::vector<float> Reader::read(Span<std::int64_t> tokens, std::size_t threads) 
   std::vector<State> rooms(std::min(kMostTexts, checked.size()), network.room());
   const bool is_short = checked.size() < kMostTexts || !network.is_worth_sharing();
   threads = is_short ? 1 : usable(threads);
-  Barrier barrier(threads);
-  in_threads(threads, [&](std::size_t thread) {
-    const Worker worker = {thread, threads, threads > 1 ? &barrier : nullptr};
+  in_turns(checked.size(), threads, [&](std::size_t first, std::size_t last, const Worker& worker) {
     std::vector<Input> inputs;
-    for (std::size_t first = 0; first < checked.size(); first += inputs.size()) {
+    for (; first < last; first += inputs.size()) {
       inputs.clear();
-      const std::size_t count = std::min(rooms.size(), checked.size() - first);
+      const std::size_t count = std::min(rooms.size(), last - first);
       for (std::size_t i = 0; i < count; ++i) {
         inputs.push_back({&rooms[i], checked[first + i], label_});
       }
@@ -41,10 +57,8 @@ Reader::Trace Reader::trace(Span<std::int64_t> tokens, std::size_t threads) {
   Trace result{std::vector<float>(checked.size() * size),
                std::vector<float>(checked.size() * width)};
   threads = network.is_worth_sharing() ? usable(threads) : 1;
-  Barrier barrier(threads);
-  in_threads(threads, [&](std::size_t thread) {
-    const Worker worker = {thread, threads, threads > 1 ? &barrier : nullptr};
-    for (std::size_t i = 0; i < checked.size(); ++i) {
+  in_turns(checked.size(), threads, [&](std::size_t first, std::size_t last, const Worker& worker) {
+    for (std::size_t i = first; i < last; ++i) {
       const Input input = {&state_, checked[i], label_};
       network.step(&input, 1, worker);
       if (!worker.is_first()) continue;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "team.h"
-
 namespace sunspring {
 namespace {
 
@@ -28,7 +26,8 @@ Reading::Reading(std::shared_ptr<const Model> model, const Texts& texts, Wanted 
     : model_(std::move(model)),
       initial_(model_->network.initial()),
       wanted_(wanted),
-      tokens_(model_->checked(texts.tokens)) {
+      tokens_(model_->checked(texts.tokens)),
+      crew_(1) {
   if (texts.labels.size && texts.labels.size != texts.lengths.size) {
     throw std::invalid_argument("the labels are not those of the texts");
   }
@@ -53,8 +52,8 @@ Reading::Reading(std::shared_ptr<const Model> model, const Texts& texts, Wanted 
   short_.next = long_.end = static_cast<std::size_t>(short_ones - texts_.begin());
   short_.end = texts_.size();
   const bool is_shared = texts_.size() == 1 && long_.end && model_->network.is_worth_sharing();
-  workers_ = is_shared ? usable(threads) : 1;
-  groups_.resize(usable(threads) / workers_);
+  if (is_shared) crew_ = Crew(usable(threads));
+  groups_.resize(is_shared ? 1 : usable(threads));
 }
 
 bool Reading::is_over() const {
@@ -70,20 +69,20 @@ std::size_t Reading::tokens_read() const {
 
 void Reading::run(std::chrono::microseconds duration) {
   const Clock::time_point deadline = Clock::now() + duration;
-  Barrier barrier(workers_);
-  in_threads(groups_.size() * workers_, [&](std::size_t thread) {
-    const Worker worker = {thread % workers_, workers_, workers_ > 1 ? &barrier : nullptr};
-    Group& group = groups_[thread / workers_];
+  crew_.take_turn(groups_.size(), [&](std::size_t index, const Worker& worker) {
+    Group& group = groups_[index];
     if (!worker.is_first()) {
       for (worker.wait(); !group.is_paused; worker.wait()) read_on(group, worker);
-      return;
+      return std::size_t{0};
     }
+    const std::size_t before = group.read;
     group.is_paused = false;
     do {
       if (!group.is_done) group.is_done = !read_some(group, worker);
     } while (!group.is_done && Clock::now() < deadline);
     group.is_paused = true;
     worker.wait();
+    return group.read - before;
   });
 }
 

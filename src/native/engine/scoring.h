@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "crew.h"
 #include "model.h"
 
 namespace sunspring {
@@ -90,7 +91,7 @@ class Reading {
   Queue long_, short_;
   std::vector<float> result_;
   std::vector<Group> groups_;
-  std::size_t workers_;  // of each group
+  Crew crew_;  // of each group
 };
 
 }  // namespace sunspring

@@ -7,7 +7,8 @@
 namespace sunspring {
 
 Session::Session(std::shared_ptr<const Model> model, const std::vector<Blended>& blend,
-                 std::size_t lanes, std::size_t threads) {
+                 std::size_t lanes, std::size_t threads)
+    : crew_(1) {
   lanes = std::max<std::size_t>(lanes, 1), threads = usable(threads);
   const std::size_t size = model->tokens();
   std::vector<std::int32_t> own(size);
@@ -23,7 +24,7 @@ Session::Session(std::shared_ptr<const Model> model, const std::vector<Blended>&
   }
   const Network& first = voices_[0].model->network;
   const bool shares_rows = lanes == 1 && first.is_worth_sharing();
-  workers_ = shares_rows ? threads : 1;
+  if (shares_rows) crew_ = Crew(threads);
   const std::size_t groups = shares_rows ? 1 : std::min(lanes, threads);
   for (std::size_t group = 0; group < groups; ++group) {
     groups_.push_back({std::vector<Lane>(share(lanes, group, groups).size()),
@@ -73,16 +74,12 @@ std::size_t Session::add(const Request& request) {
 
 std::vector<Piece> Session::run(std::chrono::microseconds duration) {
   const Clock::time_point deadline = Clock::now() + duration;
-  Barrier barrier(workers_);
-  in_threads(groups_.size() * workers_, [&](std::size_t thread) {
-    const Worker worker = {thread % workers_, workers_, workers_ > 1 ? &barrier : nullptr,
-                           &is_cancelled_};
-    Group& group = groups_[thread / workers_];
-    if (worker.is_first()) {
-      write(group, deadline, worker);
-    } else {
-      for (worker.wait(); !group.is_done; worker.wait()) step(group, worker);
-    }
+  crew_.take_turn(groups_.size(), [&](std::size_t index, Worker worker) {
+    worker.cancelled = &is_cancelled_;
+    Group& group = groups_[index];
+    if (worker.is_first()) return write(group, deadline, worker);
+    for (worker.wait(); !group.is_done; worker.wait()) step(group, worker);
+    return std::size_t{0};
   });
   std::vector<Piece> result;
   for (Group& group : groups_) {
@@ -109,13 +106,15 @@ void Session::cancel(std::size_t request) {
   jobs_.erase(found);
 }
 
-void Session::write(Group& group, Clock::time_point deadline, const Worker& worker) {
+// Gives the number of steps.
+std::size_t Session::write(Group& group, Clock::time_point deadline, const Worker& worker) {
+  std::size_t steps = 0;
   group.is_done = false;
   while (!is_cancelled_) {
     choose_tokens(group);
     if (group.inputs[0].empty()) break;
     worker.wait();
-    step(group, worker);
+    step(group, worker), ++steps;
     if (Clock::now() >= deadline) break;  // after one at least, so that any duration gets on
   }
   group.is_done = true;
@@ -123,6 +122,7 @@ void Session::write(Group& group, Clock::time_point deadline, const Worker& work
   for (Lane& lane : group.lanes) {
     if (lane.draft) keep_piece(group, lane);
   }
+  return steps;
 }
 
 // Choose the next token of each lane's text, or of the next one where that is over.

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "crew.h"
 #include "draft.h"
 #include "reader.h"
 #include "sampling.h"
@@ -46,7 +47,7 @@ struct Piece {
 
 class Session {
  public:
-  // lanes: texts that are written at once; one alone has its rows shared by the threads.
+  // lanes: texts that are written at once; one alone has its rows shared by threads.
   // Throws std::invalid_argument if the tokens of a blended model are not those of the vocabularies.
   Session(std::shared_ptr<const Model> model, const std::vector<Blended>& blend, std::size_t lanes,
           std::size_t threads);
@@ -118,7 +119,7 @@ class Session {
   };
 
   const Vocabulary& vocabulary() const { return voices_[0].model->vocabulary; }
-  void write(Group& group, Clock::time_point deadline, const Worker& worker);
+  std::size_t write(Group& group, Clock::time_point deadline, const Worker& worker);
   void choose_tokens(Group& group);
   void step(const Group& group, const Worker& worker) const;
   bool begin(Lane& lane);
@@ -129,7 +130,7 @@ class Session {
 
   std::vector<Voice> voices_;
   std::vector<Group> groups_;
-  std::size_t workers_;  // of each group
+  Crew crew_;  // of each group
   std::atomic<bool> is_cancelled_{false};
 
   // Of the three below. A job must not come to its end under it: that may need Python's lock, whose

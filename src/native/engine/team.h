@@ -14,6 +14,7 @@
 #endif
 
 #include "range.h"
+#include "threads/barrier.h"
 
 namespace sunspring {
 
@@ -25,7 +26,6 @@ struct Mutex {};
 struct [[maybe_unused]] Lock {
   explicit Lock(Mutex&) {}
 };
-inline void yield() {}
 inline void in_threads(std::size_t count, const std::function<void(std::size_t)>& work) {
   for (std::size_t index = 0; index < count; ++index) work(index);
 }
@@ -35,7 +35,6 @@ inline void in_threads(std::size_t count, const std::function<void(std::size_t)>
 constexpr bool kHasThreads = true;
 using Mutex = std::mutex;
 using Lock = std::lock_guard<Mutex>;
-inline void yield() { std::this_thread::yield(); }
 
 // Call `work(index)` in so many threads, of which this is the first; throws what one of them threw.
 inline void in_threads(std::size_t count, const std::function<void(std::size_t)>& work) {
@@ -60,31 +59,6 @@ inline void in_threads(std::size_t count, const std::function<void(std::size_t)>
 
 // Of so many threads, those that can work at the same time; at least one.
 constexpr std::size_t usable(std::size_t threads) { return kHasThreads && threads ? threads : 1; }
-
-// Lets `count` threads meet. They spin, as a step takes microseconds.
-class Barrier {
- public:
-  explicit Barrier(std::size_t count) : count_(count) {}
-
-  void wait() {
-    const std::size_t round = round_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
-      arrived_.store(0, std::memory_order_relaxed);
-      round_.store(round + 1, std::memory_order_release);
-      return;
-    }
-    for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
-      if (spins > kSpins) yield();  // more threads than processors
-    }
-  }
-
- private:
-  static constexpr int kSpins = 10'000;
-
-  const std::size_t count_;
-  alignas(64) std::atomic<std::size_t> arrived_{0};
-  alignas(64) std::atomic<std::size_t> round_{0};
-};
 
 // One thread of those that take a step together.
 struct Worker {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #endif
 
-#include "barrier.h"
+#include "threads/barrier.h"
 
 namespace sunspring {
 namespace {

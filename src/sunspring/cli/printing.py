@@ -181,6 +181,7 @@ def describe_machine(report: dict[str, Any]) -> str:
 
     facts = {
         "processor": f"{report['processor']}, {report['cores']} cores",
+        "busy": _describe_load(report["busy"], report["cores"]),
         "writing": f"about {report['speeds']['writing']:,.0f} characters/s with the model "
         f"{MEASURED_MODEL}, {_describe_engine(report)}",
         **(_describe_training(report) if "bf16" in report else {"training": _NO_TRAINING}),
@@ -189,6 +190,17 @@ def describe_machine(report: dict[str, Any]) -> str:
         "versions": ", ".join(f"{name} {number}" for name, number in report["versions"].items()),
     }
     return "\n".join(f"{name:<10} {fact}" for name, fact in facts.items())
+
+
+def _describe_load(busy: dict[str, Any], cores: int) -> str:
+    if busy["is_busy"] is None:
+        return "not known: this system does not tell"
+    used = f"other programs use {busy['other_cores']:.1f} of the {cores} cores"
+    if not busy["is_busy"]:
+        return f"no, {used}"
+    left = busy["speed_left"]
+    speed = f"about {left:.0%} of their usual speed" if left > 0.3 else "less than half their speed"
+    return f"yes, {used}: training and writing have {speed}, which is what is measured here"
 
 
 def _describe_training(report: dict[str, Any]) -> dict[str, str]:

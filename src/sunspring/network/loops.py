@@ -87,6 +87,19 @@ def loops_for(weight: Tensor, size: int = 0) -> Loops | None:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Leave one thread to PyTorch: several spin while they wait, which beside another program may
+    make them a hundred times slower.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def loops_at_work(model: nn.Module | None = None) -> Iterator[None]:
     """Let the loops compute, in as many threads as PyTorch has, and leave one thread to PyTorch.
 
@@ -100,16 +113,15 @@ def loops_at_work(model: nn.Module | None = None) -> Iterator[None]:
     if not _HAS_LOOPS or not (model is None or _can_take(model)):
         yield
         return
-    before, threads = _are_at_work, torch.get_num_threads()
+    before = _are_at_work
     _are_at_work = True
     if not before:
-        fused.set_threads(threads)
-        torch.set_num_threads(1)
+        fused.set_threads(torch.get_num_threads())
     try:
-        yield
+        with one_thread():
+            yield
     finally:
         _are_at_work = before
-        torch.set_num_threads(threads)
 
 
 def _can_take(model: nn.Module) -> bool:

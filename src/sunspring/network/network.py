@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sunspring.network.attention import CausalAttention, Pointer, Pointing
 from sunspring.network.config import ModelConfig
 from sunspring.network.dropout import Dropout
-from sunspring.network.loops import linear
+from sunspring.network.loops import linear, one_thread
 from sunspring.network.predictor import LayerState, Predictor, State, token_losses
 from sunspring.network.recurrence import Embedded, run_layer
 
@@ -89,7 +89,8 @@ class RecurrentModel(Predictor):
         self.layer_dropout = Dropout(config.layer_dropout)
         self.output_dropout = Dropout(config.output_dropout)
         self.recurrent_dropout = Dropout(config.recurrent_dropout)
-        self._initialise()
+        with one_thread():
+            self._initialise()
 
     @torch.no_grad()
     def _initialise(self) -> None:

@@ -20,6 +20,7 @@ from sunspring.errors import MissingExtraError, ModelError, SettingsError
 from sunspring.evaluation.mixture import learn_counts
 from sunspring.evaluation.protocols import evaluate_engine, first_tokens
 from sunspring.machine import (
+    OtherWork,
     Precision,
     choose_device,
     keep_freed_memory,
@@ -55,13 +56,12 @@ from sunspring.training.plan import (
     PRESETS,
     Overrides,
     Plan,
-    Throughput,
     check_preset,
     make_plan,
     prolonged,
     read_overrides,
 )
-from sunspring.training.speeds import measure_machine, measure_speed, runs_in_bf16
+from sunspring.training.speeds import Speeds, measuring_seconds, runs_in_bf16
 from sunspring.training.trainer import (
     Callback,
     QuickSets,
@@ -75,6 +75,7 @@ from sunspring.writing.engines import open_engine
 
 _SAVING_SHARE, _MOST_SAVING_SECONDS = 0.01, 2.0  # of minutes, for the last evaluation and files
 _REPORT_SHARE, _MOST_REPORT_SECONDS = 0.04, 6.0  # of it, for the report at the end
+_TELLING_SECONDS = 3.0  # of training, from which on its speed says how fast this machine is
 _FIRST_TOKENS, _TIMED_TOKENS = 1024, 8192  # scored to measure the speed; the first are slow
 _COUNTED_PART = 8  # one token of so many is counted to see how long it takes
 _MOST_SAMPLES, _SECONDS_A_SAMPLE = 6, 20.0  # writing takes part of a second
@@ -100,7 +101,8 @@ def train(
     began = time.perf_counter() if began is None else began
     notify = notify_on(stream)
     checked = _check(request, notify)
-    setup, model = _prepare(checked, notify)
+    speeds = Speeds(checked.device, cache_folder(), measuring_seconds(request.budget))
+    setup, model = _prepare(checked, speeds, notify)
     reserve = _reserve(setup, model, began)
 
     def make_trainer(plan: Plan) -> Trainer:
@@ -109,10 +111,10 @@ def train(
         )
 
     units = _units(setup.corpus)
-    start = try_rivals(setup, checked.overrides, checked.throughput, make_trainer, units, notify)
+    start = try_rivals(setup, checked.overrides, speeds.throughput, make_trainer, units, notify)
     if start is not None:
         setup, model = replace(setup, plan=start.plan), start.model
-    return _begin(setup, model, stream, reserve, start)
+    return _begin(setup, model, stream, reserve, start, speeds)
 
 
 def resume(
@@ -219,15 +221,19 @@ def _begin(
     stream: TextIO | None,
     reserve: float,
     start: Start | None = None,
+    speeds: Speeds | None = None,
 ) -> TrainingResult:
-    """Train a model into a new folder, from its first step or from the end of a race."""
+    """Train a model into a new folder, from its first step or from the end of a race.
+
+    The speeds by which that was planned are corrected.
+    """
     folder = RunFolder(setup.request.folder)
     with folder.begin(setup.plan.model, setup.corpus.vocabulary, setup.record()):
         if start is not None:
             folder.save(start.checkpoint)
             JsonLog(folder.path / _LOG, _units(setup.corpus)).on_race(start.outcome)
         checkpoint = None if start is None else start.checkpoint
-        report = _run(setup, folder, model, checkpoint, stream, reserve)
+        report = _run(setup, folder, model, checkpoint, stream, reserve, speeds)
         return _report(setup, folder, model, report, notify_on(stream))
 
 
@@ -241,7 +247,6 @@ class _Checked:
         base: the model to start from.
         overrides: its settings of model, recipe and optimiser.
         device: where to train.
-        throughput: of the machine.
     """
 
     request: TrainingRequest
@@ -249,7 +254,6 @@ class _Checked:
     base: ModelFiles | None
     overrides: Overrides
     device: torch.device
-    throughput: Throughput
 
 
 def _check(request: TrainingRequest, notify: Notify) -> _Checked:
@@ -262,11 +266,10 @@ def _check(request: TrainingRequest, notify: Notify) -> _Checked:
     base, device = _load_base(request), choose_device(request.device)
     if base is not None:
         _check_base(request, overrides, base.config)
-    text, throughput = RequestedText(request, base, notify), measure_machine(device, cache_folder())
-    return _Checked(request, text, base, overrides, device, throughput)
+    return _Checked(request, RequestedText(request, base, notify), base, overrides, device)
 
 
-def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
+def _prepare(checked: _Checked, speeds: Speeds, notify: Notify) -> tuple[Setup, RecurrentModel]:
     """Read the text, plan the training, and draw the weights."""
     request, base, device = checked.request, checked.base, checked.device
     if not request.source_names:
@@ -279,7 +282,7 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
         training_characters=corpus.train.characters,
         documents=corpus.train.document_count,
         budget=request.budget,
-        throughput=checked.throughput,
+        throughput=speeds.throughput,
         overrides=checked.overrides,
         base=base.config if base else None,
     )
@@ -298,7 +301,7 @@ def _prepare(checked: _Checked, notify: Notify) -> tuple[Setup, RecurrentModel]:
     notify(f"preset {plan.preset}: {plan.reason}")
     model = _new_model(plan, request.seed, base)
     with explaining_memory(plan):
-        precision = _choose_precision(plan, model, device)
+        precision = _choose_precision(plan, model, device, speeds)
     return Setup(request, corpus, plan, precision, device), model
 
 
@@ -339,10 +342,12 @@ def _new_model(plan: Plan, seed: int, base: ModelFiles | None) -> RecurrentModel
     return model
 
 
-def _choose_precision(plan: Plan, model: RecurrentModel, device: torch.device) -> Precision:
+def _choose_precision(
+    plan: Plan, model: RecurrentModel, device: torch.device, speeds: Speeds
+) -> Precision:
     recipe = plan.recipe
     if recipe.precision == "auto":
-        return measure_speed(plan.model, recipe, device, cache_folder()).choice
+        return speeds.of(plan.model, recipe).choice
     if recipe.precision == "bf16" and not runs_in_bf16(model.to(device), recipe):
         raise SettingsError(
             f"this {device.type} cannot train {plan.model.cell} layers in bf16: leave out "
@@ -392,6 +397,7 @@ def _run(
     checkpoint: Checkpoint | None,
     stream: TextIO | None,
     reserve: float,
+    speeds: Speeds | None = None,
 ) -> StepReport:
     """Train until the budget is spent or a stop is requested; the best weights are kept.
 
@@ -403,8 +409,12 @@ def _run(
     trainer = _make_trainer(setup, model, reserve, callbacks, folder.save)
     if checkpoint is not None:
         trainer.resume(checkpoint)
+    other_work = OtherWork()
     with stop_on_signals(trainer), writing(folder.path), explaining_memory(plan):
         report = trainer.run()
+    if speeds is not None and report.seconds > _TELLING_SECONDS:
+        speed, load = trainer.steps_per_second, other_work.cores()
+        speeds.correct(plan.model, plan.recipe, setup.precision, speed, load)
     load_weights(model, trainer.best)
     return report
 

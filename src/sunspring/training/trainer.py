@@ -202,7 +202,8 @@ class Trainer:
         self._state: State = model.initial_state(batches.batch_size)
         self._next_evaluation = 0.01
         self._tokens, self._latest_loss = 0, math.nan
-        self._earlier_seconds = 0.0
+        self._earlier_seconds = self._evaluating = 0.0
+        self._ran_from = (0, 0.0)  # step and seconds
         self._began: float | None = None  # it stands still
         self._stop = False
 
@@ -218,6 +219,7 @@ class Trainer:
         """
         self._good = self.checkpoint()
         self._began = self._clock()
+        self._ran_from, self._evaluating = (self.step, self.seconds), 0.0
         self._tokens, self._latest_loss = 0, math.nan
         self._tell("on_start", self)
         try:
@@ -263,6 +265,13 @@ class Trainer:
         """Seconds of training so far."""
         return self._earlier_seconds + self._elapsed()
 
+    @property
+    def steps_per_second(self) -> float:
+        """The speed since `run` was called, without the evaluations between the steps."""
+        step, seconds = self._ran_from
+        passed = self.seconds - seconds - self._evaluating
+        return (self.step - step) / max(1e-9, passed)
+
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         """Let the seconds pass."""
@@ -296,7 +305,9 @@ class Trainer:
                 loss, summed = loss.zero_(), 0
                 if spent >= self._next_evaluation:
                     self._next_evaluation = spent + min(0.08, max(0.02, 0.5 * spent))
+                    began = self._clock()
                     self._evaluate()
+                    self._evaluating += self._clock() - began
             began = self._clock()
             if began - last_checkpoint > _CHECKPOINT_SECONDS:
                 self._checkpoint()

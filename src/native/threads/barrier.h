@@ -1,13 +1,27 @@
-// Where the threads of training meet.
+// Where threads meet that do a piece of work together.
 
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
+
+#ifndef __wasm__
+#include <condition_variable>
 #include <mutex>
+#endif
 
 namespace sunspring {
+
+#ifdef __wasm__
+
+// WebAssembly has one thread here, which waits for nobody.
+class Barrier {
+ public:
+  explicit Barrier(std::size_t) {}
+  void wait() {}
+};
+
+#else
 
 // Tell the processor that a loop waits: to the other thread of its core it leaves more.
 inline void pause() {
@@ -63,5 +77,7 @@ class Barrier {
   std::mutex mutex_;
   std::condition_variable ended_;
 };
+
+#endif
 
 }  // namespace sunspring
