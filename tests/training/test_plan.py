@@ -142,10 +142,16 @@ def test_with_time_enough_more_text_never_makes_the_model_smaller(characters: in
     assert size_for(1e6, characters) <= size_for(1e6, 10 * characters)
 
 
-@given(minutes=st.floats(0.3, 600), characters=st.integers(1_000, 10**8))
-def test_auto_uses_all_of_the_time(minutes: float, characters: int) -> None:
-    plan = plan_for(training_characters=characters, budget=Budget("minutes", minutes))
-    assert plan.recipe.most_epochs == 0
+def test_auto_reads_a_text_no_oftener_than_is_good_for_it() -> None:
+    def most_epochs(minutes: float, characters: int) -> float:
+        budget = Budget("minutes", minutes)
+        return plan_for(training_characters=characters, budget=budget).recipe.most_epochs
+
+    assert most_epochs(10, 1_000_000) == most_epochs(1000, 1_000_000) > 100
+    assert 40 < most_epochs(10, 20_000) < most_epochs(10, 1_000_000)
+    enough = plan_for(training_characters=20_000)
+    assert f"of which {enough.recipe.most_epochs:.2g} are enough" in enough.reason
+    assert plan_for(budget=Budget("epochs", 1000)).recipe.most_epochs == 0
 
 
 def test_auto_takes_fewer_lanes_where_little_is_read_but_not_of_what_is_read_again() -> None:

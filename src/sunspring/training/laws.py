@@ -15,6 +15,7 @@ MANY_EPOCHS = 12.0  # if fewer are read
 
 _OF_WEIGHTS, _POWER_OF_WEIGHTS = 6.34e6, 1.434
 _OF_READING, _POWER_OF_READING = 7.76e5, 1.089
+_EPOCHS_AT_TEXT, _PATIENCE_WITH_TEXT = 50.0, 0.25
 _FADING_EPOCHS = 15.0  # after so many epochs, another is worth 1/e of the first
 _SIZE_AT_TEXT, _TEXT, _GROWTH_WITH_TEXT = 112, 20_000, 0.39
 _FREE_EPOCHS, _RECURRENT_DROPOUT_A_DOUBLING, _MOST_RECURRENT_DROPOUT = 1.5, 0.06, 0.5
@@ -60,6 +61,13 @@ def largest_size(characters: int) -> int:
     """
     size = _SIZE_AT_TEXT * math.pow(max(1, characters) / _TEXT, _GROWTH_WITH_TEXT)
     return min(SIZES, key=lambda each: abs(each - size))
+
+
+def most_epochs(characters: int) -> float:
+    """Choose after how many epochs of a text to stop: from there on a model of it would predict
+    other texts worse, whatever the dropout.
+    """
+    return _EPOCHS_AT_TEXT * math.pow(max(1, characters) / _TEXT, _PATIENCE_WITH_TEXT)
 
 
 def worth_of_reading(read: float, characters: int) -> float:

@@ -7,6 +7,7 @@ settings, and says in a line what was chosen and why. It uses no clock and no fi
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -252,6 +253,7 @@ def _choose(
         architecture["pointer"] = 0  # a document is too short to look back in
     characters = max(1, training_characters)
     in_minutes = budget.unit == "minutes"
+    enough = laws.most_epochs(characters) if in_minutes else math.inf
 
     def plan_lanes(size: int) -> tuple[int, float]:
         config = ModelConfig(vocabulary_size, **{**architecture, "hidden_size": size})
@@ -263,19 +265,26 @@ def _choose(
     def avoidable_nats(size: int) -> float:
         # without a time, assume the one that a model of the usual size would take
         share = 1.0 if in_minutes else (usual.model["hidden_size"] / size) ** 2
-        read = laws.worth_of_reading(share * plan_lanes(size)[1], characters)
+        read = min(share * plan_lanes(size)[1], enough * characters)
+        read = laws.worth_of_reading(read, characters)
         return laws.avoidable_nats(size, read)
 
     largest = laws.largest_size(characters)
     size = min((each for each in laws.SIZES if each <= largest), key=avoidable_nats)
     lanes, tokens = plan_lanes(size)
-    epochs = tokens / characters
-    recipe = dataclasses.replace(usual.recipe, batch_size=lanes)
+    epochs = min(tokens / characters, enough)
+    recipe = dataclasses.replace(
+        usual.recipe,
+        batch_size=lanes,
+        most_epochs=0.0 if math.isinf(enough) else round(enough, 1),
+    )
     dropouts, recipe = _restrained(recipe, epochs)
     reason = f"{training_characters:,} characters to train on in {budget}"
     if in_minutes:
         reason += f" at {tokens / laws.training_seconds(60 * budget.amount):,.0f} a second"
-    reason += f", about {epochs:.2g} epochs"
+    reason += f", about {tokens / characters:.2g} epochs"
+    if epochs < tokens / characters:
+        reason += f", of which {epochs:.2g} are enough"
     return {**architecture, "hidden_size": size, **dropouts}, recipe, reason
 
 
