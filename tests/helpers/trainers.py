@@ -102,6 +102,7 @@ SMALL = {
     "window": 16,
     "batch_size": 4,
     "precision": "fp32",
+    "counts": 0,
 }
 
 

@@ -1,6 +1,7 @@
 """From a request to a finished run: check, prepare, run, report.
 
-The notebook and the command line both come through here.
+The notebook and the command line both come through here. The file is long because it is the one
+place that knows all of a run's steps and their order.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 see of it (progress, samples, logs) is up to callbacks, and a run resumed from a checkpoint at any
 step ends with the same bytes. A training that diverges goes back to its last good state, at a lower
 rate, and a run in which that happened is the one that is not repeated by resuming.
+
+The file is long because the loop, what it tells and what it keeps depend on one another.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ _REPORT_EVERY = 10  # steps; reading the loss waits for the GPU
 _CHECKPOINT_SECONDS = 60.0
 _QUICK_TOKENS = 8192  # of a quick evaluation
 _QUICK_WINDOW = 256
+_TIE = 0.01  # nats per token: a sample tells no less, and later weights are calmer
 _FAR = 3.0  # times the loss of an untrained model is a training that diverges
 _LOWER = 0.1  # factor on the learning rates after it has
 _MOST_RETURNS = 3  # to the last good state
@@ -76,7 +79,7 @@ class EvaluationReport:
         report: how far training has come.
         validation: loss on the part that steers training, or NaN if the text is too short for one.
         heldout: loss on a sample of the held-out text, for display only.
-        best: whether these weights are the best so far.
+        best: whether these weights are the best so far, or as good.
     """
 
     report: StepReport
@@ -334,10 +337,11 @@ class Trainer:
             self._go_back()
             return
         self._good, self._has_learned = self.checkpoint(), True
-        best = not validation >= self.best_validation  # NaN without validation part: last is best
+        # NaN without a validation part: then the last are the best
+        best = not validation > self.best_validation + _TIE
         if best:
             self.best = model_weights(self.model)
-            self.best_validation = validation
+            self.best_validation = min(self.best_validation, validation)
         heldout = self._mean_loss(self._quick.heldout)
         self._tell("on_evaluation", EvaluationReport(self._report(), validation, heldout, best))
 
