@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from corpora import FILES, LINES, PLAIN, build, build_text, documents_of, split_texts
 from files import write
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sunspring.corpus.corpus import OLDEST_FORMAT, open_corpus
@@ -72,6 +72,7 @@ def splits_by_document(pieces: Pieces) -> list[list[int]]:
 
 class TestOfAnyDocuments:
     @given(tree=trees(), seed=st.integers(0, 3))
+    @example(tree=([1, 1], [0, 1]), seed=0)
     def test_every_character_is_in_one_part_and_a_document_that_is_cut_is_said(
         self, tree: tuple[list[int], list[int] | None], seed: int
     ) -> None:

@@ -245,8 +245,8 @@ class _Drawing:
                 end -= (length - cut) // 2
             self.stretches.append(_Stretch(end - cut, end, split))
             self._left[document] -= cut
-        if several:
-            count = int(np.count_nonzero(sizes))
+        count = int(np.count_nonzero(sizes))
+        if several and count:
             notify(
                 "the documents are too few, or too unequal in length, to take whole ones: "
                 f"{counted(int(sizes.sum()), 'character')} of {'one' if count == 1 else count} are "

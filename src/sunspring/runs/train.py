@@ -1,7 +1,7 @@
 """From a request to a finished run: check, prepare, run, report.
 
-The notebook and the command line both come through here. The file is long because it is the one
-place that knows all of a run's steps and their order.
+The notebook and the command line both come through here. One file, although it is long: it is the
+only place that knows all steps of a run and their order.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ see of it (progress, samples, logs) is up to callbacks, and a run resumed from a
 step ends with the same bytes. A training that diverges goes back to its last good state, at a lower
 rate, and a run in which that happened is the one that is not repeated by resuming.
 
-The file is long because the loop, what it tells and what it keeps depend on one another.
+One file, although it is long: the loop, what it tells and what it keeps depend on one another.
 """
 
 from __future__ import annotations
