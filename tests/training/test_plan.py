@@ -154,6 +154,16 @@ def test_auto_reads_a_text_no_oftener_than_is_good_for_it() -> None:
     assert plan_for(budget=Budget("epochs", 1000)).recipe.most_epochs == 0
 
 
+def test_auto_looks_back_further_if_much_is_read_of_long_documents() -> None:
+    def reach(minutes: float, documents: int) -> int:
+        budget = Budget("minutes", minutes)
+        plan = plan_for(training_characters=1_000_000, budget=budget, documents=documents)
+        return plan.model.pointer
+
+    assert [reach(0.5, 1), reach(30, 1)] == [1024, 2048]
+    assert [reach(30, 600), reach(30, 10_000)] == [1024, 0]
+
+
 def test_auto_takes_fewer_lanes_where_little_is_read_but_not_of_what_is_read_again() -> None:
     def lanes(characters: int, epochs: float) -> int:
         budget = Budget("epochs", epochs)

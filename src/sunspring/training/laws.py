@@ -12,6 +12,7 @@ SIZES = range(64, 1025, 64)  # hidden sizes to choose from: the fused loop suppo
 USUAL_LANES, MOST_LANES = 16, 256
 WORTHWHILE_GAIN = 1.6  # of speed, for twice the lanes,
 MANY_EPOCHS = 12.0  # if fewer are read
+LONG_REACH, MUCH_READ = 2048, 10_000_000  # of the pointer, worth its time if so much is read
 
 _OF_WEIGHTS, _POWER_OF_WEIGHTS = 6.34e6, 1.434
 _OF_READING, _POWER_OF_READING = 7.76e5, 1.089

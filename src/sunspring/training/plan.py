@@ -272,6 +272,10 @@ def _choose(
     largest = laws.largest_size(characters)
     size = min((each for each in laws.SIZES if each <= largest), key=avoidable_nats)
     lanes, tokens = plan_lanes(size)
+    is_long = tokens > laws.MUCH_READ and characters >= documents * laws.LONG_REACH
+    if architecture["pointer"] and is_long and not throughput.is_gpu:
+        architecture["pointer"] = laws.LONG_REACH
+        lanes, tokens = plan_lanes(size)
     epochs = min(tokens / characters, enough)
     recipe = dataclasses.replace(
         usual.recipe,
