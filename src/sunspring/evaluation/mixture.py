@@ -120,12 +120,17 @@ def learn_counts(
         return None
     on_progress = Work(notify, "learning how far to trust the counts")
     seen = first_tokens(validation, min(len(validation.tokens), _KEPT_GATE_TOKENS) // part)
-    gate = _learn_gate(Mixture(network, chosen), seen, vocabulary.start_id, on_progress)
+    mixture = Mixture(network, chosen)
+    gate = _learn_gate(mixture, seen, vocabulary.start_id, on_progress, _STEPS // part)
     return encode_counts(kept, gate)
 
 
 def _learn_gate(
-    mixture: Mixture, validation: Split, start_id: int, on_progress: Progress
+    mixture: Mixture,
+    validation: Split,
+    start_id: int,
+    on_progress: Progress,
+    steps: int = _STEPS,
 ) -> NDArray[np.float64]:
     """Find the gate's weights (features, experts) that minimise the loss on the validation part."""
     with loops_at_work(mixture.network):
@@ -135,11 +140,11 @@ def _learn_gate(
     gate = torch.from_numpy(mixture.gate.copy())
     mean, square = torch.zeros_like(gate), torch.zeros_like(gate)
     random = np.random.default_rng(0)
-    for step in range(_STEPS):
+    for step in range(steps):
         batch = random.integers(len(features), size=_BATCH)
         gradient = _gradient(gate.numpy(), features[batch], scores[batch])
         gate.grad = torch.from_numpy(gradient) + _PENALTY / len(features) * gate
-        rate = _RATE * (1 - step / _STEPS)
+        rate = _RATE * (1 - step / steps)
         adamw_step([gate], [mean], [square], step + 1, [rate], decay=0.0, decays=_DECAYS)
     return np.asarray(gate)
 
