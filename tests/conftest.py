@@ -38,11 +38,9 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def english(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text of 40,000 characters."""
-    from sunspring.text.sources import embedded_text
+    from files import write_english
 
-    path = tmp_path_factory.mktemp("text") / "english.txt"
-    path.write_text(embedded_text()[:40_000])
-    return path
+    return write_english(tmp_path_factory.mktemp("text"), 40_000)
 
 
 @pytest.fixture(scope="session")

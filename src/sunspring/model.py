@@ -545,14 +545,15 @@ class Model:
             several(sources), reading, self.vocabulary, self.config.labels, notify
         ) as heldout:
             corpus = (self._text.open if mixture else self._text.open_if_at_hand)(notify)
+            network = self.network
             figures, ngrams = measure(
-                self.network,
+                network,
                 heldout,
                 corpus,
                 self.vocabulary,
                 protocol,
                 engine=self._open(),
-                predictor=self._mixture or with_counts(self.network, self._files),
+                predictor=self._mixture or with_counts(network, self._files),
                 mixture=mixture,
                 learning=LearningSettings() if dynamic is True else dynamic or None,
                 notify=notify,

@@ -42,6 +42,26 @@ def native_model(
     )
 
 
+def add_texts(
+    session: engine.Session, readers: list[engine.Reader], *, length: int, temperature: float
+) -> None:
+    """Ask a session for three texts after what was read, drawn without further settings."""
+    session.add(
+        readers,
+        recent=np.zeros(0, np.int64),
+        seed=0,
+        texts=3,
+        length=length,
+        stops=[],
+        temperature=temperature,
+        top_k=0,
+        top_p=1.0,
+        min_p=0.0,
+        repetition_penalty=1.0,
+        pattern=None,
+    )
+
+
 def read_texts(
     model: engine.Model,
     tokens: Any,

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sunspring.text.sources import embedded_text
+
 
 def write(name: str, content: str | bytes) -> str:
     """Write a file, and the folders above it; returns its name."""
@@ -12,6 +14,13 @@ def write(name: str, content: str | bytes) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return name
+
+
+def write_english(folder: Path, characters: int) -> Path:
+    """Write the beginning of the English text that comes with every Python."""
+    path = folder / "english.txt"
+    path.write_text(embedded_text()[:characters])
+    return path
 
 
 @contextmanager

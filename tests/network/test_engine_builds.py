@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from chains import random_model
 from counted import count_texts
+from engines import add_texts
 from processors import needs
 
 from sunspring.corpus.vocabulary import CharacterVocabulary
@@ -53,20 +54,7 @@ def build(
 def write(reader: engine.Reader, model: engine.Model) -> list[str]:
     """Write what core.cpp does."""
     session = engine.Session(model, blend=[], lanes=1, threads=1)
-    session.add(
-        [reader],
-        recent=np.zeros(0, np.int64),
-        seed=0,
-        texts=3,
-        length=40,
-        stops=[],
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        min_p=0.0,
-        repetition_penalty=1.0,
-        pattern=None,
-    )
+    add_texts(session, [reader], length=40, temperature=1.0)
     return [text for _, _, text, _, _ in session.run(60.0)]
 
 

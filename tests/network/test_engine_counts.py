@@ -10,7 +10,7 @@ import pytest
 import torch
 from chains import random_model
 from counted import count_texts, mixture
-from engines import native_model, read_texts
+from engines import add_texts, native_model, read_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -161,20 +161,7 @@ def test_sessions_write_what_was_counted(is_blended: bool, instruction_set: str)
         reader.read(np.array([START, *LETTERS.encode("ab")]))
     blend = [(model, 0.9, np.arange(LETTERS.size))] if is_blended else []
     session = engine.Session(models[0], blend=blend, lanes=2, threads=2)
-    session.add(
-        readers,
-        recent=np.zeros(0, np.int64),
-        seed=0,
-        texts=3,
-        length=30,
-        stops=[],
-        temperature=0.0,
-        top_k=0,
-        top_p=1.0,
-        min_p=0.0,
-        repetition_penalty=1.0,
-        pattern=None,
-    )
+    add_texts(session, readers, length=30, temperature=0.0)
     written = ["", "", ""]
     while not session.is_over:
         for _, seed, piece, _, _ in session.run(1e-5):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from commands import Command, Done, succeed, wait_for
+from files import write_english
 
 from sunspring.runs.log import RunLog, Units
 from sunspring.runs.racing import describe_race
@@ -21,11 +22,7 @@ WITHOUT = "the plan without its pointer"
 
 @pytest.fixture(scope="module")
 def long_english(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from sunspring.text.sources import embedded_text
-
-    path = tmp_path_factory.mktemp("text") / "english.txt"
-    path.write_text(embedded_text()[:600_000])
-    return path
+    return write_english(tmp_path_factory.mktemp("text"), 600_000)
 
 
 @pytest.fixture(scope="module")

@@ -213,7 +213,7 @@ def _describe_training(report: dict[str, Any]) -> dict[str, str]:
     )
     return {
         "training": f"about {report['speeds']['training']:,.0f} characters/s, "
-        f"{_describe_loops(report['loops'][bf16['choice']])}",
+        + _describe_loops(report["loops"][bf16["choice"]]),
         "threads": str(report["threads"]),
         "gpu": report["gpu"] or "none that PyTorch can use",
         "device": report["device"],

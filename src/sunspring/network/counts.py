@@ -15,12 +15,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from sunspring.errors import ModelError
-from sunspring.network.ngrams import Level, NGramModel, make_level, token_level
+from sunspring.network.ngrams import Level, NGramModel, make_level, places, token_level
 
 Ints = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 Tensors = Mapping[str, NDArray[np.generic]]
 
+_PARTS = ("empty", "followers", "ranks", "classes", "digits")  # of each order from 2 on
 _HIGHEST_ORDER = 16
 _LARGEST = np.iinfo(np.int32).max
 
@@ -36,7 +37,7 @@ def encode_counts(levels: Tensors, gate: NDArray[np.float64]) -> bytes:
 
 
 def decode_counts(
-    data: bytes, vocabulary_size: int, start_id: int, name: str = "counts.safetensors"
+    data: bytes, vocabulary_size: int, start_id: int
 ) -> tuple[NGramModel, NDArray[np.float64]]:
     """Read the content of a counts.safetensors.
 
@@ -44,7 +45,6 @@ def decode_counts(
         data: the content of the file.
         vocabulary_size: the model's.
         start_id: the token read before each document's first.
-        name: the file's name in messages.
 
     Returns:
         The n-grams and the gate.
@@ -63,17 +63,13 @@ def decode_counts(
         for order in range(2, orders + 1):
             parts = {part: tensors.pop(f"{order}.{part}") for part in _PARTS}
             levels.append(_decode_level(parts, levels))
-        if tensors:
-            raise ValueError(f"nothing asks for its {min(tensors)}")
+        _check(not tensors, "tensors that nothing asks for")
     except (SafetensorError, ValueError, KeyError, IndexError, OverflowError) as error:
         raise ModelError(
-            f"{name} is damaged or of another model ({error}): copy the model again, or delete "
-            "the file to do without the counts"
+            f"counts.safetensors is damaged or of another model ({error}): copy the model again, "
+            "or delete the file to do without the counts"
         ) from None
     return NGramModel(levels, start_id), gate.astype(np.float64)
-
-
-_PARTS = ("empty", "followers", "ranks", "classes", "digits")
 
 
 def encode_level(ngrams: NGramModel) -> dict[str, NDArray[np.generic]]:
@@ -176,12 +172,6 @@ def _bit_lengths(values: Ints) -> Ints:
     return np.asarray(np.frexp(values)[1], dtype=np.int64)
 
 
-def _places(sizes: Ints) -> tuple[Ints, Ints]:
-    """Number `sizes` places in turn; returns whose each one is, and its number there."""
-    owners = np.repeat(np.arange(len(sizes)), sizes)
-    return owners, np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-
-
 def _pack(bits: NDArray[np.generic]) -> Bits:
     return np.packbits(bits.astype(bool), bitorder="little")
 
@@ -212,12 +202,12 @@ def _unpack_unary(packed: NDArray[np.generic], count: int) -> Ints:
 
 def _pack_fields(values: Ints, widths: Ints) -> Bits:
     """Write each value in so many bits, the least significant first."""
-    owners, shifts = _places(widths)
+    owners, shifts = places(widths)
     return _pack(values[owners] >> shifts & 1)
 
 
 def _unpack_fields(packed: NDArray[np.generic], widths: Ints) -> Ints:
-    owners, shifts = _places(widths)
+    owners, shifts = places(widths)
     bits = _unpack(packed, len(owners))
     values = np.zeros(len(widths), np.int64)
     has_any = widths > 0

@@ -72,16 +72,9 @@ class Mixture(Predictor):
     def forward(
         self, tokens: Tensor, state: State, labels: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Read tokens, starting from a state.
+        """Read tokens from a state; see `Predictor.forward`.
 
-        Args:
-            tokens: (batch, time) ids, int64.
-            state: from `initial_state` or an earlier call, for the same batch.
-            labels: (batch,) as for the network.
-
-        Returns:
-            Log-probabilities (batch, time, vocabulary_size) of the token after each one, float64,
-            and the state after the last.
+        The logits are log-probabilities, float64.
         """
         logits, network_state = self.network(tokens, state[:-1], labels)
         mixed, contexts = self.mix(logits, tokens, state[-1][0])

@@ -232,9 +232,8 @@ class Level:
         probabilities *= types[:, None]
         begins = np.searchsorted(self.keys, contexts * self.vocabulary_size)
         sizes = np.searchsorted(self.keys, (contexts + 1) * self.vocabulary_size) - begins
-        rows = np.repeat(np.arange(len(contexts)), sizes)
-        # the strings that continue one context are adjacent
-        strings = np.arange(len(rows)) + np.repeat(begins - (np.cumsum(sizes) - sizes), sizes)
+        rows, ranks = places(sizes)
+        strings = begins[rows] + ranks  # those that continue one context are adjacent
         tokens = self.keys[strings] - contexts[rows] * self.vocabulary_size
         probabilities[rows, tokens] += self.counts[strings]
         probabilities /= (self.totals[contexts] + types)[:, None]
@@ -311,6 +310,15 @@ def make_level(
         np.maximum(types, 1).astype(np.int32),
         suffixes,
     )
+
+
+def places(sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number so many places of each owner in turn; returns each one's owner, and its number there.
+
+    Both are (sum of `sizes`,).
+    """
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    return owners, np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
 def token_level(counts: NDArray[np.integer[Any]]) -> Level:

@@ -22,11 +22,8 @@ from sunspring.network.model_folder import ModelFiles
 from sunspring.storage import read_json, write_atomically, write_json, writing
 from sunspring.training.checkpoint import Checkpoint, Checkpoints
 
-_ABOUT_THE_MODEL = (
-    "card.json",
-    "report.html",
-    "counts.safetensors",
-)  # true until the weights change
+# true until the weights change
+_ABOUT_THE_MODEL = ("card.json", "report.html", "counts.safetensors")
 _BEFORE_A_CHECKPOINT = ("tokenizer.json", "config.json", "run.json", "log.jsonl")
 
 
@@ -85,8 +82,7 @@ class RunFolder:
                 try:
                     with writing(self.path):
                         vocabulary.save(self.path / "tokenizer.json")
-                        write_atomically(self.path / "config.json", config.to_json().encode())
-                        write_json(self.path / "run.json", record)
+                    self.write_record(config, record)
                     yield
                 except BaseException:
                     if not self.checkpoints.are_there:
